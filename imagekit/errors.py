@@ -1,0 +1,41 @@
+"""What can go wrong in imagekit, by who has to act.
+
+Every error's text is one sentence that a user can act on; the command line puts the file's name before it.
+"""
+
+
+class ImagekitError(Exception):
+    """The base of every error that imagekit raises on purpose."""
+
+
+class ParseError(ImagekitError):
+    """The bytes cannot be cut into the parts of an STM32WB coprocessor image.
+
+    `reason` is one of the fixed words that `inspect --json` prints as `error.reason`: `empty`, `too-short`,
+    `too-large`, `no-signature-footer`, `no-image-footer`, `unencrypted`, `web-page`, `lfs-pointer`,
+    `text-mangled`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TargetError(ImagekitError):
+    """No such STM32WB part, or a part number that leaves its flash size open."""
+
+
+class VersionError(ImagekitError):
+    """A text that should be a firmware version is not one."""
+
+
+class PlacementError(ImagekitError):
+    """There is no address at which this image can be installed on this target.
+
+    `reason` tells the cases apart: `does-not-fit`, `other-series`, `unknown-format`, `needs-fus`, `bad-sfsa`,
+    `no-such-fus`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,127 @@
+"""The kinds of STM32WB chip an install address is computed for, and the part numbers that select one.
+
+Numbers: ST's address tables (Release_Notes.html of STM32CubeWB), measured over 37 releases; flash geometry
+HAL stm32wbxx_hal_flash.h (FLASH_PAGE_SIZE: 4 KiB on WB5x/WB3x, 2 KiB on WB1x). See docs/image-format.md.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from imagekit.errors import TargetError
+
+FLASH_BASE = 0x0800_0000
+"""Where flash begins in the memory map of every STM32WB (RM0434, RM0473: memory organization)."""
+
+LARGEST_FLASH = 1024 * 1024
+"""Bytes of flash on the largest STM32WB (xG parts): no image can be larger."""
+
+
+class Series(Enum):
+    """The three STM32WB dies, as ST names their folders of images."""
+
+    WB1X = "WB1x"
+    WB3X = "WB3x"
+    WB5X = "WB5x"
+
+
+SECTOR_SIZES = {Series.WB1X: 2048, Series.WB3X: 4096, Series.WB5X: 4096}
+"""Bytes in a flash sector, FUS's unit (the manuals say page)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Target:
+    """A kind of chip: one column of ST's address tables. The rows of TARGETS are the only ones."""
+
+    name: str
+    """The column's heading in ST's tables, such as `STM32WB5xxG`."""
+    series: Series
+    flash_kib: int
+    limit: int
+    """Address just above an image installed with no stack on the chip."""
+    limit_source: str
+    """Why the limit is where it is."""
+    limit_fus_0_5_3: int | None = None
+    """The limit under FUS 0.5.3, where that FUS is known to have run."""
+    fus_1_spare_sectors: int = 0
+    """Sectors that ST leaves free above a FUS 1.x image."""
+
+    @property
+    def sector_size(self) -> int:
+        """Bytes in a flash sector."""
+        return SECTOR_SIZES[self.series]
+
+
+_ABOVE = "the end of this part's flash; FUS lies above it"
+
+TARGETS = (
+    Target(
+        name="STM32WB5xxG",
+        series=Series.WB5X,
+        flash_kib=1024,
+        limit=0x080F_4000,
+        limit_source="the last 12 of 256 sectors are FUS",
+        limit_fus_0_5_3=0x080F_6000,
+        # ST prints 0x080EC000 for every FUS 1.x image (6 sectors), from v1.1.0 to today.
+        fus_1_spare_sectors=2,
+    ),
+    Target(name="STM32WB5xxY", series=Series.WB5X, flash_kib=640, limit=0x080A_0000, limit_source=_ABOVE),
+    Target(name="STM32WB5xxE", series=Series.WB5X, flash_kib=512, limit=0x0808_0000, limit_source=_ABOVE),
+    Target(name="STM32WB5xxC", series=Series.WB5X, flash_kib=256, limit=0x0804_0000, limit_source=_ABOVE),
+    Target(name="STM32WB3xxE", series=Series.WB3X, flash_kib=512, limit=0x0808_0000, limit_source=_ABOVE),
+    Target(name="STM32WB3xxC", series=Series.WB3X, flash_kib=256, limit=0x0804_0000, limit_source=_ABOVE),
+    Target(
+        name="STM32WB1xxC",
+        series=Series.WB1X,
+        flash_kib=320,
+        limit=0x0804_6000,
+        limit_source="the last 20 of 160 sectors are FUS",
+    ),
+)
+"""Every target, in the order of ST's tables."""
+
+_BY_NAME = {target.name: target for target in TARGETS}
+
+# The letter after the pin count is the flash size: C 256 KiB (320 KiB on WB1x), E 512, Y 640, G 1024.
+_PARTS = (
+    *((f"WB55{pins}{flash}", f"STM32WB5xx{flash}") for pins in "CRV" for flash in "CEYG"),
+    ("WB50CG", "STM32WB5xxG"),
+    ("WB5MMG", "STM32WB5xxG"),
+    ("WB35CC", "STM32WB3xxC"),
+    ("WB35CE", "STM32WB3xxE"),
+    ("WB30CE", "STM32WB3xxE"),
+    ("WB15CC", "STM32WB1xxC"),
+    ("WB10CC", "STM32WB1xxC"),
+    ("WB1MMC", "STM32WB1xxC"),
+)
+
+PARTS = {part: _BY_NAME[name] for part, name in _PARTS}
+"""Part number without `STM32` and ordering suffix → its target."""
+
+# Package letter, temperature digit (CubeMX writes x), then options and packing: V6, U6A, Y6TR, UX.
+_ORDERING_SUFFIX = re.compile(r"[A-Z][0-9X][0-9A-Z]{0,4}")
+
+
+def select_target(part: str) -> Target:
+    """Return the target of a part number: any case, with or without `STM32` and ordering suffix.
+
+    The name of a target (`STM32WB5xxG`) selects that target. Raises TargetError.
+    """
+    wanted = part.strip().upper().removeprefix("STM32")
+    for name, target in _BY_NAME.items():
+        if wanted == name.upper().removeprefix("STM32"):
+            return target
+    if wanted[:6] in PARTS and (len(wanted) == 6 or _ORDERING_SUFFIX.fullmatch(wanted[6:])):
+        return PARTS[wanted[:6]]
+    raise TargetError(f"no STM32WB part {part!r}: {_did_you_mean(wanted)}")
+
+
+def _did_you_mean(wanted: str) -> str:
+    """What to type instead of an unknown part number."""
+    import difflib
+
+    if len(wanted) >= 4 and sum(name.startswith(wanted) for name in PARTS) > 1:
+        return "its flash size is missing: give the whole number printed on the chip, such as STM32WB55RG"
+    if close := difflib.get_close_matches(wanted[:6], PARTS, n=3):
+        return f"did you mean {' or '.join(f'STM32{name}' for name in close)}?"
+    return "give the number printed on the chip, such as STM32WB55RG"
