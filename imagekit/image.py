@@ -1,0 +1,178 @@
+"""What the parts of an image mean: kind, version, series, sizes. Tolerant: a strange value is kept, not judged.
+
+Sources: ST's mbox_def.h (version and memory size words), AN5185; magics and what goes with them:
+docs/image-format.md, measured on all images ST released.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from imagekit import container
+from imagekit.container import ImageFooter, Parts, SignatureBlock
+from imagekit.errors import VersionError
+from imagekit.targets import SECTOR_SIZES, Series
+
+FUS_2_STACK_MAGIC = 0xB10C_8B99
+_STACK_MAGIC = 0x2337_2991
+_FUS_MAGIC = 0x3227_9221
+_OTHER_MAGIC = 0x4276_9811
+_SAFEBOOT_2_0_1_MAGIC = 0x927A_6741
+SAFEBOOT_INFO1 = 0x5AFE_B007
+"""`info1` of Safeboot 2.0.0, which carries the magic of a stack."""
+
+_HIDDEN_VERSION = (0xFF, 0xFF, 0xFF, 0xFF)
+
+
+class ImageKind(Enum):
+    """What an image is; the values are those of `inspect --json`."""
+
+    STACK = "stack"
+    FUS = "fus"
+    SAFEBOOT = "safeboot"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+_KINDS = {
+    _STACK_MAGIC: ImageKind.STACK,
+    FUS_2_STACK_MAGIC: ImageKind.STACK,
+    _FUS_MAGIC: ImageKind.FUS,
+    _SAFEBOOT_2_0_1_MAGIC: ImageKind.SAFEBOOT,
+    _OTHER_MAGIC: ImageKind.OTHER,
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A firmware version, ordered. Fields as in mbox_def.h; `branch` and `build` are four bits each."""
+
+    major: int
+    minor: int
+    sub: int
+    branch: int = 0
+    build: int = 0
+
+    @classmethod
+    def from_text(cls, text: str) -> "Version":
+        """Read `1.2.0`, `v1.2` or, as ST's tools print it, `1.2.0.3` (branch and build as one number)."""
+        match = re.fullmatch(r"[vV]?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?", text.strip())
+        numbers = [int(number or 0) for number in match.groups()] if match else []
+        if not numbers or max(numbers) > 0xFF:
+            raise VersionError(f"no firmware version {text!r}: write it as 1.2.0")
+        major, minor, sub, low = numbers
+        return cls(major, minor, sub, low >> 4, low & 0xF)
+
+    @property
+    def text(self) -> str:
+        """`major.minor.sub`, as ST's release notes print it."""
+        return f"{self.major}.{self.minor}.{self.sub}"
+
+
+FUS_2 = Version(2, 0, 0)
+"""The first FUS that installs "FUS_v2 only" images (release notes of STM32CubeWB v1.22.1)."""
+FUS_1_2 = Version(1, 2, 0)
+"""The FUS that FUS 2.x is installed from; its own image hides its version (AN5185, p. 26)."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One coprocessor image. Only `Image.parse` makes one that is known to hold together."""
+
+    parts: Parts
+    size: int
+    """Bytes in the whole file."""
+    sha256: str
+    """SHA-256 of the whole file, lower-case hex."""
+    signed_digest: bytes
+    """SHA-256 of what ST signs: body and image footer."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Image":
+        """Cut the bytes of a file into an image. Raises ParseError, nothing else."""
+        parts = container.split(data)
+        # The file is hashed once: the signed part first, then on to the end.
+        digest = hashlib.sha256(memoryview(data)[: len(parts.body) + container.FOOTER_SIZE])
+        signed_digest = digest.digest()
+        digest.update(memoryview(data)[len(parts.body) + container.FOOTER_SIZE :])
+        return cls(parts, len(data), digest.hexdigest(), signed_digest)
+
+    @property
+    def footer(self) -> ImageFooter:
+        """The image footer."""
+        return self.parts.image_footer
+
+    @cached_property
+    def kind(self) -> ImageKind:
+        """What the magic says; Safeboot 2.0.0 hides under the magic of a stack."""
+        if self.footer.magic == _STACK_MAGIC and self.footer.info1 == SAFEBOOT_INFO1:
+            return ImageKind.SAFEBOOT
+        return _KINDS.get(self.footer.magic, ImageKind.UNKNOWN)
+
+    @cached_property
+    def version(self) -> Version | None:
+        """The version in the footer, None when it is hidden (FF FF FF FF, as in FUS 1.2.0)."""
+        footer = self.footer
+        if (footer.major, footer.minor, footer.sub, footer.branch_build) == _HIDDEN_VERSION:
+            return None
+        return Version(footer.major, footer.minor, footer.sub, footer.branch_build >> 4, footer.branch_build & 0xF)
+
+    @cached_property
+    def requires_fus(self) -> Version | None:
+        """The lowest FUS that installs it, None where no minimum is known.
+
+        Release notes of STM32CubeWB: "FUS_v2 only" stacks and Safeboot 2.0.1 need FUS 2.0.0; FUS 2.x is
+        installed by FUS 1.2.0 or a FUS 2.
+        """
+        if self.footer.magic in (FUS_2_STACK_MAGIC, _SAFEBOOT_2_0_1_MAGIC):
+            return FUS_2
+        if self.kind is ImageKind.FUS and self.version is not None and self.version >= FUS_2:
+            return FUS_1_2
+        return None
+
+    @cached_property
+    def is_fus_1(self) -> bool:
+        """Whether this is a FUS 1.x image (a hidden version is FUS 1.2.0)."""
+        return self.kind is ImageKind.FUS and (self.version is None or self.version < FUS_2)
+
+    def sectors_by_size(self, sector_size: int) -> int:
+        """Sectors that the whole file takes."""
+        return -(-self.size // sector_size)
+
+    @cached_property
+    def series(self) -> tuple[Series, ...]:
+        """The series whose sector size makes the footer's sector count right; empty when none does."""
+        return tuple(
+            series
+            for series, sector_size in SECTOR_SIZES.items()
+            if self.sectors_by_size(sector_size) == self.footer.flash_sectors
+        )
+
+    @cached_property
+    def gap_sectors(self) -> int | None:
+        """Sectors to leave free above the image; None for a format whose gap is not known.
+
+        `info1` of a stack for FUS 2 holds it in its second byte. Only the two values that ST has used are
+        taken: 4 sectors of 4 KiB, 8 sectors of 2 KiB (docs/image-format.md, "Gap").
+        """
+        if self.footer.magic == FUS_2_STACK_MAGIC:
+            return {0x0401_04CD: 4, 0x0802_08CD: 8}.get(self.footer.info1)
+        return None if self.kind in (ImageKind.UNKNOWN, ImageKind.OTHER) else 0
+
+    @cached_property
+    def st_signature(self) -> SignatureBlock | None:
+        """ST's signature, None when the file carries none."""
+        return next(
+            (block for block in self.parts.signatures if block.footer.magic != container.CUSTOMER_SIGNATURE_MAGIC),
+            None,
+        )
+
+    @property
+    def customer_signature(self) -> SignatureBlock | None:
+        """A customer's signature, None when the file carries none."""
+        return next(
+            (block for block in self.parts.signatures if block.footer.magic == container.CUSTOMER_SIGNATURE_MAGIC),
+            None,
+        )
