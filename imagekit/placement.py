@@ -1,0 +1,165 @@
+"""Where in flash an image must be programmed before FUS installs it: pure arithmetic that shows its working.
+
+    address = limit - (max(sectors in the footer, sectors by size) + gap + spare) x sector size
+
+It reproduces ST's address tables over 37 releases; where it does not, the tables are wrong or waste room, and
+`differences_from_st` says how (docs/image-format.md, "Install address").
+"""
+
+from dataclasses import dataclass
+
+from imagekit.errors import PlacementError
+from imagekit.image import FUS_1_2, Image, ImageKind, Version
+from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target
+
+_FUS_0_5_3 = Version(0, 5, 3)
+_LARGEST_SFSA = 0xFF  # FLASH_SFR holds it in bits 7:0 (RM0434, FLASH_SFR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """An install address and the numbers it was computed from. Sectors are the target's own."""
+
+    target: Target
+    size: int
+    """Bytes in the file."""
+    sectors_by_size: int
+    sectors_footer: int
+    gap_sectors: int
+    spare_sectors: int
+    """Sectors that ST leaves free above a FUS 1.x image on 1 MiB parts."""
+    limit: int
+    limit_source: str
+
+    @property
+    def sectors(self) -> int:
+        """Sectors that the image takes: what the footer says or what the size needs, whichever is more."""
+        return max(self.sectors_by_size, self.sectors_footer)
+
+    @property
+    def address(self) -> int:
+        """Where the first byte of the file goes."""
+        sectors = self.sectors + self.gap_sectors + self.spare_sectors
+        return self.limit - sectors * self.target.sector_size
+
+
+def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int | None = None) -> Placement:
+    """Compute the install address of an image on a target.
+
+    `fus` is the version of the FUS on the chip, `sfsa` the SFSA field of its option bytes (in sectors). Without
+    them: no stack is installed, and FUS is 1.0.2 or later. Raises PlacementError when there is no address.
+    """
+    _refuse_other_series(image, target)
+    if fus is not None:
+        _refuse_fus(image, target, fus)
+    if image.gap_sectors is None:
+        raise PlacementError(
+            "unknown-format",
+            f"magic 0x{image.footer.magic:08X} with info1 0x{image.footer.info1:08X} is a format whose room above "
+            "the image is not known: no address is safe; take a newer imagekit",
+        )
+    limit, source = _limit(image, target, fus, sfsa)
+    placement = Placement(
+        target=target,
+        size=image.size,
+        sectors_by_size=image.sectors_by_size(target.sector_size),
+        sectors_footer=image.footer.flash_sectors,
+        gap_sectors=image.gap_sectors,
+        spare_sectors=target.fus_1_spare_sectors if image.is_fus_1 else 0,
+        limit=limit,
+        limit_source=source,
+    )
+    # At FLASH_BASE itself the image would leave no sector for CPU1's vector table; ST's tables say NA there.
+    if placement.address <= FLASH_BASE:
+        raise PlacementError(
+            "does-not-fit",
+            f"does not fit on {target.name}: it takes {(limit - placement.address) // 1024} KiB of the "
+            f"{(limit - FLASH_BASE) // 1024} KiB below 0x{limit:08X} and leaves none for an application",
+        )
+    return placement
+
+
+def differences_from_st(image: Image, placement: Placement) -> tuple[str, ...]:
+    """Say where ST's tables or tools print another address for such an image, as far as the reason is known.
+
+    Source: docs/image-format.md, "Install address", measured on the release notes themselves.
+    """
+    target, notes = placement.target, []
+    if placement.sectors_footer < placement.sectors_by_size:
+        notes.append(
+            f"the footer says {placement.sectors_footer} sectors where the file needs "
+            f"{placement.sectors_by_size}; ST's tables follow the footer and are too high"
+        )
+    if placement.gap_sectors:
+        notes.append(
+            f"the format for FUS 2 needs {placement.gap_sectors * target.sector_size // 1024} KiB above the image; "
+            "STM32CubeProgrammer before 2.20 leaves that out and is too high"
+        )
+    if placement.spare_sectors:
+        notes.append(
+            f"ST leaves {placement.spare_sectors} sectors free above a FUS 1.x image on this target "
+            "(the notes of v1.22.1 alone do not)"
+        )
+    if image.kind is ImageKind.SAFEBOOT and target.series is Series.WB5X:
+        notes.append(
+            "ST's tables of v1.13.0 - v1.22.0 print Safeboot two sectors lower on 1 MiB parts (harmless) and one "
+            "sector too high on all others, where it would reach beyond the flash"
+        )
+    if image.kind is ImageKind.SAFEBOOT and target.series is Series.WB1X:
+        notes.append("ST's tables print 0x08044000 for every Safeboot; a smaller one fits one sector higher")
+    if _is_old_stack(image) and target.name == "STM32WB3xxE":
+        notes.append("ST's tables up to v1.11.0 print it 12 sectors lower here: harmless, it wastes 48 KiB")
+    return tuple(notes)
+
+
+def _is_old_stack(image: Image) -> bool:
+    """Whether this is a stack of STM32CubeWB v1.11.0 or older."""
+    return image.kind is ImageKind.STACK and image.version is not None and image.version < Version(1, 11, 1)
+
+
+def _refuse_other_series(image: Image, target: Target) -> None:
+    """Raise PlacementError when the image is cut in sectors of another size than the target's."""
+    if image.series and target.series not in image.series:
+        raise PlacementError(
+            "other-series",
+            f"{target.name} is a {target.series.value}, and this image is for "
+            f"{' or '.join(series.value for series in image.series)}: its {image.footer.flash_sectors} sectors "
+            f"are of {SECTOR_SIZES[image.series[0]] // 1024} KiB, not {target.sector_size // 1024} KiB",
+        )
+
+
+def _refuse_fus(image: Image, target: Target, fus: Version) -> None:
+    """Raise PlacementError when a chip with this FUS cannot take the image, or cannot have this FUS."""
+    if target.series is Series.WB1X and fus < FUS_1_2:
+        raise PlacementError("no-such-fus", f"no WB1x has FUS {fus.text}: the first was 1.2.0")
+    if image.requires_fus is not None and fus < image.requires_fus:
+        raise PlacementError(
+            "needs-fus",
+            f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first "
+            "(there is no way back) or take an older release",
+        )
+
+
+def _limit(image: Image, target: Target, fus: Version | None, sfsa: int | None) -> tuple[int, str]:
+    """The address just above the image's room, and why it is there."""
+    limit, source = target.limit, target.limit_source
+    # A FUS image stays at ST's address under FUS 0.5.3 too (release notes: FUS_fw_for_fus_0_5_3).
+    if fus == _FUS_0_5_3 and target.limit_fus_0_5_3 and image.kind is not ImageKind.FUS:
+        limit, source = target.limit_fus_0_5_3, "under FUS 0.5.3, the last 10 of 256 sectors are FUS"
+    if sfsa is None:
+        return limit, source
+    by_sfsa = FLASH_BASE + sfsa * target.sector_size
+    if not 0 < sfsa <= _LARGEST_SFSA or (target.series is Series.WB1X and by_sfsa > FLASH_BASE + 320 * 1024):
+        raise PlacementError(
+            "bad-sfsa",
+            f"SFSA {sfsa:#x} cannot be: no flash is left, or it lies beyond the end; "
+            "the option bytes are damaged or were misread, do not program this chip",
+        )
+    if by_sfsa >= limit:
+        return limit, source
+    if image.kind is ImageKind.FUS:
+        raise PlacementError(
+            "stack-installed",
+            f"SFSA {sfsa:#x} says that a stack is installed: delete it before a FUS upgrade, then ask again",
+        )
+    return by_sfsa, f"SFSA {sfsa:#x}: a stack is installed from here up; delete it first"
