@@ -1,0 +1,55 @@
+"""All that is known about one image, in one frozen value: what it is, who signed it, where it goes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from imagekit.errors import PlacementError
+from imagekit.image import Image
+from imagekit.placement import place
+from imagekit.signature import SignatureVerdict, verify_signature
+from imagekit.signing_keys import SigningKey, st_keys
+from imagekit.targets import SECTOR_SIZES, TARGETS, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """An image with everything computed from it."""
+
+    image: Image
+    signature: SignatureVerdict
+    sector_size: int | None
+    """Bytes in one of its sectors; None when neither the footer nor the signing key tells the series."""
+    install_addresses: dict[Target, int | None]
+    """Every target of the image's series → install address with no stack on the chip, None: does not fit."""
+
+    @property
+    def sectors(self) -> int | None:
+        """Sectors that the image takes: the footer's number or the size's, whichever is more."""
+        if self.sector_size is None:
+            return None
+        return max(self.image.footer.flash_sectors, self.image.sectors_by_size(self.sector_size))
+
+
+def assess(image: Image, keys: Iterable[SigningKey] | None = None) -> Assessment:
+    """Work out everything about an image. `keys` are ST's unless given. Raises nothing."""
+    signature = verify_signature(image, st_keys() if keys is None else keys)
+    return Assessment(
+        image,
+        signature,
+        _sector_size(image, signature),
+        {target: _install_address(image, target) for target in TARGETS if target.series in image.series},
+    )
+
+
+def _sector_size(image: Image, signature: SignatureVerdict) -> int | None:
+    """The sector size of the series that the footer tells, or else of the one its signing key is for."""
+    series = image.series or (signature.key.series if signature.key else ())
+    return SECTOR_SIZES[series[0]] if series else None
+
+
+def _install_address(image: Image, target: Target) -> int | None:
+    """The install address on a target, None where there is none."""
+    try:
+        return place(image, target).address
+    except PlacementError:
+        return None
