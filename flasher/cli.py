@@ -1,0 +1,28 @@
+"""The flasher's command line. Only `--version` so far: there is no bundle to take yet."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="flasher", pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flasher {version('stm32wb-imagekit')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _flasher(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Install verified bundles on STM32WB chips over a J-Link. Nothing is installable yet."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,1 @@
+"""Values in, text and documents out. Nothing here decides, reads a file or prints."""
