@@ -146,7 +146,7 @@ def address(
         if any(finding.rule in ("WB202", "WB301") for finding in found):
             raise typer.Exit(ExitCode.REFUSED)
         notes = differences_from_st(image, placement)
-        _print(working(placement, part.upper(), _shown(file), notes))
+        _print(working(image, placement, part, _shown(file), notes))
 
 
 @dataclass(frozen=True, slots=True)

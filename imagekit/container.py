@@ -22,8 +22,13 @@ FOOTER_MARKER = 0xABCD_ABCD
 """The second word of either footer."""
 SIGNATURE_FOOTER_MARKER = 0x1234_1234
 """The first word of the signature footer."""
-IMAGE_MAGICS = frozenset({0x2337_2991, 0x3227_9221, 0x4276_9811, 0xB10C_8B99, 0x927A_6741})
-"""The image footer magics known: docs/image-format.md, "Magics"."""
+STACK_MAGIC = 0x2337_2991
+FUS_MAGIC = 0x3227_9221
+OTHER_MAGIC = 0x4276_9811
+FUS_2_STACK_MAGIC = 0xB10C_8B99
+SAFEBOOT_2_0_1_MAGIC = 0x927A_6741
+IMAGE_MAGICS = frozenset({STACK_MAGIC, FUS_MAGIC, OTHER_MAGIC, FUS_2_STACK_MAGIC, SAFEBOOT_2_0_1_MAGIC})
+"""The image footer magics that are known: docs/image-format.md, "Magics"."""
 ST_SIGNATURE_MAGIC = 0xD3A1_2C5E
 CUSTOMER_SIGNATURE_MAGIC = 0xE2B5_1D4A
 
@@ -55,7 +60,9 @@ _MOST_SIGNATURES = 2  # ST's and a customer's
 FOOTER_SIZE = 20
 """Bytes in either footer."""
 _SIGNATURE_FOOTER_MARKERS = Int32ul.build(SIGNATURE_FOOTER_MARKER) + Int32ul.build(FOOTER_MARKER)
-SMALLEST_IMAGE = 1 + FOOTER_SIZE + 64 + FOOTER_SIZE
+ST_SIGNATURE_SIZE = 64
+"""Bytes in a signature of ST's: r || s on P-256."""
+SMALLEST_IMAGE = 1 + FOOTER_SIZE + ST_SIGNATURE_SIZE + FOOTER_SIZE
 """Bytes of an image whose body is a single byte."""
 
 
@@ -184,7 +191,8 @@ def _fields(layout: Struct, raw: bytes) -> dict[str, int]:
 
 def _without_image_footer(data: bytes, block: SignatureBlock, expected: int) -> ParseError:
     """Say why there is no image footer where the signature footer says that it must be."""
-    for shift in range(-16, 17):
+    announced = block.footer.signature_size
+    for shift in range(-16, 17) if announced == ST_SIGNATURE_SIZE else ():
         start = expected + shift
         if not 0 < start <= len(data) - FOOTER_SIZE:
             continue
@@ -192,11 +200,12 @@ def _without_image_footer(data: bytes, block: SignatureBlock, expected: int) -> 
         if footer and footer.info2 == FOOTER_MARKER and footer.magic in IMAGE_MAGICS:
             return ParseError(
                 "text-mangled",
-                f"the signature is {abs(shift)} bytes too {'short' if shift > 0 else 'long'}: a text-mode "
-                "transfer changed line ends; download it again in binary mode",
+                f"the signature has {announced - shift} bytes, not {announced}: a text-mode transfer changed line "
+                "ends; download it again in binary mode",
             )
     return ParseError(
         "no-image-footer",
-        f"no image footer before the {block.footer.signature_size}-byte signature that the signature footer "
-        "announces: damaged, or not made by ST; download it again",
+        f"no image footer before the {announced}-byte signature that the signature footer announces"
+        + (f" (ST's have {ST_SIGNATURE_SIZE})" if announced != ST_SIGNATURE_SIZE else "")
+        + ": damaged, or not made by ST; download it again",
     )

@@ -11,17 +11,36 @@ from enum import Enum
 from functools import cached_property
 
 from imagekit import container
-from imagekit.container import ImageFooter, Parts, SignatureBlock
+from imagekit.container import (
+    FOOTER_MARKER,
+    FUS_2_STACK_MAGIC,
+    FUS_MAGIC,
+    OTHER_MAGIC,
+    SAFEBOOT_2_0_1_MAGIC,
+    STACK_MAGIC,
+    ImageFooter,
+    Parts,
+    SignatureBlock,
+)
 from imagekit.errors import VersionError
 from imagekit.targets import SECTOR_SIZES, Series
 
-FUS_2_STACK_MAGIC = 0xB10C_8B99
-_STACK_MAGIC = 0x2337_2991
-_FUS_MAGIC = 0x3227_9221
-_OTHER_MAGIC = 0x4276_9811
-_SAFEBOOT_2_0_1_MAGIC = 0x927A_6741
 SAFEBOOT_INFO1 = 0x5AFE_B007
 """`info1` of Safeboot 2.0.0, which carries the magic of a stack."""
+
+GAP_SECTORS = {
+    (STACK_MAGIC, FOOTER_MARKER): 0,
+    (STACK_MAGIC, SAFEBOOT_INFO1): 0,
+    (FUS_MAGIC, FOOTER_MARKER): 0,
+    (SAFEBOOT_2_0_1_MAGIC, FOOTER_MARKER): 0,
+    (FUS_2_STACK_MAGIC, 0x0401_04CD): 4,
+    (FUS_2_STACK_MAGIC, 0x0802_08CD): 8,
+}
+"""Magic and `info1` of every format that ST has released → sectors to leave free above the image.
+
+That the second byte of `info1` holds the gap is inferred from ST's addresses, not documented: so no other value is
+ever computed from it (docs/image-format.md, "Gap").
+"""
 
 _HIDDEN_VERSION = (0xFF, 0xFF, 0xFF, 0xFF)
 
@@ -37,11 +56,11 @@ class ImageKind(Enum):
 
 
 _KINDS = {
-    _STACK_MAGIC: ImageKind.STACK,
+    STACK_MAGIC: ImageKind.STACK,
     FUS_2_STACK_MAGIC: ImageKind.STACK,
-    _FUS_MAGIC: ImageKind.FUS,
-    _SAFEBOOT_2_0_1_MAGIC: ImageKind.SAFEBOOT,
-    _OTHER_MAGIC: ImageKind.OTHER,
+    FUS_MAGIC: ImageKind.FUS,
+    SAFEBOOT_2_0_1_MAGIC: ImageKind.SAFEBOOT,
+    OTHER_MAGIC: ImageKind.OTHER,
 }
 
 
@@ -107,7 +126,7 @@ class Image:
     @cached_property
     def kind(self) -> ImageKind:
         """What the magic says; Safeboot 2.0.0 hides under the magic of a stack."""
-        if self.footer.magic == _STACK_MAGIC and self.footer.info1 == SAFEBOOT_INFO1:
+        if self.footer.magic == STACK_MAGIC and self.footer.info1 == SAFEBOOT_INFO1:
             return ImageKind.SAFEBOOT
         return _KINDS.get(self.footer.magic, ImageKind.UNKNOWN)
 
@@ -126,7 +145,7 @@ class Image:
         Release notes of STM32CubeWB: "FUS_v2 only" stacks and Safeboot 2.0.1 need FUS 2.0.0; FUS 2.x is
         installed by FUS 1.2.0 or a FUS 2.
         """
-        if self.footer.magic in (FUS_2_STACK_MAGIC, _SAFEBOOT_2_0_1_MAGIC):
+        if self.footer.magic in (FUS_2_STACK_MAGIC, SAFEBOOT_2_0_1_MAGIC):
             return FUS_2
         if self.kind is ImageKind.FUS and self.version is not None and self.version >= FUS_2:
             return FUS_1_2
@@ -152,27 +171,19 @@ class Image:
 
     @cached_property
     def gap_sectors(self) -> int | None:
-        """Sectors to leave free above the image; None for a format whose gap is not known.
-
-        `info1` of a stack for FUS 2 holds it in its second byte. Only the two values that ST has used are
-        taken: 4 sectors of 4 KiB, 8 sectors of 2 KiB (docs/image-format.md, "Gap").
-        """
-        if self.footer.magic == FUS_2_STACK_MAGIC:
-            return {0x0401_04CD: 4, 0x0802_08CD: 8}.get(self.footer.info1)
-        return None if self.kind in (ImageKind.UNKNOWN, ImageKind.OTHER) else 0
+        """Sectors to leave free above the image; None for a format whose gap is not known."""
+        return GAP_SECTORS.get((self.footer.magic, self.footer.info1))
 
     @cached_property
     def st_signature(self) -> SignatureBlock | None:
-        """ST's signature, None when the file carries none."""
-        return next(
-            (block for block in self.parts.signatures if block.footer.magic != container.CUSTOMER_SIGNATURE_MAGIC),
-            None,
-        )
+        """ST's signature, None when the file carries none. A strange magic does not make it another's."""
+        return next((block for block in self.parts.signatures if not _is_customers(block)), None)
 
     @property
     def customer_signature(self) -> SignatureBlock | None:
         """A customer's signature, None when the file carries none."""
-        return next(
-            (block for block in self.parts.signatures if block.footer.magic == container.CUSTOMER_SIGNATURE_MAGIC),
-            None,
-        )
+        return next((block for block in self.parts.signatures if _is_customers(block)), None)
+
+
+def _is_customers(block: SignatureBlock) -> bool:
+    return block.footer.magic == container.CUSTOMER_SIGNATURE_MAGIC

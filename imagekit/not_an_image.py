@@ -54,9 +54,11 @@ def lacks_carriage_returns(data: bytes) -> bool:
 
 
 def first_line(data: bytes) -> str:
-    """Return the first line of a short text (at most 60 characters), empty for anything else."""
-    line = data[:200].split(b"\n", 1)[0].strip()
-    return line[:60].decode("ascii") if line.isascii() and line.decode("ascii").isprintable() else ""
+    """Return the first line of a text (at most 60 characters), empty for anything that is no text."""
+    head = data[:200].strip()
+    if not head.isascii() or not head.translate(None, b"\r\n\t").decode("ascii").isprintable():
+        return ""
+    return head.split(b"\n", 1)[0].strip()[:60].decode("ascii")
 
 
 def without_signature_footer(data: bytes) -> ParseError:

@@ -12,6 +12,8 @@ from imagekit.errors import PlacementError
 from imagekit.image import FUS_1_2, Image, ImageKind, Version
 from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target
 
+FUS_2_GAP = 16 * 1024
+"""Bytes that a stack for FUS 2 leaves free above itself, on every series."""
 _FUS_0_5_3 = Version(0, 5, 3)
 _LARGEST_SFSA = 0xFF  # FLASH_SFR holds it in bits 7:0 (RM0434, FLASH_SFR)
 
@@ -52,7 +54,7 @@ def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int
     _refuse_other_series(image, target)
     if fus is not None:
         _refuse_fus(image, target, fus)
-    if image.gap_sectors is None:
+    if image.gap_sectors is None or image.gap_sectors * target.sector_size not in (0, FUS_2_GAP):
         raise PlacementError(
             "unknown-format",
             f"magic 0x{image.footer.magic:08X} with info1 0x{image.footer.info1:08X} is a format whose room above "
@@ -123,8 +125,8 @@ def _refuse_other_series(image: Image, target: Target) -> None:
         raise PlacementError(
             "other-series",
             f"{target.name} is a {target.series.value}, and this image is for "
-            f"{' or '.join(series.value for series in image.series)}: its {image.footer.flash_sectors} sectors "
-            f"are of {SECTOR_SIZES[image.series[0]] // 1024} KiB, not {target.sector_size // 1024} KiB",
+            f"{' or '.join(series.value for series in image.series)}: cut in sectors of "
+            f"{SECTOR_SIZES[image.series[0]] // 1024} KiB, not {target.sector_size // 1024} KiB",
         )
 
 

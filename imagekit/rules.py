@@ -10,9 +10,10 @@ from enum import Enum
 
 from imagekit import container, not_an_image
 from imagekit.assessment import Assessment
+from imagekit.container import FUS_2_STACK_MAGIC
 from imagekit.errors import PlacementError
-from imagekit.image import FUS_2_STACK_MAGIC, SAFEBOOT_INFO1, Image, ImageKind, Version
-from imagekit.placement import place
+from imagekit.image import SAFEBOOT_INFO1, Image, ImageKind, Version
+from imagekit.placement import FUS_2_GAP, place
 from imagekit.signature import SignatureStatus
 from imagekit.targets import Series, Target
 
@@ -107,12 +108,12 @@ def _image_reserved(subject: Subject) -> Iterator[str]:
     image, footer = subject.image, subject.image.footer
     if image.kind in (ImageKind.UNKNOWN, ImageKind.OTHER):
         return
-    for_fus_2 = footer.magic == FUS_2_STACK_MAGIC
-    if for_fus_2 and image.gap_sectors is None:
-        yield f"info1 is 0x{footer.info1:08X}: how much room this format needs above the image is not known"
-    elif not for_fus_2 and footer.info1 not in (container.FOOTER_MARKER, SAFEBOOT_INFO1):
-        yield f"info1 is 0x{footer.info1:08X}, not 0x{container.FOOTER_MARKER:08X}"
-    byte9 = 2 if for_fus_2 else 0xFF
+    gap, sector_size = image.gap_sectors, subject.assessment.sector_size
+    if gap is None:
+        yield f"info1 is 0x{footer.info1:08X}: a format whose room above the image is not known"
+    elif gap and sector_size and gap * sector_size != FUS_2_GAP:
+        yield f"info1 is 0x{footer.info1:08X}: {gap} sectors of {sector_size // 1024} KiB are not the 16 KiB of FUS 2"
+    byte9 = 2 if footer.magic == FUS_2_STACK_MAGIC else 0xFF
     if footer.byte9 != byte9:
         yield f"byte 9 of the image footer is 0x{footer.byte9:02X}, not 0x{byte9:02X}"
 
@@ -124,7 +125,7 @@ def _signature_footer(subject: Subject) -> Iterator[str]:
         return
     footer = block.footer
     for name, value, known in (
-        ("signature size", footer.signature_size, 64),
+        ("signature size", footer.signature_size, container.ST_SIGNATURE_SIZE),
         ("source", footer.source, 0x57),
         ("reserved field", footer.reserved, 0xFFFF),
         ("version word", footer.version_word, _version_word(subject.image)),
@@ -189,8 +190,8 @@ def _st_signature(subject: Subject) -> Iterator[str]:
         yield f"ST's signature cannot be valid: {verdict.defect}"
     elif verdict.status is SignatureStatus.UNVERIFIED:
         yield (
-            "ST's signature is not verified: the file was altered, or it is signed under a key that is not known "
-            "(as the FUS images for FUS 0.5.3 and 1.0.x are); the file alone cannot tell which"
+            "ST's signature is not verified: the file was altered, or signed under a key not known (as the FUS images "
+            "for FUS 0.5.3 and 1.0.x are); it alone cannot tell which"
         )
 
 

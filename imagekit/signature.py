@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from imagekit.container import ST_SIGNATURE_SIZE
 from imagekit.image import Image
 from imagekit.signing_keys import SigningKey
 
-SIGNATURE_SIZE = 64
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """n of NIST P-256 (SP 800-186, section 3.2.1.3)."""
 
@@ -69,8 +69,8 @@ def signature_to_der(signature: bytes) -> bytes:
     Raises ValueError when the length is wrong or when r or s lies outside 1 ... n - 1 (FIPS 186-5, section
     6.4.2, step 1).
     """
-    if len(signature) != SIGNATURE_SIZE:
-        raise ValueError(f"the signature has {len(signature)} bytes, not {SIGNATURE_SIZE}")
+    if len(signature) != ST_SIGNATURE_SIZE:
+        raise ValueError(f"the signature has {len(signature)} bytes, not {ST_SIGNATURE_SIZE}")
     r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
     for name, number in (("r", r), ("s", s)):
         if number == 0:

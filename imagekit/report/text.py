@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from imagekit.assessment import Assessment
-from imagekit.image import FUS_2_STACK_MAGIC, Image, ImageKind
+from imagekit.container import FUS_2_STACK_MAGIC
+from imagekit.image import Image, ImageKind
 from imagekit.placement import Placement
 from imagekit.report.document import hex_address
 from imagekit.rules import Finding, Severity
@@ -58,22 +59,24 @@ def inspection(
     return "\n".join(lines)
 
 
-def working(placement: Placement, part: str, name: str, notes: tuple[str, ...]) -> str:
+def working(image: Image, placement: Placement, part: str, name: str, notes: tuple[str, ...]) -> str:
     """Show an install address, alone on the first line, and how it was computed, line by line."""
     target = placement.target
     sector = target.sector_size
     terms = [str(placement.sectors)]
     rows = [
-        ("file", f"{name}, {placement.size} bytes"),
+        ("file", f"{name}, {placement.size} bytes: {_what(image)}"),
         ("target", f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {sector} bytes"),
-        ("by size", f"{placement.size} / {sector}, rounded up = {placement.sectors_by_size} sectors"),
-        ("by footer", f"{placement.sectors_footer} sectors; the larger counts: {placement.sectors}"),
+        ("by size", f"{placement.size} / {sector}, rounded up: {_count(placement.sectors_by_size)}"),
+        ("by footer", f"{_count(placement.sectors_footer)}; the larger of the two counts"),
     ]
+    if image.requires_fus:
+        rows.insert(1, ("needs", f"FUS {image.requires_fus.text} or later on the chip"))
     if placement.gap_sectors:
-        rows.append(("gap", f"{placement.gap_sectors} sectors, which its format needs above it"))
+        rows.append(("gap", f"{_count(placement.gap_sectors)} above it, which its format needs"))
         terms.append(str(placement.gap_sectors))
     if placement.spare_sectors:
-        rows.append(("spare", f"{placement.spare_sectors} sectors, as ST leaves them above a FUS 1.x image"))
+        rows.append(("spare", f"{_count(placement.spare_sectors)} that ST leaves free above a FUS 1.x image"))
         terms.append(str(placement.spare_sectors))
     sectors = terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
     rows += [
@@ -82,6 +85,10 @@ def working(placement: Placement, part: str, name: str, notes: tuple[str, ...]) 
         *(("note", note) for note in notes),
     ]
     return "\n".join([hex_address(placement.address), *(f"  {label:<{_LABEL_WIDTH}}{text}" for label, text in rows)])
+
+
+def _count(sectors: int) -> str:
+    return f"{sectors} sector{'' if sectors == 1 else 's'}"
 
 
 def _what(image: Image) -> str:
@@ -107,7 +114,7 @@ def _needs(assessment: Assessment) -> str:
         needs.append(f"{image.size} bytes of flash")
     else:
         gap = f", {image.gap_sectors} more above it" if image.gap_sectors else ""
-        needs.append(f"{sectors} sectors of {size // 1024} KiB{gap}")
+        needs.append(f"{_count(sectors)} of {size // 1024} KiB{gap}")
     needs.append(f"SRAM2a {image.footer.sram2a_kib} KiB, SRAM2b {image.footer.sram2b_kib} KiB")
     return "; ".join(needs)
 

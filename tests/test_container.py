@@ -1,0 +1,117 @@
+"""Cutting images into parts, and the reason why other bytes cannot be cut."""
+
+import pytest
+
+from imagekit import container
+from imagekit.errors import ParseError
+from imagekit.image import Image
+from imagekit.targets import LARGEST_FLASH
+from tests.support.images import IMAGES, content
+
+NOT_IMAGES = {
+    "empty": ("empty", "0 bytes"),
+    "too-short": ("too-short", "104 bytes cannot hold an image"),
+    "not-found-message": ("too-short", 'the file reads "404: Not Found"'),
+    "web-page": ("web-page", "download the raw file"),
+    "lfs-pointer": ("lfs-pointer", "git lfs pull"),
+    "lf-became-crlf": ("text-mangled", "every line feed"),
+    "crlf-became-lf": ("text-mangled", "the signature has 63 bytes, not 64"),
+    "crs-removed": ("text-mangled", "no carriage return"),
+    "utf8-replaced": ("text-mangled", "UTF-8 replacement character"),
+    "utf16": ("text-mangled", "UTF-16"),
+    "seven-bit": ("text-mangled", "top bit"),
+    "unencrypted": ("unencrypted", "vector table"),
+    "truncated": ("no-signature-footer", "truncated"),
+    "truncated-in-signature": ("no-signature-footer", "truncated"),
+    "padded-with-ff": ("no-signature-footer", r"996 bytes 0xFF \(padding\) follow .* at byte 3100"),
+    "padded-with-00": ("no-signature-footer", r"4 bytes 0x00 \(padding\) follow"),
+    "followed-by-something": ("no-signature-footer", "9 other bytes follow"),
+    "no-image-footer": ("no-image-footer", "no image footer before the 64-byte signature"),
+    "wrong-signature-size": ("no-image-footer", r"65-byte signature .* \(ST's have 64\)"),
+    "intel-hex": ("no-signature-footer", "Intel HEX"),
+    "elf": ("no-signature-footer", "ELF"),
+    "text": ("no-signature-footer", "this is text"),
+}
+"""Fixture → the reason of contract, and words of the message."""
+
+
+def _parses(name: str) -> bool:
+    try:
+        Image.parse(content(name))
+    except ParseError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", NOT_IMAGES)
+def test_each_way_of_not_being_an_image_has_its_reason(name: str) -> None:
+    reason, words = NOT_IMAGES[name]
+    with pytest.raises(ParseError, match=words) as caught:
+        Image.parse(content(name))
+    assert caught.value.reason == reason
+
+
+def test_every_fixture_that_does_not_parse_is_in_the_table() -> None:
+    assert {path.stem for path in IMAGES.glob("*.bin") if not _parses(path.stem)} == set(NOT_IMAGES)
+
+
+def test_larger_than_any_flash() -> None:
+    with pytest.raises(ParseError, match="larger than any STM32WB flash") as caught:
+        Image.parse(bytes(LARGEST_FLASH + 1))
+    assert caught.value.reason == "too-large"
+
+
+def test_a_large_web_page_is_still_a_web_page() -> None:
+    with pytest.raises(ParseError) as caught:
+        Image.parse(b"<html>" + bytes(LARGEST_FLASH))
+    assert caught.value.reason == "web-page"
+
+
+def test_an_image_as_large_as_the_flash_is_cut() -> None:
+    image = content("stack-4k")
+    assert Image.parse(bytes(LARGEST_FLASH - len(image)) + image).size == LARGEST_FLASH
+
+
+@pytest.mark.parametrize("name", [path.stem for path in IMAGES.glob("*.bin") if path.stem not in NOT_IMAGES])
+def test_join_is_the_inverse_of_split(name: str) -> None:
+    assert container.join(container.split(content(name))) == content(name)
+
+
+def test_the_parts_of_an_image() -> None:
+    data = content("stack-fus2-4k")
+    parts = container.split(data)
+    assert parts.body == data[:-104]
+    assert parts.image_footer == container.ImageFooter(
+        *(0x040104CD, 0xABCDABCD, 1, 2, 10, 15), branch_build=1, sub=0, minor=24, major=1, magic=0xB10C8B99
+    )
+    (block,) = parts.signatures
+    assert block.signature == data[-84:-20]
+    assert block.footer == container.SignatureFooter(
+        *(0x12341234, 0xABCDABCD, 64, 0x57, 0xFFFF), version_word=0x22110045, magic=0xD3A12C5E
+    )
+
+
+def test_a_customers_signature_follows_st_s() -> None:
+    data = content("customer-signed")
+    parts = container.split(data)
+    assert [block.footer.magic for block in parts.signatures] == [0xD3A12C5E, 0xE2B51D4A]
+    assert parts.body == data[: -104 - 84]
+    assert parts.signatures[0].signature == data[-168:-104]
+
+
+def test_the_smallest_image_has_a_body_of_one_byte() -> None:
+    data = content("stack-4k")[-105:]
+    assert len(data) == container.SMALLEST_IMAGE
+    assert len(Image.parse(data).parts.body) == 1
+
+
+def test_a_signature_size_that_reaches_before_the_file_is_no_image() -> None:
+    data = content("stack-4k")[-200:-12] + b"\xff" + content("stack-4k")[-11:]
+    with pytest.raises(ParseError, match="255-byte signature") as caught:
+        Image.parse(data)
+    assert caught.value.reason == "no-image-footer"
+
+
+def test_two_signatures_are_the_most_that_are_cut_off() -> None:
+    footer = content("stack-4k")[-20:-12] + b"\x00" + content("stack-4k")[-11:]
+    assert len(container.split(footer * 50_000).signatures) == 2

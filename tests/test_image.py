@@ -1,0 +1,73 @@
+"""What the parts of an image mean."""
+
+import pytest
+
+from imagekit.errors import VersionError
+from imagekit.image import Image, ImageKind, Version
+from imagekit.targets import Series
+from tests.support.images import content, image
+
+BOTH = (Series.WB3X, Series.WB5X)
+WB1X = (Series.WB1X,)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "version", "requires", "series", "gap"),
+    [
+        ("stack-4k", ImageKind.STACK, "1.13.3", None, BOTH, 0),
+        ("stack-2k", ImageKind.STACK, "1.13.3", None, WB1X, 0),
+        ("stack-fus2-4k", ImageKind.STACK, "1.24.0", "2.0.0", BOTH, 4),
+        ("stack-fus2-2k", ImageKind.STACK, "1.24.0", "2.0.0", WB1X, 8),
+        ("fus-1.1.0", ImageKind.FUS, "1.1.0", None, BOTH, 0),
+        ("fus-hidden-version", ImageKind.FUS, None, None, BOTH, 0),
+        ("fus-2.2.0", ImageKind.FUS, "2.2.0", "1.2.0", BOTH, 0),
+        ("fus-2.2.0-2k", ImageKind.FUS, "2.2.0", "1.2.0", WB1X, 0),
+        ("safeboot-2.0.0", ImageKind.SAFEBOOT, "2.0.0", None, BOTH, 0),
+        ("safeboot-2.0.1", ImageKind.SAFEBOOT, "2.0.1", "2.0.0", BOTH, 0),
+        ("other-magic", ImageKind.OTHER, "1.13.3", None, BOTH, None),
+        ("unknown-magic", ImageKind.UNKNOWN, "1.13.3", None, BOTH, None),
+        ("unknown-gap", ImageKind.STACK, "1.24.0", "2.0.0", BOTH, None),
+        ("unknown-info1", ImageKind.STACK, "1.13.3", None, BOTH, None),
+        ("sector-count-too-small", ImageKind.STACK, "1.13.3", None, (), 0),
+    ],
+)
+def test_kind_version_series_and_gap(
+    name: str, kind: ImageKind, version: str | None, requires: str | None, series: tuple[Series, ...], gap: int | None
+) -> None:
+    parsed = image(name)
+    assert parsed.kind is kind
+    assert (parsed.version.text if parsed.version else None) == version
+    assert (parsed.requires_fus.text if parsed.requires_fus else None) == requires
+    assert parsed.series == series
+    assert parsed.gap_sectors == gap
+
+
+def test_branch_and_build_are_the_two_halves_of_one_byte() -> None:
+    data = bytearray(content("stack-4k"))
+    data[-104 + 12] = 0x7B
+    version = Image.parse(bytes(data)).version
+    assert version == Version(1, 13, 3, branch=7, build=11)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("1.2.0", Version(1, 2, 0)),
+        ("v2.1", Version(2, 1, 0)),
+        (" V0.5.3 ", Version(0, 5, 3)),
+        ("2.0.0.3", Version(2, 0, 0, 0, 3)),
+        ("1.14.0.21", Version(1, 14, 0, 1, 5)),
+    ],
+)
+def test_a_version_is_read_as_people_and_st_s_tools_write_it(text: str, version: Version) -> None:
+    assert Version.from_text(text) == version
+
+
+@pytest.mark.parametrize("text", ["", "2", "1.2.x", "1.2.3.4.5", "1.256.0", "-1.2.0", "1.2.0 beta"])
+def test_other_texts_are_no_version(text: str) -> None:
+    with pytest.raises(VersionError, match="write it as 1\\.2\\.0"):
+        Version.from_text(text)
+
+
+def test_versions_are_ordered_by_number_not_by_text() -> None:
+    assert Version(1, 9, 0) < Version(1, 10, 0) < Version(2, 0, 0)

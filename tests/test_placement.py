@@ -1,0 +1,169 @@
+"""The install address: the formula, its exceptions, and every reason for having none."""
+
+import dataclasses
+
+import pytest
+
+from imagekit.errors import PlacementError
+from imagekit.image import Image, Version
+from imagekit.placement import Placement, differences_from_st, place
+from imagekit.targets import select_target
+from tests.support.images import content, image
+
+G, Y, E, C = (select_target(f"STM32WB5xx{letter}") for letter in "GYEC")
+WB35E, WB1X = select_target("STM32WB3xxE"), select_target("STM32WB1xxC")
+
+
+def sized(name: str, size: int, sector_size: int) -> Image:
+    """The image of a fixture as if its file had `size` bytes, its footer agreeing."""
+    parsed = image(name)
+    footer = dataclasses.replace(parsed.footer, flash_sectors=-(-size // sector_size))
+    return Image(dataclasses.replace(parsed.parts, image_footer=footer), size, parsed.sha256, parsed.signed_digest)
+
+
+# The size of each stack of STM32CubeWB v1.1.0, and its address there.
+SEED = [
+    (161880, 0x080CC000),  # BLE_Stack
+    (95516, 0x080DC000),  # BLE_HCILayer
+    (345580, 0x0809F000),  # Thread_FTD
+    (256440, 0x080B5000),  # Thread_MTD
+    (501448, 0x08079000),  # BLE_Thread
+    (56540, 0x080E6000),  # Mac_802_15_4
+    (30096, 0x080EC000),  # rfmonitor_phy802_15_4
+]
+
+
+@pytest.mark.parametrize(("size", "address"), SEED)
+def test_stacks_end_at_the_limit(size: int, address: int) -> None:
+    assert place(sized("stack-4k", size, 4096), G).address == address
+
+
+def test_a_stack_for_fus_2_leaves_16_kib_on_every_series() -> None:
+    # STM32CubeWB v1.24.0: BLE_Stack_full, 129,460 bytes, 0x080D0000.
+    assert place(sized("stack-fus2-4k", 129460, 4096), G).address == 0x080D0000
+    placement = place(image("stack-fus2-2k"), WB1X)
+    assert placement.limit - placement.address - placement.sectors * 2048 == 16 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("fus-1.0.2", 0x080EC000),
+        ("fus-1.1.0", 0x080EC000),
+        ("fus-hidden-version", 0x080EC000),
+        ("fus-2.2.0", 0x080EE000),
+    ],
+)
+def test_fus_1_leaves_two_sectors_on_1_mib_parts(name: str, address: int) -> None:
+    assert place(sized(name, 24492, 4096), G).address == address
+    assert place(sized(name, 24492, 4096), E).address == 0x0807A000
+
+
+def test_the_larger_of_footer_and_size_counts() -> None:
+    placement = place(image("sector-count-too-small"), G)
+    assert (placement.sectors_footer, placement.sectors_by_size, placement.sectors) == (1, 2, 2)
+    assert placement.address == 0x080F2000
+
+
+def test_under_fus_0_5_3_a_stack_may_lie_two_sectors_higher() -> None:
+    stack, old = image("stack-4k"), Version(0, 5, 3)
+    assert place(stack, G, fus=old).address == place(stack, G).address + 2 * 4096
+    assert place(stack, C, fus=old).address == place(stack, C).address
+    # FUS_fw_for_fus_0_5_3 goes to 0x080EC000 all the same.
+    assert place(sized("fus-hidden-version", 24492, 4096), G, fus=old).address == 0x080EC000
+
+
+def test_sfsa_with_a_stack_installed_is_the_limit() -> None:
+    placement = place(image("stack-4k"), G, sfsa=0xCB)
+    assert placement.limit == 0x080CB000
+    assert "delete it first" in placement.limit_source
+
+
+@pytest.mark.parametrize("sfsa", [0xF4, 0xF6, 0xFF])
+def test_sfsa_without_a_stack_changes_nothing(sfsa: int) -> None:
+    assert place(image("stack-4k"), G, sfsa=sfsa).address == 0x080F3000
+
+
+def test_sfsa_above_the_nominal_end_does_not_lift_the_limit() -> None:
+    # A 512 KiB part with no stack reads SFSA 0xF4 (community.st.com td-p/276287).
+    assert place(image("stack-4k"), E, sfsa=0xF4).limit == 0x08080000
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "options", "reason", "words"),
+    [
+        ("stack-larger-than-256k", C, {}, "does-not-fit", "takes 280 KiB of the 256 KiB below 0x08040000"),
+        ("stack-4k", G, {"sfsa": 1}, "does-not-fit", "leaves none for an application"),
+        ("stack-4k", WB1X, {}, "other-series", "is for WB3x or WB5x: cut in sectors of 4 KiB, not 2 KiB"),
+        ("stack-2k", G, {}, "other-series", "is for WB1x"),
+        ("unknown-magic", G, {}, "unknown-format", "magic 0x12345678"),
+        ("other-magic", G, {}, "unknown-format", "magic 0x42769811"),
+        ("unknown-gap", G, {}, "unknown-format", "info1 0x060106CD"),
+        ("unknown-info1", G, {}, "unknown-format", "info1 0x01020304"),
+        (
+            "stack-fus2-4k",
+            G,
+            {"fus": Version(1, 2, 0)},
+            "needs-fus",
+            "needs FUS 2.0.0 or later, and the chip has 1.2.0",
+        ),
+        ("fus-2.2.0", G, {"fus": Version(1, 1, 0)}, "needs-fus", "needs FUS 1.2.0"),
+        ("safeboot-2.0.1", G, {"fus": Version(1, 2, 0)}, "needs-fus", "needs FUS 2.0.0"),
+        ("stack-2k", WB1X, {"fus": Version(1, 1, 0)}, "no-such-fus", "no WB1x has FUS 1.1.0"),
+        ("stack-4k", G, {"sfsa": 0}, "bad-sfsa", "SFSA 0x0"),
+        ("stack-4k", G, {"sfsa": 256}, "bad-sfsa", "SFSA 0x100"),
+        ("stack-2k", WB1X, {"sfsa": 161}, "bad-sfsa", "SFSA 0xa1"),
+        ("fus-2.2.0", G, {"sfsa": 0xCB}, "stack-installed", "delete it before a FUS upgrade"),
+    ],
+)
+def test_no_address_has_a_reason(
+    name: str,
+    target: object,
+    options: dict[str, object],
+    reason: str,
+    words: str,
+) -> None:
+    with pytest.raises(PlacementError, match=words) as caught:
+        place(image(name), target, **options)  # type: ignore[arg-type]
+    assert caught.value.reason == reason
+
+
+def test_a_gap_of_the_other_series_is_an_unknown_format() -> None:
+    data = bytearray(content("stack-fus2-2k"))
+    data[-104:-100] = (0x040104CD).to_bytes(4, "little")
+    with pytest.raises(PlacementError) as caught:
+        place(Image.parse(bytes(data)), WB1X)
+    assert caught.value.reason == "unknown-format"
+
+
+def test_an_image_that_leaves_no_sector_for_the_application_does_not_fit() -> None:
+    # Thread_MTD of v1.5.0 on 256 KiB: 64 sectors; ST's table says NA.
+    with pytest.raises(PlacementError) as caught:
+        place(sized("stack-4k", 64 * 4096, 4096), C)
+    assert caught.value.reason == "does-not-fit"
+    assert place(sized("stack-4k", 63 * 4096, 4096), C).address == 0x08001000
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "words"),
+    [
+        ("sector-count-too-small", G, "the footer says 1 sectors where the file needs 2"),
+        ("stack-fus2-4k", Y, "needs 16 KiB above the image; STM32CubeProgrammer before 2.20"),
+        ("fus-1.1.0", G, "leaves 2 sectors free above a FUS 1.x image"),
+        ("safeboot-2.0.0", C, "one sector too high on all others"),
+        ("safeboot-2.0.1-2k", WB1X, "0x08044000 for every Safeboot"),
+    ],
+)
+def test_differences_from_st_s_tables_are_explained(name: str, target: object, words: str) -> None:
+    parsed = image(name)
+    placement: Placement = place(parsed, target)  # type: ignore[arg-type]
+    assert any(words in note for note in differences_from_st(parsed, placement))
+
+
+def test_the_old_tables_of_wb3x_are_explained_for_old_stacks_only() -> None:
+    data = bytearray(content("stack-4k"))
+    data[-104 + 13 : -104 + 16] = bytes((0, 6, 1))  # sub, minor, major
+    old, new = Image.parse(bytes(data)), image("stack-4k")
+    assert "12 sectors lower" in " ".join(differences_from_st(old, place(old, WB35E)))
+    assert not differences_from_st(new, place(new, WB35E))
+    assert not differences_from_st(old, place(old, E))
