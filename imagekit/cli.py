@@ -170,8 +170,7 @@ def _inspect_one(path: str, target: "Target | None", *, as_json: bool) -> _Inspe
         data = _read(path)
         assessment = assess(Image.parse(data))
     except (ParseError, OSError) as error:
-        if _debug:
-            raise
+        _trace(error)
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
         message = str(error) if isinstance(error, ParseError) else _why(error)
         size, sha256 = _size_and_hash(path, data)
@@ -281,13 +280,18 @@ def _errors_reported() -> Iterator[None]:
 
 
 def _fail(message: str, code: ExitCode, error: BaseException) -> NoReturn:
-    """Print one line on standard error and leave; with `--debug`, print the traceback before it."""
+    """Print one line on standard error and leave."""
+    _trace(error)
+    _complain(message)
+    raise typer.Exit(code) from error
+
+
+def _trace(error: BaseException) -> None:
+    """Print where an error comes from, when `--debug` asks for it."""
     if _debug:
         import traceback
 
         traceback.print_exception(error)
-    _complain(message)
-    raise typer.Exit(code) from error
 
 
 def _complain(message: str) -> None:

@@ -32,9 +32,12 @@ def current_rows(notes: Path) -> list[Row]:
 
 
 def address(cell: str) -> int | None:
-    """Return the address a cell prints, None for NA. ST spaces digits and drops leading zeros at times."""
+    """Return the address a cell prints, None for `NA` and `0x00`, ST's two ways to say that it does not fit.
+
+    ST spaces digits and drops leading zeros at times.
+    """
     match = re.match(r"0x([0-9A-Fa-f]+)", cell.replace(" ", ""))
-    return int(match[1], 16) if match else None
+    return int(match[1], 16) or None if match else None
 
 
 def _cells(row: Tag) -> list[str]:
