@@ -1,0 +1,42 @@
+"""README's console blocks show what the programs print. `--update-golden` writes them anew."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from imagekit.cli import app
+from tests.support.images import FIXTURES
+
+README = FIXTURES.parent / "README.md"
+BLOCK = re.compile(r"(?<=```console\n)\$ imagekit (.+)\n(?:(?!```).*\n)*")
+
+
+def _shown(command: re.Match[str]) -> str:
+    """The block as it should be: the command, and all that it prints."""
+    result = CliRunner().invoke(app, command[1].split())
+    return f"$ imagekit {command[1]}\n{result.output}"
+
+
+def test_console_blocks_show_what_is_printed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(README.parent)
+    text = README.read_text(encoding="utf-8")
+    shown, blocks = BLOCK.subn(_shown, text)
+    if request.config.getoption("--update-golden"):
+        README.write_text(shown, encoding="utf-8")
+    assert blocks == 4
+    assert README.read_text(encoding="utf-8") == shown
+
+
+def test_ci_runs_the_two_commands_of_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert re.findall(r"^```sh (\w+)$", text, re.MULTILINE) == ["inspect", "test"]
+    ci = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
+    assert "readme inspect" in ci
+    assert "readme test" in ci
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [README, *(README.parent / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)
