@@ -191,7 +191,7 @@ def _st_signature(subject: Subject) -> Iterator[str]:
     elif verdict.status is SignatureStatus.UNVERIFIED:
         yield (
             "ST's signature is not verified: the file was altered, or signed under a key not known (as the FUS images "
-            "for FUS 0.5.3 and 1.0.x are); it alone cannot tell which"
+            "for FUS 0.5.3 and 1.0.x are); the file cannot tell which"
         )
 
 
