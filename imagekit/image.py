@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from imagekit import container
+from imagekit import container, not_an_image
 from imagekit.container import (
     FOOTER_MARKER,
     FUS_2_STACK_MAGIC,
@@ -19,7 +19,6 @@ from imagekit.container import (
     SAFEBOOT_2_0_1_MAGIC,
     STACK_MAGIC,
     ImageFooter,
-    Parts,
     SignatureBlock,
 )
 from imagekit.errors import VersionError
@@ -98,30 +97,41 @@ FUS_1_2 = Version(1, 2, 0)
 
 @dataclass(frozen=True)
 class Image:
-    """One coprocessor image. Only `Image.parse` makes one that is known to hold together."""
+    """What one coprocessor image says of itself. Its bytes are not kept: thousands of images take little memory."""
 
-    parts: Parts
+    footer: ImageFooter
+    signatures: tuple[SignatureBlock, ...]
+    """ST's, then a customer's if there is one."""
     size: int
     """Bytes in the whole file."""
     sha256: str
     """SHA-256 of the whole file, lower-case hex."""
     signed_digest: bytes
     """SHA-256 of what ST signs: body and image footer."""
+    is_unencrypted: bool
+    """Whether the body starts with a vector table."""
+    lacks_carriage_returns: bool
+    """Whether the body is long and without a byte 0x0D, as after a text-mode transfer."""
 
     @classmethod
     def parse(cls, data: bytes) -> "Image":
-        """Cut the bytes of a file into an image. Raises ParseError, nothing else."""
+        """Read the bytes of a file as an image. Raises ParseError, nothing else."""
         parts = container.split(data)
         # The file is hashed once: the signed part first, then on to the end.
-        digest = hashlib.sha256(memoryview(data)[: len(parts.body) + container.FOOTER_SIZE])
+        body_size = len(parts.body)
+        signed_size = body_size + container.FOOTER_SIZE
+        digest = hashlib.sha256(memoryview(data)[:signed_size])
         signed_digest = digest.digest()
-        digest.update(memoryview(data)[len(parts.body) + container.FOOTER_SIZE :])
-        return cls(parts, len(data), digest.hexdigest(), signed_digest)
-
-    @property
-    def footer(self) -> ImageFooter:
-        """The image footer."""
-        return self.parts.image_footer
+        digest.update(memoryview(data)[signed_size:])
+        return cls(
+            footer=parts.image_footer,
+            signatures=parts.signatures,
+            size=len(data),
+            sha256=digest.hexdigest(),
+            signed_digest=signed_digest,
+            is_unencrypted=not_an_image.looks_unencrypted(data),
+            lacks_carriage_returns=not_an_image.lacks_carriage_returns(data, body_size),
+        )
 
     @cached_property
     def kind(self) -> ImageKind:
@@ -177,12 +187,12 @@ class Image:
     @cached_property
     def st_signature(self) -> SignatureBlock | None:
         """ST's signature, None when the file carries none. A strange magic does not make it another's."""
-        return next((block for block in self.parts.signatures if not _is_customers(block)), None)
+        return next((block for block in self.signatures if not _is_customers(block)), None)
 
     @property
     def customer_signature(self) -> SignatureBlock | None:
         """A customer's signature, None when the file carries none."""
-        return next((block for block in self.parts.signatures if _is_customers(block)), None)
+        return next((block for block in self.signatures if _is_customers(block)), None)
 
 
 def _is_customers(block: SignatureBlock) -> bool:

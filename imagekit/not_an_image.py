@@ -48,9 +48,9 @@ def has_inserted_carriage_returns(data: bytes) -> bool:
     return line_ends >= _TELLING_LINE_ENDS and line_ends == data.count(b"\r\n")
 
 
-def lacks_carriage_returns(data: bytes) -> bool:
-    """Whether no CR is left in bytes so many that an encrypted body must have had some."""
-    return len(data) >= _TELLING_LENGTH and b"\r" not in data
+def lacks_carriage_returns(data: bytes, end: int) -> bool:
+    """Whether no CR is left before `end`, in bytes so many that an encrypted body must have had some."""
+    return end >= _TELLING_LENGTH and data.find(b"\r", 0, end) < 0
 
 
 def first_line(data: bytes) -> str:
@@ -80,7 +80,7 @@ def without_signature_footer(data: bytes) -> ParseError:
     )
 
 
-def looks_unencrypted(data: bytes | memoryview) -> bool:
+def looks_unencrypted(data: bytes) -> bool:
     """Whether the bytes start with a Cortex-M vector table: SP in SRAM, then odd (Thumb) code addresses."""
     if len(data) < 16:
         return False
@@ -102,7 +102,7 @@ def _mangled_encoding(data: bytes) -> str:
         return ""  # a real text, not a damaged binary
     if len(data) >= _TELLING_LENGTH and data.isascii():
         return "the top bit of every byte is gone"
-    if lacks_carriage_returns(data) and len(set(data)) > 128:
+    if lacks_carriage_returns(data, len(data)) and len(set(data)) > 128:
         return f"no carriage return (0x0D) in {len(data)} bytes: line ends were converted"
     return ""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from imagekit import container, not_an_image
+from imagekit import container
 from imagekit.assessment import Assessment
 from imagekit.container import FUS_2_STACK_MAGIC
 from imagekit.errors import PlacementError
@@ -85,7 +85,7 @@ def _markers(subject: Subject) -> Iterator[str]:
     footer = subject.image.footer
     if footer.info2 != container.FOOTER_MARKER:
         yield f"info2 of the image footer is 0x{footer.info2:08X}, not 0x{container.FOOTER_MARKER:08X}: damaged"
-    for block in subject.image.parts.signatures:
+    for block in subject.image.signatures:
         markers = (block.footer.marker1, block.footer.marker2)
         if markers != (container.SIGNATURE_FOOTER_MARKER, container.FOOTER_MARKER):
             yield (
@@ -161,11 +161,8 @@ def _whole_words(subject: Subject) -> Iterator[str]:
 
 @rule("WB107", Severity.WARNING, "The body looks as if no text-mode transfer touched it")
 def _carriage_returns(subject: Subject) -> Iterator[str]:
-    if subject.assessment.signature.status is SignatureStatus.VALID:
-        return
-    body = bytes(subject.image.parts.body)
-    if not_an_image.lacks_carriage_returns(body):
-        yield f"no byte 0x0D in a body of {len(body)} bytes: a text-mode transfer may have converted line ends"
+    if subject.image.lacks_carriage_returns and subject.assessment.signature.status is not SignatureStatus.VALID:
+        yield f"no byte 0x0D in {subject.image.size} bytes: a text-mode transfer may have converted line ends"
 
 
 @rule("WB108", Severity.NOTE, "The footer shows a version")
@@ -177,7 +174,7 @@ def _hidden_version(subject: Subject) -> Iterator[str]:
 
 @rule("WB109", Severity.ERROR, "The body is encrypted")
 def _encrypted(subject: Subject) -> Iterator[str]:
-    if not_an_image.looks_unencrypted(subject.image.parts.body[:16]):
+    if subject.image.is_unencrypted:
         yield "the body starts with a vector table: it is not encrypted, and FUS will refuse it"
 
 

@@ -18,7 +18,7 @@ def sized(name: str, size: int, sector_size: int) -> Image:
     """The image of a fixture as if its file had `size` bytes, its footer agreeing."""
     parsed = image(name)
     footer = dataclasses.replace(parsed.footer, flash_sectors=-(-size // sector_size))
-    return Image(dataclasses.replace(parsed.parts, image_footer=footer), size, parsed.sha256, parsed.signed_digest)
+    return dataclasses.replace(parsed, footer=footer, size=size)
 
 
 # The size of each stack of STM32CubeWB v1.1.0, and its address there.

@@ -23,7 +23,7 @@ FAILING = [
     ("WB104", "signature-too-long", None, "signature size of the signature footer is 0x48, not 0x40"),
     ("WB105", "sector-count-too-small", None, "says 1 sectors, and 5104 bytes take 2 of 4 KiB or 3 of 2 KiB"),
     ("WB106", "length-not-of-words", None, "3099 bytes are no multiple of 4"),
-    ("WB107", "no-carriage-returns-unsigned", None, "no byte 0x0D in a body of 7000 bytes"),
+    ("WB107", "no-carriage-returns-unsigned", None, "no byte 0x0D in 7104 bytes"),
     ("WB108", "fus-hidden-version", None, "this is FUS 1.2.0"),
     ("WB109", "unencrypted-in-footers", None, "the body starts with a vector table"),
     ("WB201", "signature-r-zero", None, "cannot be valid: r of the signature is zero"),

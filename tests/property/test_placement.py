@@ -27,7 +27,7 @@ chips = st.fixed_dictionaries(
 def sized(name: str, size: int, sectors_footer: int) -> Image:
     parsed = image(name)
     footer = dataclasses.replace(parsed.footer, flash_sectors=sectors_footer)
-    return Image(dataclasses.replace(parsed.parts, image_footer=footer), size, parsed.sha256, parsed.signed_digest)
+    return dataclasses.replace(parsed, footer=footer, size=size)
 
 
 def placed(parsed: Image, target: Target, chip: dict[str, object]) -> int | None:
