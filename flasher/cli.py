@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="flasher", pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(
+    name="flasher",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -20,7 +26,7 @@ def _flasher(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Install verified bundles on STM32WB chips over a J-Link. Nothing is installable yet."""
+    """To come: install verified bundles on STM32WB chips over a J-Link. So far it only knows its version."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The command line: files, printing and exit codes live here and nowhere else (docs/exit-codes.md).
+"""The commands: what they take, what they call, how they end (docs/exit-codes.md).
 
 Modules that cost start-up time are imported by the command that needs them.
 """
@@ -8,50 +8,61 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagekit import __version__
-from imagekit.errors import ImagekitError, ParseError, PlacementError, TargetError, VersionError
+from imagekit.console import (
+    ExitCode,
+    about,
+    complain,
+    files_in,
+    painter,
+    print_json,
+    print_result,
+    read_image,
+    run,
+    set_debug,
+    shown,
+    size_of,
+    terminal_width,
+    trace,
+    why,
+    write_file,
+)
+from imagekit.errors import ParseError, TargetError, VersionError
 
 if TYPE_CHECKING:
-    from imagekit.image import Version
+    from imagekit.release_notes import Row
     from imagekit.report.document import Json
+    from imagekit.report.entries import Entry
+    from imagekit.rules import Chip
     from imagekit.targets import Target
-
-
-class ExitCode(IntEnum):
-    """What scripts may rely on; 1 is Python's own code for a crash, 2 typer's for wrong usage."""
-
-    DONE = 0
-    CRASHED = 1
-    REFUSED = 3
-    UNREADABLE = 4
-    INTERRUPTED = 130
-
 
 app = typer.Typer(
     name="imagekit",
-    no_args_is_help=True,
+    invoke_without_command=True,
+    rich_markup_mode=None,  # plain help: narrow terminals and pipes can read it, and it starts faster
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_debug = False
-
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        _print(f"imagekit {__version__}")
+        print_result(f"imagekit {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _imagekit(
+    context: typer.Context,
     version: Annotated[  # noqa: ARG001 - the callback acts on it
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="IMAGEKIT_DEBUG", help="Show a traceback with every error.")
@@ -61,8 +72,10 @@ def _imagekit(
 
     Exit codes: 0 done; 2 wrong usage; 3 looked, and refuses; 4 not readable or not an image.
     """
-    global _debug  # noqa: PLW0603 - one process, one command line
-    _debug = debug
+    set_debug(debug)
+    if context.invoked_subcommand is None:
+        print_result(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
 
 
 _Part = typer.Option(
@@ -73,45 +86,46 @@ _Part = typer.Option(
     help="The number printed on the chip, such as STM32WB55RG.",
     show_default=False,
 )
+_Fus = typer.Option(
+    "--fus",
+    envvar="IMAGEKIT_FUS",
+    metavar="VERSION",
+    help="The FUS on the chip, such as 1.2.0.",
+    show_default=False,
+)
 
 
 @app.command()
 def inspect(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images; - is standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Images; - is standard input.")],
     part: Annotated[str | None, _Part] = None,
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
 ) -> None:
     """Say what each file is: kind, version, what it needs, who signed it, where it goes, what is wrong.
 
-    Exits with 0 whenever every file is an image, whatever was found; 4 otherwise.
+    Exits with 0 whenever every file is an image, whatever was found; with 4 otherwise.
 
     Example: imagekit inspect stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG
     """
-    with _errors_reported():
-        target = _selected(part)
-        reports = _in_parallel(lambda path: _inspect_one(path, target, as_json=json), files)
-        if json:
-            from imagekit.report.document import INSPECT_SCHEMA
+    chip = _chip(part)
+    reports = _in_parallel(lambda path: _inspect_one(path, chip, as_json=json), list(dict.fromkeys(files)))
+    if json:
+        from imagekit.report.document import INSPECT_SCHEMA
 
-            _print_json({"schema": INSPECT_SCHEMA, "images": [report.entry for report in reports]})
-        else:
-            _print("\n\n".join(report.text for report in reports if report.text))
-        for report in reports:
-            if report.error:
-                _complain(report.error)
-        raise typer.Exit(ExitCode.UNREADABLE if any(report.error for report in reports) else ExitCode.DONE)
+        print_json({"schema": INSPECT_SCHEMA, "images": [report.entry for report in reports]})
+    elif texts := [report.text for report in reports if report.text]:
+        print_result("\n\n".join(texts))
+    for report in reports:
+        if report.error:
+            complain(report.error)
+    raise typer.Exit(ExitCode.UNREADABLE if any(report.error for report in reports) else ExitCode.DONE)
 
 
 @app.command()
 def address(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - is standard input.")],
     part: Annotated[str, _Part],
-    fus: Annotated[
-        str | None,
-        typer.Option(
-            envvar="IMAGEKIT_FUS", metavar="VERSION", help="The FUS on the chip, such as 1.2.0.", show_default=False
-        ),
-    ] = None,
+    fus: Annotated[str | None, _Fus] = None,
     sfsa: Annotated[
         str | None,
         typer.Option(
@@ -124,41 +138,237 @@ def address(
 ) -> None:
     """Compute the install address of an image, and show how.
 
-    The first line of the output is the address alone. Exits with 3 when there is none.
+    The first line of the output is the address alone. Exits with 3 when there is none, or when FUS would refuse the
+    image. That ST's signature is not verified is told and does not stop it: the key of some FUS images is not known.
 
     Example: imagekit address stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG --fus 2.1.0
     """
-    with _errors_reported():
-        from imagekit.assessment import assess
-        from imagekit.image import Image
-        from imagekit.placement import differences_from_st, place
-        from imagekit.report.text import working
-        from imagekit.rules import Severity, findings
+    from imagekit.assessment import assess
+    from imagekit.image import Image
+    from imagekit.placement import differences_from_st, place
+    from imagekit.report.text import working
+    from imagekit.rules import Severity, findings
 
-        target, version, sfsa_sectors = _required(part), _version(fus), _number("--sfsa", sfsa)
-        with _about(file):
-            image = Image.parse(_read(file))
-            placement = place(image, target, fus=version, sfsa=sfsa_sectors)
-        found = findings(assess(image), target)
+    chip, sectors = _chip(part, fus), _number("--sfsa", sfsa)
+    assert chip.target is not None  # noqa: S101 - --part is required
+    with about(file):
+        image = Image.parse(read_image(file))
+        found = findings(assess(image), chip)
         for finding in found:
             if finding.severity is not Severity.NOTE:
-                _complain(f"{_shown(file)}: {finding.rule}: {finding.message}")
-        if any(finding.rule in ("WB202", "WB301") for finding in found):
+                complain(f"{shown(file)}: {finding.rule} {finding.message}")
+        if any(finding.severity is Severity.ERROR and finding.rule not in _STILL_ADDRESSED for finding in found):
             raise typer.Exit(ExitCode.REFUSED)
-        notes = differences_from_st(image, placement)
-        _print(working(image, placement, part, _shown(file), notes))
+        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors)
+    if placement.after_delete is not None:
+        complain(
+            f"{shown(file)}: SFSA says that a stack is installed: delete it first; without it the address is "
+            f"0x{placement.after_delete:08X}"
+        )
+    notes = differences_from_st(image, placement)
+    print_result(working(image, placement, shown(part), shown(file), notes, width=terminal_width(), paint=painter()))
+
+
+class Format(StrEnum):
+    """What `check` and `audit` print."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    GITHUB = "github"
+
+
+_Format = typer.Option("--format", envvar="IMAGEKIT_FORMAT", help="What to print.")
+_Notes = typer.Option("--notes", envvar="IMAGEKIT_NOTES", help="List notes too, in the text format.")
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Files, or folders with *.bin and *.hex at any depth.")
+    ],
+    part: Annotated[str | None, _Part] = None,
+    fus: Annotated[str | None, _Fus] = None,
+    needs_customer_signature: Annotated[
+        bool,
+        typer.Option(
+            "--needs-customer-signature",
+            envvar="IMAGEKIT_NEEDS_CUSTOMER_SIGNATURE",
+            help="The chips hold a customer's key: refuse images without a customer's signature.",
+        ),
+    ] = False,
+    format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
+    notes: Annotated[bool, _Notes] = False,
+) -> None:
+    """Say which images may ship, and why the others may not: every rule, over files and folders.
+
+    Exits with 3 when an image is refused, with 4 when a file is no image.
+
+    Example: imagekit check release/ --part STM32WB55RG --fus 2.1.0 --format sarif > imagekit.sarif
+    """
+    from imagekit.check import Verdict, check_files
+    from imagekit.report import entries
+
+    chip = _chip(part, fus, needs_customer_signature=needs_customer_signature)
+    files = _expanded(paths, (".bin", ".hex"))
+    with _progress(len(files), "checking") as done:
+        checked = check_files(files, read_image, chip, done)
+    if format is Format.JSON:
+        from imagekit.report.check_document import check_document
+
+        print_json(check_document(checked))
+    else:
+        _print_entries("imagekit check", entries.of_check(checked), format, with_notes=notes)
+    verdicts = {file.verdict for file in checked}
+    if Verdict.UNREADABLE in verdicts:
+        raise typer.Exit(ExitCode.UNREADABLE)
+    raise typer.Exit(ExitCode.REFUSED if Verdict.REFUSED in verdicts else ExitCode.DONE)
+
+
+@app.command()
+def audit(
+    folders: Annotated[
+        list[str],
+        typer.Argument(metavar="DIR", help="Folders with *.bin beside Release_Notes.html, or folders of such."),
+    ],
+    format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
+    notes: Annotated[bool, _Notes] = False,
+) -> None:
+    """Compare ST's images with the release notes beside them: wrong addresses, versions, marks, missing rows and files.
+
+    Exits with 3 when something of severity error was found.
+
+    Example: imagekit audit STM32CubeWB/Projects/STM32WB_Copro_Wireless_Binaries
+    """
+    from imagekit import audit as audits
+    from imagekit.check import check_files
+    from imagekit.report import entries
+    from imagekit.rules import Chip, Severity
+
+    releases = []
+    found = _expanded(folders, (entries.NOTES.lower(),))
+    with _progress(len(found), "auditing") as done:
+        for notes_path in found:
+            folder = os.path.dirname(notes_path)  # noqa: PTH120 - the path as the user typed it
+            names = sorted(name for name in os.listdir(folder or ".") if name.lower().endswith(".bin"))  # noqa: PTH208
+            files = [os.path.join(folder, name) for name in names]  # noqa: PTH118
+            with about(notes_path):
+                checked = check_files(files, read_image, Chip())
+                with open(notes_path, "rb") as page:  # noqa: PTH123
+                    releases.append(audits.audit(folder, page.read(), checked))
+            done(notes_path)
+    if format is Format.JSON:
+        from imagekit.report.check_document import audit_document
+
+        print_json(audit_document(releases))
+    else:
+        _print_entries("imagekit audit", entries.of_audit(releases), format, with_notes=notes)
+    if format is Format.TEXT:
+        print_result(
+            f"{len(releases)} release folders: {sum(one.equal for one in releases)} addresses equal, "
+            f"{sum(one.lower for one in releases)} lower, {sum(one.too_high for one in releases)} too high"
+        )
+    severities = {finding.severity for release in releases for finding in release.findings}
+    raise typer.Exit(ExitCode.REFUSED if Severity.ERROR in severities else ExitCode.DONE)
+
+
+@app.command(name="rules")
+def rules_() -> None:
+    """List every rule: id, severity, and what holds when there is nothing to find.
+
+    What a finding means and what to do: docs/rules.md.
+    """
+    import imagekit.audit  # noqa: F401 - it enters its rules into the table
+    from imagekit.rules import RULES
+
+    print_result("\n".join(f"{id_}  {rule.severity.value:<8} {rule.title}" for id_, rule in sorted(RULES.items())))
+
+
+catalogue = typer.Typer(help="The contents that ST has published.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(catalogue, name="catalogue")
+
+
+@catalogue.command(name="build")
+def catalogue_build(
+    folders: Annotated[list[str], typer.Argument(metavar="DIR", help="STM32CubeWB release folders.")],
+    out: Annotated[str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it.")],
+) -> None:
+    """Make the catalogue of known contents from ST's release folders: hashes and facts, never ST's bytes.
+
+    A folder's release is the version in its name or in a name above it, such as v1.23.0.
+
+    Example: imagekit catalogue build v1.22.0 v1.23.0 -o catalogue.json
+    """
+    from imagekit.catalogue import dumps
+    from imagekit.catalogue_build import build, published_file
+
+    files = []
+    with about(out):
+        for path in _expanded(folders, (".bin",)):
+            with about(path):
+                files.append(published_file(os.path.realpath(path), read_image(path), _rows_beside(path)))
+        write_file(out, dumps(build(files)).encode())
+    print_result(f"{out}: {len(files)} files")
+
+
+@catalogue.command(name="show")
+def catalogue_show(
+    sha256: Annotated[
+        str | None, typer.Argument(metavar="SHA256", help="The start of a content's SHA-256.", show_default=False)
+    ] = None,
+    series: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SERIES", help="WB1x, WB3x or WB5x.")] = None,
+    magic: Annotated[str | None, typer.Option(envvar="IMAGEKIT_MAGIC", help="The image footer's magic.")] = None,
+    version: Annotated[str | None, typer.Option(envvar="IMAGEKIT_VERSION", help="Such as 1.13.3 or 1.13.3.5.")] = None,
+    sectors: Annotated[int | None, typer.Option(envvar="IMAGEKIT_SECTORS", help="Sectors of flash.")] = None,
+    sram2a: Annotated[int | None, typer.Option(envvar="IMAGEKIT_SRAM2A", help="KiB of SRAM2a.")] = None,
+    sram2b: Annotated[int | None, typer.Option(envvar="IMAGEKIT_SRAM2B", help="KiB of SRAM2b.")] = None,
+) -> None:
+    """List known contents; or those with the fields that a chip reports of its stack, and say when that is ambiguous.
+
+    Exits with 3 when nothing matches.
+
+    Example: imagekit catalogue show --series WB5x --version 1.13.3.0 --sectors 32 --sram2a 32 --sram2b 15
+    """
+    from imagekit.catalogue import shipped
+    from imagekit.report.text import contents
+    from imagekit.targets import Series
+
+    by_name = {one.value.lower(): one for one in Series}
+    if series and series.lower() not in by_name:
+        raise typer.BadParameter(f"no series {series!r}: WB1x, WB3x or WB5x", param_hint="--series")
+    matches = [
+        content
+        for content in shipped().identify(
+            series=by_name[series.lower()] if series else None,
+            magic=_number("--magic", magic),
+            version=version.lower().removeprefix("v") if version else None,
+            sectors=sectors,
+            sram2a_kib=sram2a,
+            sram2b_kib=sram2b,
+        )
+        if content.sha256.startswith((sha256 or "").lower())
+    ]
+    if not matches:
+        complain("no known content has these fields: it may come from a newer release than the catalogue knows")
+        raise typer.Exit(ExitCode.REFUSED)
+    print_result(contents(matches))
+
+
+# Errors with which an address is still right: the larger sector count is used anyway, and a key may be unknown to us.
+_STILL_ADDRESSED = ("WB105", "WB201")
 
 
 @dataclass(frozen=True, slots=True)
 class _Inspection:
-    """What is left of one file once it was looked at: its bytes are not kept."""
+    """What is left of one file once it was looked at."""
 
     entry: "Json | None" = None
     text: str = ""
     error: str = ""
 
 
-def _inspect_one(path: str, target: "Target | None", *, as_json: bool) -> _Inspection:
+def _inspect_one(path: str, chip: "Chip", *, as_json: bool) -> _Inspection:
     """Read and describe one file."""
     from imagekit.assessment import assess
     from imagekit.image import Image
@@ -167,21 +377,19 @@ def _inspect_one(path: str, target: "Target | None", *, as_json: bool) -> _Inspe
 
     data = None
     try:
-        data = _read(path)
+        data = read_image(path)
         assessment = assess(Image.parse(data))
     except (ParseError, OSError) as error:
-        _trace(error)
+        trace(error)
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
-        message = str(error) if isinstance(error, ParseError) else _why(error)
+        message = str(error) if isinstance(error, ParseError) else why(error)
         size, sha256 = _size_and_hash(path, data)
-        return _Inspection(
-            document.error_entry(path, size, sha256, reason, message), error=f"{_shown(path)}: {message}"
-        )
-    found = findings(assessment, target)
+        return _Inspection(document.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
+    found = findings(assessment, chip)
     if as_json:
-        return _Inspection(document.image_entry(path, assessment, found, target))
+        return _Inspection(document.image_entry(path, assessment, found, chip.target))
     return _Inspection(
-        text=text.inspection(_shown(path), assessment, found, target, width=_terminal_width(), paint=_painter())
+        text=text.inspection(shown(path), assessment, found, chip.target, width=terminal_width(), paint=painter())
     )
 
 
@@ -191,18 +399,11 @@ def _in_parallel(work: Callable[[str], _Inspection], paths: Sequence[str]) -> li
         return [work(paths[0])]
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         return list(pool.map(work, paths))
-
-
-def _read(path: str) -> bytes:
-    """Read a file, or standard input: one byte more than the largest flash at most."""
-    from imagekit.targets import LARGEST_FLASH
-
-    if path == "-":
-        return sys.stdin.buffer.read(LARGEST_FLASH + 1)
-    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-        return file.read(LARGEST_FLASH + 1)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for a pipe that nobody writes to
 
 
 def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | None]:
@@ -213,157 +414,99 @@ def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | Non
 
     if data is None:
         return None, None
-    if len(data) <= LARGEST_FLASH:
-        return len(data), sha256(data).hexdigest()
+    if len(data) > LARGEST_FLASH:
+        return size_of(path), None
+    return len(data), sha256(data).hexdigest()
+
+
+def _expanded(paths: Sequence[str], endings: tuple[str, ...]) -> list[str]:
+    """The files themselves, and those below the folders; exits with 4 where a folder holds none."""
+    files = []
+    for path in paths:
+        below = files_in(path, endings) if os.path.isdir(path) else [path]  # noqa: PTH112 - the path as the user typed it
+        if not below:
+            complain(f"{shown(path)}: no {' or '.join('*' + ending for ending in endings)} in this folder")
+            raise typer.Exit(ExitCode.UNREADABLE)
+        files += below
+    return list(dict.fromkeys(files))
+
+
+@contextmanager
+def _progress(length: int, label: str) -> Iterator[Callable[[str], None]]:
+    """A progress bar on a terminal; call what is yielded for each file that is done."""
+    if not sys.stderr.isatty() or length < _SLOW:
+        yield lambda path: None  # noqa: ARG005 - nobody looks
+        return
+    with typer.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield lambda path: bar.update(1)  # noqa: ARG005
+
+
+_SLOW = 100  # fewer files are done before anybody looks
+
+
+def _print_entries(name: str, found: "list[Entry]", format_: Format, *, with_notes: bool) -> None:
+    """Print entries in any format but JSON."""
+    if format_ is Format.SARIF:
+        from imagekit.report.sarif import sarif
+
+        print_json(sarif(found))
+    elif format_ is Format.JUNIT:
+        from imagekit.report.junit import junit
+
+        print_result(junit(name, found))
+    elif format_ is Format.GITHUB:
+        from imagekit.report.github import annotations
+
+        print_result(annotations(found))
+    else:
+        from imagekit.report.listing import listing, totals
+
+        lines = listing(found, with_notes=with_notes, width=terminal_width(), paint=painter(), name=shown)
+        print_result("\n".join([*lines, totals(found, with_notes=with_notes)]))
+
+
+@cache
+def _rows_beside(path: str) -> "dict[str, Row]":
+    """The rows of the release notes beside a file, by file name; empty where there are none."""
+    from imagekit.release_notes import current, read_rows
+    from imagekit.report.entries import NOTES
+
     try:
-        return (os.stat(path).st_size or None if path != "-" else None), None  # noqa: PTH116
-    except OSError:
-        return None, None
+        with open(os.path.join(os.path.dirname(path), NOTES), "rb") as file:  # noqa: PTH118, PTH120, PTH123
+            return current(read_rows(file.read()))
+    except FileNotFoundError:
+        return {}
 
 
-def _selected(part: str | None) -> "Target | None":
-    """The target of `--part`, None when it was not given."""
-    return _required(part) if part else None
-
-
-def _required(part: str) -> "Target":
-    """The target of `--part`; exits with wrong usage when there is no such part."""
+def _chip(part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False) -> "Chip":
+    """What the options say of the chip; exits with wrong usage when they say nonsense."""
+    from imagekit.image import Version
+    from imagekit.rules import Chip
     from imagekit.targets import select_target
 
+    target: Target | None = None
+    version: Version | None = None
     try:
-        return select_target(part)
+        target = select_target(part) if part else None
+        version = Version.from_text(fus) if fus else None
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--part") from error
-
-
-def _version(text: str | None) -> "Version | None":
-    """The version of `--fus`; exits with wrong usage when it is none."""
-    from imagekit.image import Version
-
-    try:
-        return Version.from_text(text) if text else None
     except VersionError as error:
         raise typer.BadParameter(str(error), param_hint="--fus") from error
+    return Chip(target=target, fus=version, needs_customer_signature=needs_customer_signature)
 
 
 def _number(option: str, text: str | None) -> int | None:
     """A number as people write it: 244, 0xF4, 0b11, 1_000."""
     try:
-        return int(text, 0) if text else None
-    except ValueError as error:
-        raise typer.BadParameter(f"no number {text!r}: write it as 244 or 0xF4", param_hint=option) from error
-
-
-@contextmanager
-def _about(path: str) -> Iterator[None]:
-    """Turn what goes wrong with one file into one line and an exit code."""
-    try:
-        yield
-    except (ImagekitError, OSError) as error:
-        why = _why(error) if isinstance(error, OSError) else str(error)
-        code = ExitCode.REFUSED if isinstance(error, PlacementError) else ExitCode.UNREADABLE
-        _fail(f"{_shown(path)}: {why}", code, error)
-
-
-@contextmanager
-def _errors_reported() -> Iterator[None]:
-    """Let no exception reach the user as a traceback, unless `--debug` asks for it."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        _fail("interrupted", ExitCode.INTERRUPTED, error)
-    except (typer.Exit, typer.BadParameter):
-        raise
-    except Exception as error:  # noqa: BLE001 - the last resort
-        what = f"{type(error).__name__}: {error}"
-        _fail(f"{what}: this is a defect of imagekit; --debug shows where", ExitCode.CRASHED, error)
-
-
-def _fail(message: str, code: ExitCode, error: BaseException) -> NoReturn:
-    """Print one line on standard error and leave."""
-    _trace(error)
-    _complain(message)
-    raise typer.Exit(code) from error
-
-
-def _trace(error: BaseException) -> None:
-    """Print where an error comes from, when `--debug` asks for it."""
-    if _debug:
-        import traceback
-
-        traceback.print_exception(error)
-
-
-def _complain(message: str) -> None:
-    """Print one line on standard error."""
-    typer.echo(f"imagekit: {message}", err=True)
-
-
-def _print(text: str) -> None:
-    """Print a result. A reader that stopped reading (`| head`) is no error."""
-    if not text:
-        return
-    try:
-        typer.echo(text, color=None)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        _fail(f"standard output: {_why(error)}", ExitCode.UNREADABLE, error)
-
-
-def _print_json(document: "Json") -> None:
-    """Print one JSON document, in ASCII: no terminal or pipe can spoil it."""
-    from json import dumps
-
-    _print(dumps(document, indent=1))
-
-
-def _why(error: OSError) -> str:
-    """What the operating system says, in its own words, with what to do where it is known."""
-    if isinstance(error, IsADirectoryError):
-        return "is a directory: name the files in it"
-    return (error.strerror or str(error)).lower()
-
-
-def _shown(path: str) -> str:
-    """A path as it can be shown: no control characters, nothing that a terminal cannot print."""
-    if path == "-":
-        return "standard input"
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def _terminal_width() -> int | None:
-    """The columns to wrap at; None when the output is not a terminal."""
-    import shutil
-
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _painter() -> Callable[[str, str], str]:
-    """Colours for a terminal, nothing for a pipe or with NO_COLOR."""
-    from imagekit.report.text import plain
-
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        return plain
-    colours = {"good": "green", "error": "red", "warning": "yellow"}
-
-    def paint(text: str, role: str) -> str:
-        if role in colours:
-            return typer.style(text, fg=colours[role])
-        return typer.style(text, **{role: True}) if role in ("bold", "dim") else text
-
-    return paint
+        number = int(text, 0) if text else None
+    except ValueError:
+        number = -1
+    if number is not None and number < 0:
+        raise typer.BadParameter(f"no number {text!r}: write it as 244 or 0xF4", param_hint=option)
+    return number
 
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+    run(app, "imagekit")

@@ -149,15 +149,17 @@ def _refuse_at_sight(data: bytes) -> None:
     if error := not_an_image.text_in_place_of_image(data):
         raise error
     if len(data) > LARGEST_FLASH:
-        raise ParseError("too-large", f"larger than any STM32WB flash ({LARGEST_FLASH} bytes)")
+        raise ParseError(
+            "too-large", f"more than {LARGEST_FLASH} bytes, the largest STM32WB flash: a dump, or no image at all"
+        )
     if len(data) < SMALLEST_IMAGE:
         line = not_an_image.first_line(data)
         raise ParseError(
             "too-short",
-            f"{len(data)} bytes cannot hold an image: its footers and signature alone take "
-            f"{SMALLEST_IMAGE - 1}" + (f'; the file reads "{line}"' if line else ""),
+            f"{len(data)} bytes are too few: an image has {SMALLEST_IMAGE} at least"
+            + (f'; the file reads "{line}"' if line else ""),
         )
-    if not_an_image.has_inserted_carriage_returns(data):
+    if not_an_image.has_inserted_carriage_returns(data) and not not_an_image.first_line(data):
         raise ParseError(
             "text-mangled",
             "every line feed (0x0A) has a carriage return before it: a text-mode transfer inserted bytes; "

@@ -32,10 +32,18 @@ class VersionError(ImagekitError):
 class PlacementError(ImagekitError):
     """There is no address at which this image can be installed on this target.
 
-    `reason` tells the cases apart: `does-not-fit`, `other-series`, `unknown-format`, `needs-fus`, `bad-sfsa`,
-    `no-such-fus`.
+    `reason` tells the cases apart: `does-not-fit`, `other-series`, `other-key`, `unknown-format`, `fus-refuses`,
+    `bad-sfsa`, `stack-installed`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ReleaseNotesError(ImagekitError):
+    """The release notes cannot be read as ST's address tables."""
+
+
+class CatalogueError(ImagekitError):
+    """The file is no catalogue of known contents."""

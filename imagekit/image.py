@@ -75,8 +75,8 @@ class Version:
 
     @classmethod
     def from_text(cls, text: str) -> "Version":
-        """Read `1.2.0`, `v1.2` or, as ST's tools print it, `1.2.0.3` (branch and build as one number)."""
-        match = re.fullmatch(r"[vV]?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?", text.strip())
+        """Read `1.2.0`, `v1.2`, `2` or, as ST's tools print it, `1.2.0.3` (branch and build as one number)."""
+        match = re.fullmatch(r"[vV]?([0-9]{1,3})" + r"(?:\.([0-9]{1,3}))?" * 3, text.strip())
         numbers = [int(number or 0) for number in match.groups()] if match else []
         if not numbers or max(numbers) > 0xFF:
             raise VersionError(f"no firmware version {text!r}: write it as 1.2.0")
@@ -87,6 +87,11 @@ class Version:
     def text(self) -> str:
         """`major.minor.sub`, as ST's release notes print it."""
         return f"{self.major}.{self.minor}.{self.sub}"
+
+    @property
+    def full_text(self) -> str:
+        """`major.minor.sub.n`, as ST's tools print it: branch and build as one number."""
+        return f"{self.text}.{self.branch << 4 | self.build}"
 
 
 FUS_2 = Version(2, 0, 0)
@@ -165,6 +170,11 @@ class Image:
     def is_fus_1(self) -> bool:
         """Whether this is a FUS 1.x image (a hidden version is FUS 1.2.0)."""
         return self.kind is ImageKind.FUS and (self.version is None or self.version < FUS_2)
+
+    @property
+    def is_hidden_fus(self) -> bool:
+        """Whether this is a FUS image that hides its version: FUS 1.2.0."""
+        return self.kind is ImageKind.FUS and self.version is None
 
     def sectors_by_size(self, sector_size: int) -> int:
         """Sectors that the whole file takes."""

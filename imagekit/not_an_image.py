@@ -16,9 +16,9 @@ _OTHER_FILES = (
     (b"\x7fELF", "an ELF file"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
-    (b"S0", "Motorola S-records"),
     (b"DfuSe", "a DfuSe file"),
 )
+_S_RECORDS = re.compile(rb"S0[0-9A-Fa-f]{6,}\r?\n")
 _INTEL_HEX = re.compile(rb":[0-9A-Fa-f]{10,}\r?\n")
 
 # The signature footer's two marker words and its length, for finding one that is not at the end.
@@ -73,8 +73,8 @@ def without_signature_footer(data: bytes) -> ParseError:
         return ParseError("text-mangled", f"{mangled}; download it again in binary mode")
     return ParseError(
         "no-signature-footer",
-        _trailing_bytes(data)
-        or _other_file(data)
+        _other_file(data)
+        or _trailing_bytes(data)
         or f"no signature footer in the last {_SIGNATURE_FOOTER_SIZE} bytes: truncated, "
         "or not an STM32WB coprocessor image; download it again",
     )
@@ -100,7 +100,7 @@ def _mangled_encoding(data: bytes) -> str:
         return "bytes were replaced by the UTF-8 replacement character"
     if first_line(data):
         return ""  # a real text, not a damaged binary
-    if len(data) >= _TELLING_LENGTH and data.isascii():
+    if len(data) >= _TELLING_LENGTH and data.isascii() and len(set(data)) > 64:
         return "the top bit of every byte is gone"
     if lacks_carriage_returns(data, len(data)) and len(set(data)) > 128:
         return f"no carriage return (0x0D) in {len(data)} bytes: line ends were converted"
@@ -120,7 +120,9 @@ def _trailing_bytes(data: bytes) -> str:
 def _other_file(data: bytes) -> str:
     """Name a well-known kind of file by how it starts; empty when there is none."""
     if _INTEL_HEX.match(data):
-        return "this is Intel HEX text: give the binary"
+        return "this is Intel HEX text: give the binary, or name it .hex for `imagekit check`"
+    if _S_RECORDS.match(data):
+        return "this is Motorola S-records text: give the binary"
     for start, what in _OTHER_FILES:
         if data.startswith(start):
             return f"this is {what}, not an STM32WB coprocessor image"

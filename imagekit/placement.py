@@ -9,12 +9,13 @@ It reproduces ST's address tables over 37 releases; where it does not, the table
 from dataclasses import dataclass
 
 from imagekit.errors import PlacementError
-from imagekit.image import FUS_1_2, Image, ImageKind, Version
+from imagekit.image import Image, ImageKind, Version
 from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target
+from imagekit.upgrade import FUS_0_5_3, refusal
 
 FUS_2_GAP = 16 * 1024
 """Bytes that a stack for FUS 2 leaves free above itself, on every series."""
-_FUS_0_5_3 = Version(0, 5, 3)
+_WB1X_END = FLASH_BASE + 320 * 1024
 _LARGEST_SFSA = 0xFF  # FLASH_SFR holds it in bits 7:0 (RM0434, FLASH_SFR)
 
 
@@ -32,6 +33,8 @@ class Placement:
     """Sectors that ST leaves free above a FUS 1.x image on 1 MiB parts."""
     limit: int
     limit_source: str
+    after_delete: int | None
+    """With a stack on the chip: the address once that stack is deleted, as ST advises."""
 
     @property
     def sectors(self) -> int:
@@ -52,15 +55,15 @@ def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int
     them: no stack is installed, and FUS is 1.0.2 or later. Raises PlacementError when there is no address.
     """
     _refuse_other_series(image, target)
-    if fus is not None:
-        _refuse_fus(image, target, fus)
+    if fus is not None and (why := refusal(image, fus)):
+        raise PlacementError("fus-refuses", why)
     if image.gap_sectors is None or image.gap_sectors * target.sector_size not in (0, FUS_2_GAP):
         raise PlacementError(
             "unknown-format",
             f"magic 0x{image.footer.magic:08X} with info1 0x{image.footer.info1:08X} is a format whose room above "
             "the image is not known: no address is safe; take a newer imagekit",
         )
-    limit, source = _limit(image, target, fus, sfsa)
+    limit, source, by_sfsa = _limit(image, target, fus, sfsa)
     placement = Placement(
         target=target,
         size=image.size,
@@ -70,6 +73,7 @@ def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int
         spare_sectors=target.fus_1_spare_sectors if image.is_fus_1 else 0,
         limit=limit,
         limit_source=source,
+        after_delete=place(image, target, fus=fus).address if by_sfsa else None,
     )
     # At FLASH_BASE itself the image would leave no sector for CPU1's vector table; ST's tables say NA there.
     if placement.address <= FLASH_BASE:
@@ -130,38 +134,28 @@ def _refuse_other_series(image: Image, target: Target) -> None:
         )
 
 
-def _refuse_fus(image: Image, target: Target, fus: Version) -> None:
-    """Raise PlacementError when a chip with this FUS cannot take the image, or cannot have this FUS."""
-    if target.series is Series.WB1X and fus < FUS_1_2:
-        raise PlacementError("no-such-fus", f"no WB1x has FUS {fus.text}: the first was 1.2.0")
-    if image.requires_fus is not None and fus < image.requires_fus:
-        raise PlacementError(
-            "needs-fus",
-            f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first "
-            "(there is no way back) or take an older release",
-        )
-
-
-def _limit(image: Image, target: Target, fus: Version | None, sfsa: int | None) -> tuple[int, str]:
-    """The address just above the image's room, and why it is there."""
+def _limit(image: Image, target: Target, fus: Version | None, sfsa: int | None) -> tuple[int, str, bool]:
+    """The address just above the image's room, why it is there, and whether SFSA puts it there."""
     limit, source = target.limit, target.limit_source
-    # A FUS image stays at ST's address under FUS 0.5.3 too (release notes: FUS_fw_for_fus_0_5_3).
-    if fus == _FUS_0_5_3 and target.limit_fus_0_5_3 and image.kind is not ImageKind.FUS:
-        limit, source = target.limit_fus_0_5_3, "under FUS 0.5.3, the last 10 of 256 sectors are FUS"
+    if fus == FUS_0_5_3 and target.limit_fus_0_5_3:
+        if image.kind is ImageKind.FUS:
+            source = "as under FUS 1.x: ST gives a FUS image for FUS 0.5.3 the same address"
+        else:
+            limit, source = target.limit_fus_0_5_3, "under FUS 0.5.3, the last 10 of 256 sectors are FUS"
     if sfsa is None:
-        return limit, source
+        return limit, source, False
     by_sfsa = FLASH_BASE + sfsa * target.sector_size
-    if not 0 < sfsa <= _LARGEST_SFSA or (target.series is Series.WB1X and by_sfsa > FLASH_BASE + 320 * 1024):
+    if not 0 < sfsa <= _LARGEST_SFSA or (target.series is Series.WB1X and by_sfsa > _WB1X_END):
         raise PlacementError(
             "bad-sfsa",
-            f"SFSA {sfsa:#x} cannot be: no flash is left, or it lies beyond the end; "
-            "the option bytes are damaged or were misread, do not program this chip",
+            f"SFSA {sfsa:#x} cannot be on {target.name}: it is another chip's, was misread, or the option bytes are "
+            "damaged; do not program this chip before you know",
         )
     if by_sfsa >= limit:
-        return limit, source
+        return limit, f"{source} (SFSA {sfsa:#x} is not below it)", False
     if image.kind is ImageKind.FUS:
         raise PlacementError(
             "stack-installed",
             f"SFSA {sfsa:#x} says that a stack is installed: delete it before a FUS upgrade, then ask again",
         )
-    return by_sfsa, f"SFSA {sfsa:#x}: a stack is installed from here up; delete it first"
+    return by_sfsa, f"SFSA {sfsa:#x}: a stack is installed from here up", True

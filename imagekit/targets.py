@@ -117,11 +117,12 @@ def select_target(part: str) -> Target:
 
 
 def _did_you_mean(wanted: str) -> str:
-    """What to type instead of an unknown part number."""
-    import difflib
-
-    if len(wanted) >= 4 and sum(name.startswith(wanted) for name in PARTS) > 1:
-        return "its flash size is missing: give the whole number printed on the chip, such as STM32WB55RG"
-    if close := difflib.get_close_matches(wanted[:6], PARTS, n=3):
-        return f"did you mean {' or '.join(f'STM32{name}' for name in close)}?"
+    """What to type instead of an unknown part number; never a part of another flash size or product line."""
+    text = re.sub(r"[^A-Z0-9]", "", wanted)
+    if within := [name for name in PARTS if name in text]:
+        return f"did you mean STM32{within[0]}?"
+    if re.match(r"(?:STM32)?WB(?:A|0)", text):
+        return "STM32WBA and STM32WB0 are other product lines, without FUS"
+    if re.search(r"WB(?:55|50|5M|35|30|15|10|1M)", text):
+        return "give the whole number printed on the chip, such as STM32WB55RG: its last letter is the flash size"
     return "give the number printed on the chip, such as STM32WB55RG"

@@ -1,0 +1,215 @@
+"""What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import IntEnum
+from typing import IO, NoReturn
+
+import typer
+
+from imagekit.errors import ImagekitError, PlacementError
+from imagekit.targets import LARGEST_FLASH
+
+# Intel HEX takes 2.8 characters for a byte at 16 bytes a line; 4 leave room for shorter lines.
+_LARGEST_HEX = 4 * LARGEST_FLASH
+
+
+class ExitCode(IntEnum):
+    """What scripts may rely on: docs/exit-codes.md."""
+
+    DONE = 0
+    CRASHED = 1
+    USAGE = 2
+    REFUSED = 3
+    UNREADABLE = 4
+    INTERRUPTED = 130
+
+
+_debug = False
+
+
+def set_debug(wanted: bool) -> None:
+    """Show a traceback with every error from here on."""
+    global _debug  # noqa: PLW0603 - one process, one command line
+    _debug = wanted
+
+
+def run(app: typer.Typer, name: str) -> NoReturn:
+    """Run a command line and leave with its exit code; no exception reaches the user as a traceback."""
+    for stream_name in ("stdout", "stderr"):
+        stream = getattr(sys, stream_name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, stream_name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - it lives as long as the process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    code = _exit_code(app, name)
+    with suppress(OSError):
+        sys.stdout.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
+    # Without waiting for threads: one may be reading from a pipe that nobody writes to.
+    os._exit(code)
+
+
+def _exit_code(app: typer.Typer, name: str) -> int:
+    """Run a command line; return its exit code."""
+    try:
+        code: int = app(standalone_mode=False, prog_name=name) or ExitCode.DONE
+    except KeyboardInterrupt as error:
+        return _failed("interrupted", ExitCode.INTERRUPTED, error)
+    except (BrokenPipeError, SystemExit):  # typer leaves so when nobody reads its help any more
+        return ExitCode.DONE
+    except OSError as error:
+        return _failed(f"standard output: {why(error)}", ExitCode.UNREADABLE, error)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        # A usage error of the library that reads the command line; its class has no public name.
+        if (usage := getattr(error, "format_message", None)) is not None:
+            return _failed(f"{_one_line(usage())} Try '{name} --help'.", ExitCode.USAGE, error)
+        what = f"{type(error).__name__}: {error}"
+        return _failed(f"{what}: this is a defect of {name}; '{name} --debug ...' shows where", ExitCode.CRASHED, error)
+    if code == ExitCode.INTERRUPTED:  # typer caught Ctrl-C
+        complain("interrupted")
+    return code
+
+
+def _failed(message: str, code: ExitCode, error: BaseException) -> ExitCode:
+    trace(error)
+    complain(message)
+    return code
+
+
+@contextmanager
+def about(path: str) -> Iterator[None]:
+    """Turn what goes wrong with one file into one line and an exit code."""
+    try:
+        yield
+    except (ImagekitError, OSError) as error:
+        trace(error)
+        complain(f"{shown(path)}: {why(error) if isinstance(error, OSError) else error}")
+        code = ExitCode.REFUSED if isinstance(error, PlacementError) else ExitCode.UNREADABLE
+        raise typer.Exit(code) from error
+
+
+def trace(error: BaseException) -> None:
+    """Print where an error comes from, when `--debug` asks for it."""
+    if _debug:
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def complain(message: str) -> None:
+    """Print one line on standard error, if anybody takes it."""
+    with suppress(OSError):
+        typer.echo(f"imagekit: {message}", err=True)
+
+
+def print_result(text: str, stream: IO[str] | None = None) -> None:
+    """Print a result. A reader that stopped reading (`| head`) is no error."""
+    out = stream or sys.stdout
+    try:
+        typer.echo(text, file=out)
+        out.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document, in ASCII: no terminal or pipe can spoil it."""
+    from json import dumps
+
+    print_result(dumps(document, indent=1))
+
+
+def why(error: OSError) -> str:
+    """What the operating system says, in its own words, with what to do where it is known."""
+    if isinstance(error, IsADirectoryError):
+        return "is a directory: name the files in it, or use `imagekit check`"
+    return (error.strerror or str(error)).lower()
+
+
+def shown(path: str) -> str:
+    """A path as it can be shown: no control characters, nothing that a terminal cannot print."""
+    if path in ("-", ""):
+        return "standard input" if path else "''"
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def read_image(path: str) -> bytes:
+    """Read a file, or standard input: one byte more than the largest flash at most. Raises OSError."""
+    limit = (_LARGEST_HEX if path.lower().endswith(".hex") else LARGEST_FLASH) + 1
+    if path == "-":
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
+        return sys.stdin.buffer.read(limit)
+    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+        return file.read(limit)
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place first, then renamed. Raises OSError."""
+    import tempfile
+
+    folder = os.path.dirname(path) or "."  # noqa: PTH120 - the path as the user typed it
+    handle, beside = tempfile.mkstemp(dir=folder, prefix=".imagekit-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(beside, 0o666 & ~umask)  # noqa: PTH101 - mkstemp made it private
+        os.replace(beside, path)  # noqa: PTH105
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
+        raise
+
+
+def files_in(folder: str, endings: tuple[str, ...]) -> list[str]:
+    """The files below a folder whose names end so, in any case, in a fixed order. Links to folders are not followed."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        found += [os.path.join(place, name) for name in sorted(names) if name.lower().endswith(endings)]  # noqa: PTH118
+    return found
+
+
+def size_of(path: str) -> int | None:
+    """The size of a file that was not read to its end, None where the system does not know it."""
+    try:
+        return os.stat(path).st_size or None if path != "-" else None  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def terminal_width() -> int | None:
+    """The columns to wrap at; None when the output is not a terminal."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def painter() -> Callable[[str, str], str]:
+    """Colours for a terminal that has them; nothing for a pipe, with NO_COLOR, or on a dumb terminal."""
+    from imagekit.report.text import plain
+
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return plain
+    colours = {"good": "green", "error": "red", "warning": "yellow"}
+
+    def paint(text: str, role: str) -> str:
+        if role in colours:
+            return typer.style(text, fg=colours[role])
+        return typer.style(text, **{role: True}) if role in ("bold", "dim") else text
+
+    return paint
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
