@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from imagekit.catalogue import Catalogue, Content, shipped
 from imagekit.errors import PlacementError
 from imagekit.image import Image
 from imagekit.placement import place
@@ -21,6 +22,8 @@ class Assessment:
     """Bytes in one of its sectors; None when neither the footer nor the signing key tells the series."""
     install_addresses: dict[Target, int | None]
     """Every target of the image's series → install address with no stack on the chip, None: does not fit."""
+    known: Content | None
+    """What ST published these bytes as; None when the catalogue does not know them, which is no fault."""
 
     @property
     def sectors(self) -> int | None:
@@ -29,15 +32,34 @@ class Assessment:
             return None
         return max(self.image.footer.flash_sectors, self.image.sectors_by_size(self.sector_size))
 
+    def address_on(self, target: Target) -> int:
+        """Return the install address on a target with no stack on the chip.
 
-def assess(image: Image, keys: Iterable[SigningKey] | None = None) -> Assessment:
-    """Work out everything about an image. `keys` are ST's unless given. Raises nothing."""
+        Raises PlacementError: as `place` does, and `other-key` when the signing key is not one for that series.
+        """
+        key = self.signature.key
+        address = place(self.image, target).address
+        if key and target.series not in key.series:
+            names = " or ".join(series.value for series in key.series)
+            raise PlacementError("other-key", f"signed with {key.name}, a key for {names}, not {target.series.value}")
+        return address
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """ST's names for it, such as `BLE_Stack_full`; empty when the catalogue does not know it."""
+        return self.known.variants if self.known else ()
+
+
+def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Catalogue | None = None) -> Assessment:
+    """Work out everything about an image, with ST's keys and the shipped catalogue unless others are given."""
+    known = (shipped() if catalogue is None else catalogue).contents.get(image.sha256)
     signature = verify_signature(image, st_keys() if keys is None else keys)
     return Assessment(
         image,
         signature,
         _sector_size(image, signature),
         {target: _install_address(image, target) for target in TARGETS if target.series in image.series},
+        known,
     )
 
 

@@ -1,6 +1,7 @@
 """The JSON documents that other people's scripts read: members and spelling are a contract (docs/json.md)."""
 
 from imagekit.assessment import Assessment
+from imagekit.errors import PlacementError
 from imagekit.image import Version
 from imagekit.rules import Finding
 from imagekit.targets import Target
@@ -19,9 +20,7 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
     """Return what `inspect --json` says of an image; `target` narrows its addresses to one."""
     image, verdict = assessment.image, assessment.signature
     footer = image.footer
-    addresses = assessment.install_addresses
-    if target is not None:
-        addresses = {target: addresses.get(target)}
+    addresses = assessment.install_addresses if target is None else {target: _address_on(assessment, target)}
     signature: Json = {"status": verdict.status.value}
     if verdict.key:
         signature["key"] = verdict.key.name
@@ -45,9 +44,19 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
         "install_addresses": {
             target.name: None if address is None else hex_address(address) for target, address in addresses.items()
         },
-        "known_as": [],
+        "known_as": [
+            {"release": one.release, "path": one.path}
+            for one in (assessment.known.published if assessment.known else ())
+        ],
         "findings": [finding_entry(finding) for finding in found],
     }
+
+
+def _address_on(assessment: Assessment, target: Target) -> int | None:
+    try:
+        return assessment.address_on(target)
+    except PlacementError:
+        return None
 
 
 def finding_entry(finding: Finding) -> Json:

@@ -1,10 +1,12 @@
 """Text for people: what `inspect` and `address` print. The words may change between versions."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from imagekit.assessment import Assessment
+from imagekit.catalogue import Content
 from imagekit.container import FUS_2_STACK_MAGIC
+from imagekit.errors import PlacementError
 from imagekit.image import Image, ImageKind
 from imagekit.placement import Placement
 from imagekit.report.document import hex_address
@@ -21,6 +23,12 @@ _KINDS = {
     ImageKind.SAFEBOOT: "Safeboot",
     ImageKind.OTHER: "image of a reserved kind",
     ImageKind.UNKNOWN: "image of an unknown kind",
+}
+_NOWHERE = {
+    "does-not-fit": "does not fit",
+    "other-series": "not for this series",
+    "other-key": "not signed for this series",
+    "unknown-format": "unknown",
 }
 _LABEL_WIDTH = 10
 
@@ -47,6 +55,7 @@ def inspection(
         ("needs", _needs(assessment), ""),
         ("signed", *_signed(assessment)),
         *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
+        ("known as", _known(assessment), ""),
         ("sha256", image.sha256, "dim"),
         *(
             (finding.severity.value, f"{finding.rule} {finding.message}", finding.severity.value)
@@ -55,40 +64,69 @@ def inspection(
     ]
     lines = [paint(name, "bold")]
     for label, text, role in rows:
-        lines += _row(label, text, role, width, paint)
+        lines += row(label, text, role, width, paint)
     return "\n".join(lines)
 
 
-def working(image: Image, placement: Placement, part: str, name: str, notes: tuple[str, ...]) -> str:
+def working(
+    image: Image,
+    placement: Placement,
+    part: str,
+    name: str,
+    notes: tuple[str, ...],
+    *,
+    width: int | None = None,
+    paint: Paint = plain,
+) -> str:
     """Show an install address, alone on the first line, and how it was computed, line by line."""
-    target = placement.target
-    sector = target.sector_size
-    terms = [str(placement.sectors)]
-    rows = [
-        ("file", f"{name}, {placement.size} bytes: {_what(image)}"),
+    target, sector = placement.target, placement.target.sector_size
+    terms = [placement.sectors]
+    rows = [("file", f"{name}, {placement.size} bytes: {_what(image)}")]
+    if image.requires_fus:
+        rows.append(("needs", f"FUS {image.requires_fus.text} or later on the chip"))
+    rows += [
         ("target", f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {sector} bytes"),
         ("by size", f"{placement.size} / {sector}, rounded up: {_count(placement.sectors_by_size)}"),
         ("by footer", f"{_count(placement.sectors_footer)}; the larger of the two counts"),
     ]
-    if image.requires_fus:
-        rows.insert(1, ("needs", f"FUS {image.requires_fus.text} or later on the chip"))
     if placement.gap_sectors:
         rows.append(("gap", f"{_count(placement.gap_sectors)} above it, which its format needs"))
-        terms.append(str(placement.gap_sectors))
+        terms.append(placement.gap_sectors)
     if placement.spare_sectors:
         rows.append(("spare", f"{_count(placement.spare_sectors)} that ST leaves free above a FUS 1.x image"))
-        terms.append(str(placement.spare_sectors))
-    sectors = terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
+        terms.append(placement.spare_sectors)
+    total = " + ".join(map(str, terms))
+    product = f"({total}) x {sector}" if len(terms) > 1 else f"{total} x {sector}"
     rows += [
         ("limit", f"{hex_address(placement.limit)}: {placement.limit_source}"),
-        ("address", f"{hex_address(placement.limit)} - {sectors} x {sector} = {hex_address(placement.address)}"),
+        ("address", f"{hex_address(placement.limit)} - {product} = {hex_address(placement.address)}"),
         *(("note", note) for note in notes),
     ]
-    return "\n".join([hex_address(placement.address), *(f"  {label:<{_LABEL_WIDTH}}{text}" for label, text in rows)])
+    lines = [paint(hex_address(placement.address), "bold")]
+    for label, text in rows:
+        lines += row(label, text, "", width, paint)
+    return "\n".join(lines)
 
 
 def _count(sectors: int) -> str:
     return f"{sectors} sector{'' if sectors == 1 else 's'}"
+
+
+def contents(matches: Sequence[Content]) -> str:
+    """List known contents, one line each, and say whether they are one variant."""
+    lines = []
+    for content in sorted(matches, key=lambda one: (one.variants, one.published[-1].release)):
+        releases = dict.fromkeys(publication.release for publication in content.published)
+        size = f"{content.sectors} sectors, SRAM {content.sram2a_kib}/{content.sram2b_kib} KiB"
+        lines.append(
+            f"{content.sha256[:12]}  {' '.join(content.series) or '-':<9}  {content.version or '-':<10}"
+            f"  {size if content.kind else 'no image':<32}  {' = '.join(content.variants)} of {' '.join(releases)}"
+            + (f"; bad: {content.known_bad}" if content.known_bad else "")
+        )
+    variants = {content.variants for content in matches}
+    count = f"{len(matches)} content{'' if len(matches) == 1 else 's'}"
+    verdict = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
+    return "\n".join([*lines, f"{count}, {verdict}"])
 
 
 def _what(image: Image) -> str:
@@ -100,7 +138,7 @@ def _what(image: Image) -> str:
         details += [f"build {version.build}"] if version.build else []
         text += f" ({', '.join(details)})" if details else ""
     else:
-        text = f"{_KINDS[image.kind]}, version hidden"
+        text = f"{_KINDS[image.kind]}{' 1.2.0' if image.is_hidden_fus else ''}, version hidden"
     if image.kind is ImageKind.UNKNOWN:
         text += f", magic {hex_address(image.footer.magic)}"
     return text + (", in the format for FUS 2 only" if image.footer.magic == FUS_2_STACK_MAGIC else "")
@@ -131,18 +169,27 @@ def _signed(assessment: Assessment) -> tuple[str, str]:
 
 def _addresses(assessment: Assessment, target: Target | None) -> Iterator[tuple[bool, str]]:
     """The install addresses, one line each; the first is marked."""
-    addresses = assessment.install_addresses
-    if target is not None:
-        addresses = {target: addresses.get(target)}
-    if not addresses:
+    targets = list(assessment.install_addresses) if target is None else [target]
+    if not targets:
         yield True, "ask `imagekit address FILE --part PART`: the footer does not tell the series"
-    nowhere = "does not fit" if assessment.image.gap_sectors is not None else "unknown: see below"
-    for index, (one, address) in enumerate(addresses.items()):
-        where = nowhere if address is None else hex_address(address)
+    for index, one in enumerate(targets):
+        try:
+            where = hex_address(assessment.address_on(one))
+        except PlacementError as error:
+            where = _NOWHERE.get(error.reason, "none")
         yield index == 0, f"{one.name} {one.flash_kib:>4} KiB  {where}"
 
 
-def _row(label: str, text: str, role: str, width: int | None, paint: Paint) -> list[str]:
+def _known(assessment: Assessment) -> str:
+    """Where ST published it."""
+    if assessment.known is None:
+        return "unknown to the catalogue, as a newer release would be"
+    first, *others = assessment.known.published
+    also = f", and {len(others)} more" if others else ""
+    return f"{first.variant} of {first.release}, {first.path}{also}"
+
+
+def row(label: str, text: str, role: str, width: int | None, paint: Paint) -> list[str]:
     """One labelled text, wrapped under itself."""
     room = max(width - _LABEL_WIDTH - 2, 20) if width else 0
     lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if room else [text]

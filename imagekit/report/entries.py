@@ -1,0 +1,74 @@
+"""What `check` and `audit` found, in the one shape that every format is made from: files, each with its findings."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from imagekit.audit import AuditedRelease, AuditFinding
+from imagekit.check import CheckedFile, Verdict
+from imagekit.rules import Severity
+
+NOTES = "Release_Notes.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A finding, and where it stands: a file, and a line in it where there is one."""
+
+    rule: str
+    severity: Severity
+    message: str
+    path: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, what becomes of it, and what was found."""
+
+    path: str
+    verdict: Verdict
+    findings: tuple[Located, ...]
+
+
+def of_check(files: Iterable[CheckedFile]) -> list[Entry]:
+    """Return an entry for each checked file, in their order."""
+    return [
+        Entry(
+            file.path,
+            file.verdict,
+            tuple(Located(one.rule, one.severity, one.message, file.path, None) for one in file.findings),
+        )
+        for file in files
+    ]
+
+
+def of_audit(releases: Iterable[AuditedRelease]) -> list[Entry]:
+    """Return an entry for each file of each release that something was found about."""
+    entries = []
+    for release in releases:
+        by_file: dict[str, list[Located]] = defaultdict(list)
+        for finding in release.findings:
+            by_file[finding.file].append(_located(release.path, finding))
+        for file, findings in sorted(by_file.items()):
+            refused = any(one.severity is Severity.ERROR for one in findings)
+            verdict = Verdict.REFUSED if refused else Verdict.ACCEPTED
+            entries.append(Entry(_beside(release.path, file), verdict, tuple(findings)))
+    return entries
+
+
+def _located(folder: str, finding: AuditFinding) -> Located:
+    """A finding about a row stands in the release notes, any other in the file."""
+    where = f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
+    return Located(
+        finding.rule,
+        finding.severity,
+        (where if finding.target else "") + finding.message,
+        _beside(folder, NOTES if finding.line else finding.file),
+        finding.line,
+    )
+
+
+def _beside(folder: str, name: str) -> str:
+    return str(PurePath(folder) / name)

@@ -1,0 +1,45 @@
+"""JUnit XML: what build servers show as tests. One test case for each file; one that is refused has failed."""
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+from xml.etree import ElementTree as ET
+
+from imagekit.check import Verdict
+from imagekit.report.entries import Entry
+from imagekit.rules import Severity
+
+_ELEMENTS = {Verdict.REFUSED: "failure", Verdict.UNREADABLE: "error"}
+# XML 1.0, section 2.2: no other character may stand in a document.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(name: str, entries: Sequence[Entry]) -> str:
+    """Return a JUnit document with one suite of that name."""
+    verdicts = [entry.verdict for entry in entries]
+    counts = {
+        "tests": len(entries),
+        "failures": verdicts.count(Verdict.REFUSED),
+        "errors": verdicts.count(Verdict.UNREADABLE),
+    }
+    numbers = {key: str(count) for key, count in counts.items()}
+    root = ET.Element("testsuites", numbers)
+    suite = ET.SubElement(root, "testsuite", {"name": name, **numbers})
+    for entry in entries:
+        path = PurePath(entry.path)
+        case = ET.SubElement(suite, "testcase", {"classname": _xml(path.parent.as_posix()), "name": _xml(path.name)})
+        errors = [finding for finding in entry.findings if finding.severity is Severity.ERROR]
+        others = [finding for finding in entry.findings if finding.severity is not Severity.ERROR]
+        if element := _ELEMENTS.get(entry.verdict):
+            text = "\n".join(f"{finding.rule} {finding.message}" for finding in errors)
+            first = {"type": errors[0].rule, "message": _xml(errors[0].message)}
+            ET.SubElement(case, element, first).text = _xml(text)
+        if others:
+            text = "\n".join(f"{finding.severity.value}: {finding.rule} {finding.message}" for finding in others)
+            ET.SubElement(case, "system-out").text = _xml(text)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,40 @@
+"""Text for people: what `check` and `audit` print. The words may change between versions."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from imagekit.check import Verdict
+from imagekit.report.entries import Entry
+from imagekit.report.text import Paint, plain, row
+from imagekit.rules import Severity
+
+
+def listing(
+    entries: Iterable[Entry],
+    *,
+    with_notes: bool,
+    width: int | None = None,
+    paint: Paint = plain,
+    name: Callable[[str], str] = str,
+) -> list[str]:
+    """List the files that something was found about, each with its findings; errors first. `name` shows a path."""
+    lines = []
+    for entry in entries:
+        found = [one for one in entry.findings if with_notes or one.severity is not Severity.NOTE]
+        if not found:
+            continue
+        role = "good" if entry.verdict is Verdict.ACCEPTED else "error"
+        lines.append(f"{paint(name(entry.path), 'bold')}: {paint(entry.verdict.value, role)}")
+        for one in sorted(found, key=lambda one: list(Severity).index(one.severity)):
+            where = f"line {one.line}: " if one.line else ""
+            lines += row(one.severity.value, f"{one.rule} {where}{one.message}", one.severity.value, width, paint)
+    return lines
+
+
+def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
+    """Count the files by verdict, and what was not listed."""
+    verdicts = [entry.verdict for entry in entries]
+    text = f"{len(entries)} file{'' if len(entries) == 1 else 's'}: " + ", ".join(
+        f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict
+    )
+    notes = sum(one.severity is Severity.NOTE for entry in entries for one in entry.findings)
+    return text if with_notes or not notes else f"{text}; {notes} note{'' if notes == 1 else 's'} not shown (--notes)"
