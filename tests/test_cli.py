@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import imagekit
+from imagekit import console
 from imagekit.cli import app
 from imagekit.targets import LARGEST_FLASH
 from tests.support.images import IMAGES, content
@@ -60,7 +61,7 @@ def test_help(arguments: list[str]) -> None:
     [
         (["inspect"], "Missing argument"),
         (["address", STACK], "Missing option '--part'"),
-        (["inspect", STACK, "--part", "STM32WB55"], "flash size is missing"),
+        (["inspect", STACK, "--part", "STM32WB55"], "its last letter is the flash size"),
         (["address", STACK, "-p", "wb55rg", "--fus", "two"], "write it as 1.2.0"),
         (["address", STACK, "-p", "wb55rg", "--sfsa", "F4"], "write it as 244 or 0xF4"),
         (["inspekt", STACK], "No such command"),
@@ -147,7 +148,7 @@ def test_a_key_of_another_series_gets_no_address(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
     result = run("address", str(IMAGES / "signed-by-wb3x-early.bin"), "-p", "wb55rg")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "WB301: signed with test-wb3x-early, a key for WB3x, not WB5x" in result.stderr
+    assert "WB301 signed with test-wb3x-early, a key for WB3x, not WB5x" in result.stderr
 
 
 def test_every_option_has_an_environment_variable() -> None:
@@ -159,7 +160,7 @@ def test_every_option_has_an_environment_variable() -> None:
 def test_a_directory_is_named_as_one(tmp_path: Path) -> None:
     result = run("inspect", str(tmp_path))
     assert result.exit_code == 4
-    assert result.stderr == f"imagekit: {tmp_path}: is a directory: name the files in it\n"
+    assert result.stderr == f"imagekit: {tmp_path}: is a directory: name the files in it, or use `imagekit check`\n"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -239,7 +240,7 @@ def test_a_terminal_gets_colour_and_its_width(env: dict[str, str], coloured: boo
     assert all(len(line) < 75 for line in lines if "sha256" not in line and STACK not in line)
 
 
-@pytest.mark.parametrize("arguments", [("inspect", STACK), ("inspect", "--json", STACK)])
+@pytest.mark.parametrize("arguments", [("inspect", STACK), ("inspect", "--json", STACK), ("--help",)])
 def test_a_reader_that_stops_is_no_error(arguments: tuple[str, ...]) -> None:
     result = spawn(*arguments, line="{} | true")
     assert (result.returncode, result.stderr) == (0, b"")
@@ -253,10 +254,11 @@ def test_a_full_disk_is_one_line() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), (STACK,)], ids=["alone", "among others"])
+def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path, more: tuple[str, ...]) -> None:
     pipe = tmp_path / "never"
     os.mkfifo(pipe)
-    program = subprocess.Popen([sys.executable, "-m", "imagekit", "inspect", str(pipe)], stderr=subprocess.PIPE)
+    program = subprocess.Popen([sys.executable, "-m", "imagekit", "inspect", str(pipe), *more], stderr=subprocess.PIPE)
     writer = os.open(pipe, os.O_WRONLY)  # returns when the program has opened the other end: it waits for us now
     program.send_signal(signal.SIGINT)
     _, stderr = program.communicate(timeout=30)
@@ -264,14 +266,46 @@ def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path) -> None:
     assert (program.returncode, stderr) == (130, b"imagekit: interrupted\n")
 
 
-def test_a_defect_of_ours_is_one_line_and_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_ours_is_one_line_and_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def broken(_: object) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr("imagekit.assessment.assess", broken)
-    result = run("inspect", STACK)
-    assert result.exit_code == 1
-    assert result.stderr == "imagekit: RuntimeError: boom: this is a defect of imagekit; --debug shows where\n"
+    monkeypatch.setattr(sys, "argv", ["imagekit", "inspect", STACK])
+    assert console._exit_code(app, "imagekit") == 1
+    assert capsys.readouterr().err == (
+        "imagekit: RuntimeError: boom: this is a defect of imagekit; 'imagekit --debug ...' shows where\n"
+    )
+
+
+def test_wrong_usage_is_one_line() -> None:
+    result = spawn("inspect", "--frobnicate", STACK)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert result.stderr == b"imagekit: No such option: --frobnicate Try 'imagekit --help'.\n"
+
+
+def test_no_command_shows_the_help_and_is_wrong_usage() -> None:
+    result = spawn()
+    assert result.returncode == 2
+    assert b"Usage: imagekit" in result.stdout
+
+
+@pytest.mark.parametrize("line", ["{} >&-", "{} 2>&-", "{} <&-", "{} >&- 2>&- <&-"])
+def test_closed_streams_are_no_defect(line: str) -> None:
+    assert spawn("inspect", STACK, line=line).returncode == 0
+
+
+def test_closed_standard_input_is_unreadable() -> None:
+    result = spawn("inspect", "-", line="{} <&-")
+    assert (result.returncode, result.stderr) == (4, b"imagekit: standard input: standard input is closed\n")
+
+
+def test_nobody_reads_the_complaints() -> None:
+    assert spawn("inspect", "missing", line="{} 2>&1 | true").returncode == 4
+    if Path("/dev/full").exists():
+        assert spawn("inspect", "missing", line="{} 2>/dev/full").returncode == 4
 
 
 @pytest.mark.parametrize("command", [("inspect", "missing.bin"), ("address", "missing.bin", "-p", "wb55rg")])

@@ -54,6 +54,7 @@ def test_branch_and_build_are_the_two_halves_of_one_byte() -> None:
     [
         ("1.2.0", Version(1, 2, 0)),
         ("v2.1", Version(2, 1, 0)),
+        ("2", Version(2, 0, 0)),
         (" V0.5.3 ", Version(0, 5, 3)),
         ("2.0.0.3", Version(2, 0, 0, 0, 3)),
         ("1.14.0.21", Version(1, 14, 0, 1, 5)),
@@ -63,7 +64,7 @@ def test_a_version_is_read_as_people_and_st_s_tools_write_it(text: str, version:
     assert Version.from_text(text) == version
 
 
-@pytest.mark.parametrize("text", ["", "2", "1.2.x", "1.2.3.4.5", "1.256.0", "-1.2.0", "1.2.0 beta"])
+@pytest.mark.parametrize("text", ["", "2.", "1.2.x", "2.1.\u0660", "1.2.3.4.5", "1.256.0", "-1.2.0", "1.2.0 beta"])
 def test_other_texts_are_no_version(text: str) -> None:
     with pytest.raises(VersionError, match="write it as 1\\.2\\.0"):
         Version.from_text(text)

@@ -76,7 +76,8 @@ def test_under_fus_0_5_3_a_stack_may_lie_two_sectors_higher() -> None:
 def test_sfsa_with_a_stack_installed_is_the_limit() -> None:
     placement = place(image("stack-4k"), G, sfsa=0xCB)
     assert placement.limit == 0x080CB000
-    assert "delete it first" in placement.limit_source
+    assert placement.after_delete == 0x080F3000
+    assert place(image("stack-4k"), G, sfsa=0xF4).after_delete is None
 
 
 @pytest.mark.parametrize("sfsa", [0xF4, 0xF6, 0xFF])
@@ -104,12 +105,12 @@ def test_sfsa_above_the_nominal_end_does_not_lift_the_limit() -> None:
             "stack-fus2-4k",
             G,
             {"fus": Version(1, 2, 0)},
-            "needs-fus",
+            "fus-refuses",
             "needs FUS 2.0.0 or later, and the chip has 1.2.0",
         ),
-        ("fus-2.2.0", G, {"fus": Version(1, 1, 0)}, "needs-fus", "needs FUS 1.2.0"),
-        ("safeboot-2.0.1", G, {"fus": Version(1, 2, 0)}, "needs-fus", "needs FUS 2.0.0"),
-        ("stack-2k", WB1X, {"fus": Version(1, 1, 0)}, "no-such-fus", "no WB1x has FUS 1.1.0"),
+        ("fus-2.2.0", G, {"fus": Version(1, 1, 0)}, "fus-refuses", "it must become 1.2.0 before 2.2.0"),
+        ("safeboot-2.0.1", G, {"fus": Version(1, 2, 0)}, "fus-refuses", "needs FUS 2.0.0"),
+        ("stack-2k", WB1X, {"fus": Version(1, 1, 0)}, "fus-refuses", "no WB1x has FUS 1.1.0"),
         ("stack-4k", G, {"sfsa": 0}, "bad-sfsa", "SFSA 0x0"),
         ("stack-4k", G, {"sfsa": 256}, "bad-sfsa", "SFSA 0x100"),
         ("stack-2k", WB1X, {"sfsa": 161}, "bad-sfsa", "SFSA 0xa1"),

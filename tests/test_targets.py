@@ -62,13 +62,18 @@ def test_a_part_number_selects_its_target(part: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        ("STM32WB55", "flash size is missing"),
-        ("WB55R", "flash size is missing"),
-        ("STM32WB56RG", "did you mean .*STM32WB55RG"),
-        ("STM32WBA55CG", "did you mean|such as STM32WB55RG"),
+        ("STM32WB55", "its last letter is the flash size"),
+        ("WB55R", "its last letter is the flash size"),
+        ("WeAct STM32WB55CG", r"did you mean STM32WB55CG\?"),
+        ("STM32WB 55CG", r"did you mean STM32WB55CG\?"),
+        ("NUCLEO-WB55RG", r"did you mean STM32WB55RG\?"),
+        ("P-NUCLEO-WB55", "its last letter is the flash size"),
+        ("STM32WB56RG", "such as STM32WB55RG"),
+        ("STM32WBA55CG", "other product lines"),
+        ("STM32WB09KE", "other product lines"),
         ("STM32F407VG", "such as STM32WB55RG"),
         ("", "such as STM32WB55RG"),
-        ("STM32WB55RG-6", "did you mean STM32WB55RG"),
+        ("STM32WB55RG-6", r"did you mean STM32WB55RG\?"),
     ],
 )
 def test_an_unknown_part_says_what_to_type(part: str, words: str) -> None:

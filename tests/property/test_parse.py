@@ -9,7 +9,7 @@ from imagekit import container
 from imagekit.assessment import assess
 from imagekit.errors import ParseError
 from imagekit.image import Image
-from imagekit.rules import findings
+from imagekit.rules import Chip, findings
 from imagekit.targets import TARGETS
 from tests.support.images import IMAGES, content
 
@@ -63,7 +63,7 @@ def test_any_bytes_are_an_image_or_a_parse_error(data: bytes) -> None:
     assessment = assess(image)
     assert assessment.install_addresses.keys() <= set(TARGETS)
     for target in (None, *TARGETS):
-        findings(assessment, target)
+        findings(assessment, Chip(target=target))
 
 
 @given(damaged)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from imagekit.assessment import Assessment, assess
 from imagekit.image import Image
-from imagekit.rules import findings
 from imagekit.signing_keys import SigningKey, load_public_key
-from imagekit.targets import Series, Target
+from imagekit.targets import Series
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 IMAGES = FIXTURES / "images"
@@ -37,8 +36,3 @@ def image(name: str) -> Image:
 def assessed(name: str) -> Assessment:
     """Assess an image as if the throw-away keys were ST's."""
     return assess(image(name), throw_away_keys())
-
-
-def rules_found(name: str, target: Target | None = None) -> dict[str, str]:
-    """Rule id → message, for an image judged under the throw-away keys."""
-    return {finding.rule: finding.message for finding in findings(assessed(name), target)}
