@@ -7,9 +7,9 @@ import pytest
 from imagekit.errors import PlacementError
 from imagekit.image import Image
 from imagekit.placement import place
+from imagekit.release_notes import current, published_address, read_rows
 from imagekit.targets import TARGETS, Target
 from tests.support.corpus import CORPUS, NOT_IMAGES, counts_hold, needs_corpus
-from tests.support.release_notes import address, current_rows
 
 pytestmark = needs_corpus
 
@@ -113,13 +113,13 @@ def computed(path: Path, target: Target) -> int | None:
 def compare(notes: Path) -> tuple[int, set[str]]:
     """Return how many cells agree, and the cells that do not."""
     equal, different = 0, set()
-    for row in current_rows(notes):
+    for row in current(read_rows(notes.read_bytes())).values():
         path = notes.parent / row.file
         file = path.relative_to(CORPUS).as_posix()
         if not path.exists() or file in NOT_IMAGES:
             continue
-        for name, cell in row.cells.items():
-            published = address(cell)
+        for name, cell in row.addresses.items():
+            published = published_address(cell)
             if published == computed(path, BY_NAME[name]):
                 equal += 1
             else:

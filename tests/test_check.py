@@ -1,0 +1,278 @@
+"""`check`: files and folders, every format, broken files among good ones."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from intelhex import IntelHex
+from junitparser import JUnitXml
+from typer.testing import CliRunner, Result
+
+from imagekit import check
+from imagekit.assessment import Assessment, assess
+from imagekit.check import CheckedFile, Verdict, check_files
+from imagekit.cli import app
+from imagekit.image import Image
+from imagekit.rules import Chip
+from tests.support.images import IMAGES, content, throw_away_keys
+from tests.support.sarif import validate_sarif
+
+
+@pytest.fixture(autouse=True)
+def _trust_the_throw_away_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A folder with good images, a bad one, one that is none, and things that are not looked at."""
+    folder = tmp_path / "größe 1" / "STM32WB5x"
+    folder.mkdir(parents=True)
+    for name, image in {
+        "stm32wb5x_BLE_Stack_full_fw.bin": "stack-4k",
+        "stm32wb5x_FUS_fw.BIN": "fus-2.2.0",
+        "bad.bin": "unknown-byte9",
+        "page.bin": "web-page",
+    }.items():
+        (folder / name).write_bytes(content(image))
+    (folder / "Release_Notes.html").write_text("<html>")
+    (folder / "notes.txt").write_text("nothing")
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["check", *map(str, arguments)])
+
+
+def verdicts(result: Result) -> dict[str, str]:
+    files = json.loads(result.stdout)["files"]
+    return {Path(file["path"]).name: file["verdict"] for file in files}
+
+
+EXPECTED = {
+    "bad.bin": "refused",
+    "page.bin": "unreadable",
+    "stm32wb5x_BLE_Stack_full_fw.bin": "accepted",
+    "stm32wb5x_FUS_fw.BIN": "accepted",
+}
+
+
+def test_json(release: Path) -> None:
+    result = run(release, "--format", "json")
+    document = json.loads(result.stdout)
+    assert document["schema"] == "imagekit.check/1"
+    assert verdicts(result) == EXPECTED
+    assert document["summary"] == {"accepted": 2, "refused": 1, "unreadable": 1}
+    page = next(file for file in document["files"] if file["path"].endswith("page.bin"))
+    assert page["findings"] == [
+        {
+            "rule": "WB005",
+            "severity": "error",
+            "message": "this is a web page, not a binary: download the raw file again",
+        }
+    ]
+
+
+def test_text_lists_what_needs_a_look_and_counts_the_rest(release: Path) -> None:
+    result = run(release)
+    assert "bad.bin: refused\n  error     WB103 byte 9" in result.stdout
+    assert "page.bin: unreadable\n  error     WB005" in result.stdout
+    assert "BLE_Stack" not in result.stdout
+    assert result.stdout.endswith("4 files: 2 accepted, 1 refused, 1 unreadable\n")
+
+
+def test_notes_are_listed_on_request() -> None:
+    image = IMAGES / "fus-hidden-version.bin"
+    assert run(image).stdout == "1 file: 1 accepted, 0 refused, 0 unreadable; 1 note not shown (--notes)\n"
+    assert "note      WB108" in run(image, "--notes").stdout
+
+
+def test_sarif_is_valid_and_says_the_same(release: Path) -> None:
+    log = json.loads(run(release, "--format", "sarif").stdout)
+    validate_sarif(log)
+    (one,) = log["runs"]
+    rules = one["tool"]["driver"]["rules"]
+    assert all(rule["help"]["text"] for rule in rules)
+    found = {
+        (result["ruleId"], Path(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]).name)
+        for result in one["results"]
+    }
+    assert found == {("WB103", "bad.bin"), ("WB005", "page.bin")}
+    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in one["results"])
+
+
+def test_sarif_uris_are_references(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def uris(*arguments: str) -> set[str]:
+        results = json.loads(run(*arguments, "--format", "sarif").stdout)["runs"][0]["results"]
+        return {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in results}
+
+    monkeypatch.chdir(release)
+    assert uris("größe 1") == {f"gr%C3%B6%C3%9Fe%201/STM32WB5x/{name}.bin" for name in ("bad", "page")}
+    assert all(uri.startswith("file:///") for uri in uris(str(release)))
+
+
+def test_junit_is_read_back(release: Path, tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_text(run(release, "--format", "junit").stdout, encoding="utf-8")
+    document = JUnitXml.fromfile(str(path))
+    assert (document.tests, document.failures, document.errors) == (4, 1, 1)
+    (suite,) = document
+    results = {case.name: [type(one).__name__ for one in case.result] for case in suite}
+    assert results == {
+        "bad.bin": ["Failure"],
+        "page.bin": ["Error"],
+        "stm32wb5x_BLE_Stack_full_fw.bin": [],
+        "stm32wb5x_FUS_fw.BIN": [],
+    }
+
+
+def test_github_annotations(release: Path) -> None:
+    lines = run(release, "--format", "github").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("::error file=")
+    assert "bad.bin,title=WB103::byte 9 of the image footer is 0x07, not 0xFF" in lines[0]
+
+
+def test_awkward_names_spoil_no_format(tmp_path: Path) -> None:
+    name = "a,b:c%\n\x1b[31m::error::x.bin" if os.name == "posix" else "a,b%.bin"
+    (tmp_path / name).write_bytes(content("unknown-byte9"))
+    validate_sarif(json.loads(run(tmp_path, "--format", "sarif").stdout))
+    ET.fromstring(run(tmp_path, "--format", "junit").stdout)  # noqa: S314 - our own text
+    assert len(run(tmp_path, "--format", "github").stdout.splitlines()) == 1
+    assert "\x1b" not in run(tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["stack-4k", "fus-2.2.0"], 0),
+        (["stack-4k", "safeboot-2.0.0"], 0),
+        (["stack-4k", "unknown-byte9"], 3),
+        (["unknown-byte9", "empty"], 4),
+        (["stack-4k", "missing"], 4),
+    ],
+)
+@pytest.mark.parametrize("format_", ["text", "json", "sarif", "junit", "github"])
+def test_exit_codes_are_those_of_the_worst_file_in_every_format(names: list[str], code: int, format_: str) -> None:
+    assert run(*(IMAGES / f"{name}.bin" for name in names), "--format", format_).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--part", "STM32WB55RG", "--fus", "2.1.0"], 0),
+        (["--part", "STM32WB55RG", "--fus", "1.2.0"], 3),
+        (["--part", "STM32WB15CC"], 3),
+        (["--needs-customer-signature"], 3),
+    ],
+)
+def test_what_is_said_of_the_chip_counts(arguments: list[str], code: int) -> None:
+    assert run(IMAGES / "stack-fus2-4k.bin", *arguments).exit_code == code
+
+
+def test_a_folder_without_images_is_not_a_success(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == f"imagekit: {tmp_path}: no *.bin or *.hex in this folder\n"
+
+
+def test_a_broken_file_among_300_costs_only_itself(tmp_path: Path) -> None:
+    for index in range(300):
+        (tmp_path / f"{index:03}.bin").write_bytes(content("stack-4k") if index != 150 else b"")
+    result = run(tmp_path, "--format", "json")
+    assert json.loads(result.stdout)["summary"] == {"accepted": 299, "refused": 0, "unreadable": 1}
+    assert verdicts(result)["150.bin"] == "unreadable"
+
+
+def write_hex(path: Path, *blocks: tuple[int, bytes]) -> Path:
+    records = IntelHex()
+    for address, data in blocks:
+        records.frombytes(data, address)
+    records.write_hex_file(str(path))
+    return path
+
+
+def test_intel_hex_at_its_place_is_accepted(tmp_path: Path) -> None:
+    path = write_hex(tmp_path / "stack.hex", (0x080F3000, content("stack-4k")))
+    assert run(path, "--part", "STM32WB55RG").exit_code == 0
+    refused = run(path, "--part", "STM32WB55CC")
+    assert refused.exit_code == 3
+    assert "WB304 the file puts the image at 0x080F3000; it may start at 0x0803F000 at the most" in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b":10000000FF\n", "WB001 damaged Intel HEX"),
+        (b"\xff\xfe:1", "WB001 damaged Intel HEX"),
+        (b":00000001FF\n", "WB001 the Intel HEX file holds 0 separate blocks"),
+    ],
+)
+def test_damaged_intel_hex_is_unreadable(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / "x.hex"
+    path.write_bytes(data)
+    result = run(path)
+    assert result.exit_code == 4
+    assert words in result.stdout
+
+
+def test_intel_hex_with_an_application_beside_the_image_is_unreadable(tmp_path: Path) -> None:
+    path = write_hex(tmp_path / "all.hex", (0x08000000, b"app!"), (0x080F3000, content("stack-4k")))
+    assert "holds 2 separate blocks" in run(path).stdout
+
+
+def test_twins_in_a_folder(tmp_path: Path) -> None:
+    shutil.copy(IMAGES / "stack-4k.bin", tmp_path / "one.bin")
+    shutil.copy(IMAGES / "stack-4k.bin", tmp_path / "two.bin")
+    write_hex(tmp_path / "ONE.hex", (0x080F3000, content("fus-2.2.0")))
+    found = {
+        Path(file["path"]).name: [finding["message"] for finding in file["findings"]]
+        for file in json.loads(run(tmp_path, "--format", "json").stdout)["files"]
+    }
+    assert found == {
+        "one.bin": ["has the same content as two.bin beside it", "holds another image than ONE.hex beside it"],
+        "two.bin": ["has the same content as one.bin beside it"],
+        "ONE.hex": ["holds another image than one.bin beside it"],
+    }
+
+
+def test_the_same_content_in_other_folders_is_no_finding(tmp_path: Path) -> None:
+    for folder in ("STM32WB3x", "STM32WB5x"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(IMAGES / "stack-4k.bin", tmp_path / folder / "stack.bin")
+    assert run(tmp_path).stdout == "2 files: 2 accepted, 0 refused, 0 unreadable\n"
+
+
+def test_each_content_is_assessed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assessed = []
+
+    def counting(image: Image) -> Assessment:
+        assessed.append(image.sha256)
+        return assess(image)
+
+    monkeypatch.setattr(check, "assess", counting)
+    names = ["stack-4k", "fus-2.2.0"] * 50
+    files = check_files(names, content, Chip())
+    assert [file.path for file in files] == names
+    assert len(assessed) == 2
+
+
+def test_an_error_of_the_system_is_the_file_s_own() -> None:
+    def read(path: str) -> bytes:
+        if path == "bad":
+            raise PermissionError(13, "Permission denied")
+        return content("stack-4k")
+
+    bad, good = check_files(["bad", "good"], read, Chip())
+    assert (bad.verdict, good.verdict) == (Verdict.UNREADABLE, Verdict.ACCEPTED)
+    assert bad.findings[0].message == "permission denied"
+
+
+def test_every_file_is_reported_to_the_progress_bar() -> None:
+    done: list[str] = []
+    checked: list[CheckedFile] = check_files([f"{i}" for i in range(1200)], lambda _: b"", Chip(), done.append)
+    assert done == [file.path for file in checked]
+    assert len(done) == 1200
