@@ -8,12 +8,12 @@ from pathlib import PurePath
 
 from imagekit import release_notes
 from imagekit.check import CheckedFile
-from imagekit.errors import PlacementError
+from imagekit.errors import PlacementError, ReleaseNotesError
 from imagekit.image import FUS_1_2, FUS_2, Image
 from imagekit.placement import Placement, place
 from imagekit.release_notes import Cell, Row
 from imagekit.rules import Rule, Severity, enter
-from imagekit.targets import FLASH_BASE, TARGETS, Target
+from imagekit.targets import FLASH_BASE, LARGEST_FLASH, TARGETS, Target
 
 TOO_HIGH = enter(
     "WB501",
@@ -141,6 +141,8 @@ class _Published:
             published = self.address
         except ValueError:
             return _Outcome.STRANGE
+        if published is not None and not FLASH_BASE <= published < FLASH_BASE + LARGEST_FLASH:
+            return _Outcome.STRANGE
         if self.placement is None or published is None:
             both = self.placement is None and published is None
             return _Outcome.EQUAL if both else _Outcome.FITS if published is None else _Outcome.NO_ROOM
@@ -172,6 +174,8 @@ class _Published:
 def audit(path: str, notes: bytes, files: Sequence[CheckedFile]) -> AuditedRelease:
     """Compare the files of a folder with its release notes. Raises ReleaseNotesError when those cannot be read."""
     rows = release_notes.read_rows(notes)
+    if not rows:
+        raise ReleaseNotesError("no address table of ST's in this page")
     current = release_notes.current(rows)
     images = {PurePath(file.path).name: file.assessment.image for file in files if file.assessment}
     compared = {name: row for name, row in current.items() if name in images}
@@ -200,7 +204,7 @@ def _address_findings(cell: _Published) -> Iterator[AuditFinding]:
     """What is wrong with one published address."""
     outcome, placement = cell.outcome, cell.placement
     if outcome is _Outcome.STRANGE:
-        yield cell.finding(STRANGE_CELL, f"{cell.cell.text!r} is neither an address nor NA")
+        yield cell.finding(STRANGE_CELL, f"{cell.cell.text!r} is neither an address in flash nor NA")
     elif placement is None:
         if outcome is _Outcome.NO_ROOM:
             yield cell.finding(NO_ROOM, f"an address is published, and {_why_not(cell)}")

@@ -266,7 +266,8 @@ def audit(
         _print_entries("imagekit audit", entries.of_audit(releases), format, with_notes=notes)
     if format is Format.TEXT:
         print_result(
-            f"{len(releases)} release folders: {sum(one.equal for one in releases)} addresses equal, "
+            f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}: "
+            f"{sum(one.equal for one in releases)} addresses equal, "
             f"{sum(one.lower for one in releases)} lower, {sum(one.too_high for one in releases)} too high"
         )
     severities = {finding.severity for release in releases for finding in release.findings}
