@@ -5,6 +5,7 @@ both. The goals are goals, not tests.
 """
 
 import hashlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,30 @@ def hello(name: str = "world"): print("hello", name)
 app()
 """
 
+# What `check` cannot leave out, in one process: read, SHA-256, and one ECDSA verification for each content.
+FLOOR_OF_CHECK = """
+import hashlib, json, sys
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+paths, keys, seen = json.load(open(sys.argv[1])), {}, set()
+for path, pem in paths:
+    data = open(path, "rb").read()
+    sha256 = hashlib.sha256(data).digest()
+    if sha256 in seen or not pem:
+        continue
+    seen.add(sha256)
+    if pem not in keys:
+        keys[pem] = load_pem_public_key(open(pem, "rb").read())
+    r, s = int.from_bytes(data[-84:-52], "big"), int.from_bytes(data[-52:-20], "big")
+    try:
+        keys[pem].verify(encode_dss_signature(r, s), data[:-84], ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        pass
+"""
+
 
 def ratio(measure: Callable[[], float], floor: Callable[[], float], pairs: int) -> tuple[float, float]:
     """Return the median ratio, and the median seconds of the floor."""
@@ -48,7 +73,7 @@ def wall(*command: str) -> Callable[[], float]:
 
     def run() -> float:
         start = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return time.perf_counter() - start
 
     return run
@@ -65,33 +90,39 @@ def cpu(work: Callable[[], None]) -> Callable[[], float]:
     return run
 
 
+def peak_mib(*command: str) -> float:
+    """Return the peak memory of a command, in MiB."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True)
+    return int(result.stdout) / 1024
+
+
 def assess_all() -> None:
     """Read and assess every file, as the library does."""
     for path in FILES:
-        try:
+        with suppress(ParseError):
             assess(Image.parse(path.read_bytes()))
-        except ParseError:
-            continue
 
 
-def right_keys() -> dict[Path, ec.EllipticCurvePublicKey]:
-    """Return the key that verifies each image, any key for those that none verifies."""
-    keys = {}
+def right_keys() -> dict[Path, str]:
+    """Return the name of the key that verifies each image, any key's for those that none verifies."""
+    names = {}
     for path in FILES:
-        try:
-            key = assess(Image.parse(path.read_bytes())).signature.key or st_keys()[0]
-        except ParseError:
-            continue
-        keys[path] = key.public_key
-    return keys
+        with suppress(ParseError):
+            names[path] = (assess(Image.parse(path.read_bytes())).signature.key or st_keys()[0]).name
+    return names
 
 
-def floor(*, hash_once: bool) -> Callable[[], None]:
+def floor_of_assess(*, hash_once: bool) -> Callable[[], None]:
     """Return the work nobody can leave out: read, SHA-256 of the file, one ECDSA verification under the right key.
 
     With `hash_once` the verification reuses the file's hash; without, the library hashes the message again.
     """
-    keys = right_keys()
+    public_keys = {key.name: key.public_key for key in st_keys()}
+    keys = {path: public_keys[name] for path, name in right_keys().items()}
 
     def verify(key: ec.EllipticCurvePublicKey, data: bytes) -> None:
         r, s = int.from_bytes(data[-84:-52], "big"), int.from_bytes(data[-52:-20], "big")
@@ -116,40 +147,55 @@ def report(what: str, against: str, measured: tuple[float, float], goal: float |
     print(f"{what:<32} / {against:<44} {value:5.2f}   ({base * 1000:6.1f} ms)  {verdict}")
 
 
-def main() -> None:
-    """Print the table."""
-    program = [sys.executable, "-m", "imagekit"]
-    image = FILES[-1] if FILES else ROOT / "fixtures" / "images" / "stack-4k.bin"
-    with tempfile.TemporaryDirectory() as folder:
-        hello = Path(folder) / "hello.py"
-        hello.write_text(HELLO)
-        floor_wall = wall(sys.executable, str(hello))
-        print(f"{'measured':<32} / {'against':<44} ratio   (against)")
-        report(
-            "imagekit --version, wall",
-            "a typer program that says hello",
-            ratio(wall(*program, "--version"), floor_wall, 15),
-            1.2,
-        )
-        report(
-            "imagekit inspect FILE, wall",
-            "a typer program that says hello",
-            ratio(wall(*program, "inspect", str(image)), floor_wall, 15),
-            1.5,
-        )
-    if not FILES:
-        print(f"no STM32CubeWB releases in {CORPUS}: the rest is not measured")
-        return
+def measure_start_up(program: list[str], folder: Path) -> None:
+    """Measure what one command costs a person."""
+    (folder / "hello.py").write_text(HELLO)
+    hello, against = wall(sys.executable, str(folder / "hello.py")), "a typer program that says hello"
+    image = str(FILES[-1] if FILES else ROOT / "fixtures" / "images" / "stack-4k.bin")
+    report("imagekit --version, wall", against, ratio(wall(*program, "--version"), hello, 15), 1.2)
+    report("imagekit inspect FILE, wall", against, ratio(wall(*program, "inspect", image), hello, 15), 1.5)
+
+
+def measure_assess() -> None:
+    """Measure the library on every file."""
+    what = f"assess, {len(FILES)} files, CPU"
     for hash_once, against, goal in (
         (False, "read + SHA-256 + ECDSA verify", 1.3),
         (True, "the same, hashing each file once", None),
     ):
-        report(
-            f"assess, {len(FILES)} files, CPU",
-            against,
-            ratio(cpu(assess_all), cpu(floor(hash_once=hash_once)), 9),
-            goal,
-        )
+        report(what, against, ratio(cpu(assess_all), cpu(floor_of_assess(hash_once=hash_once)), 9), goal)
+
+
+def measure_check(program: list[str], folder: Path) -> None:
+    """Measure `check` on every file, and its memory on ten times as many."""
+    keys, data = right_keys(), ROOT / "imagekit" / "data" / "keys"
+    paths = [(str(path), str(data / f"{keys[path]}.pem") if path in keys else "") for path in FILES]
+    (folder / "paths.json").write_text(json.dumps(paths))
+    (folder / "floor.py").write_text(FLOOR_OF_CHECK)
+    floor = wall(sys.executable, str(folder / "floor.py"), str(folder / "paths.json"))
+    measured = ratio(wall(*program, "check", str(CORPUS)), floor, 15)
+    report(f"imagekit check, {len(FILES)} files, wall", "one process: read + SHA-256 + one verify each", measured, 1.5)
+    peaks = []
+    for times in (1, 10):
+        links = folder / f"links-{times}"
+        links.mkdir()
+        for index in range(times):
+            (links / f"{index}").symlink_to(CORPUS)
+        peaks.append(peak_mib(*program, "check", *map(str, links.iterdir())))
+    print(f"peak memory of check: {peaks[0]:.1f} MiB on {len(FILES)} files, {peaks[1]:.1f} on {len(FILES) * 10}")
+
+
+def main() -> None:
+    """Print the table."""
+    program = [sys.executable, "-m", "imagekit"]
+    print(f"{'measured':<32} / {'against':<44} ratio   (against)")
+    with tempfile.TemporaryDirectory() as name:
+        measure_start_up(program, Path(name))
+        if not FILES:
+            print(f"no STM32CubeWB releases in {CORPUS}: the rest is not measured")
+            return
+        measure_assess()
+        measure_check(program, Path(name))
 
 
 if __name__ == "__main__":
