@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from imagekit.errors import ParseError as ParseError
     from imagekit.errors import PlacementError as PlacementError
     from imagekit.errors import TargetError as TargetError
+    from imagekit.errors import VersionError as VersionError
     from imagekit.image import Image as Image
     from imagekit.image import ImageKind as ImageKind
     from imagekit.image import Version as Version
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from imagekit.rules import Finding as Finding
     from imagekit.rules import findings as findings
     from imagekit.signature import SignatureStatus as SignatureStatus
-    from imagekit.signature import verify_signature as verify_signature
+    from imagekit.signature import SignatureVerdict as SignatureVerdict
+    from imagekit.signature import signature_verdict as signature_verdict
+    from imagekit.signing_keys import SigningKey as SigningKey
+    from imagekit.signing_keys import st_keys as st_keys
     from imagekit.targets import TARGETS as TARGETS
+    from imagekit.targets import Series as Series
     from imagekit.targets import Target as Target
     from imagekit.targets import select_target as select_target
 
@@ -37,16 +42,21 @@ _MODULES = {
     "ParseError": "errors",
     "Placement": "placement",
     "PlacementError": "errors",
+    "Series": "targets",
     "SignatureStatus": "signature",
+    "SignatureVerdict": "signature",
+    "SigningKey": "signing_keys",
     "TARGETS": "targets",
     "Target": "targets",
     "TargetError": "errors",
     "Version": "image",
+    "VersionError": "errors",
     "assess": "assessment",
     "findings": "rules",
     "place": "placement",
     "select_target": "targets",
-    "verify_signature": "signature",
+    "signature_verdict": "signature",
+    "st_keys": "signing_keys",
 }
 
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - the keys are texts

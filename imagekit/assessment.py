@@ -7,7 +7,7 @@ from imagekit.catalogue import Catalogue, Content, shipped
 from imagekit.errors import PlacementError
 from imagekit.image import Image
 from imagekit.placement import place
-from imagekit.signature import SignatureVerdict, verify_signature
+from imagekit.signature import SignatureVerdict, signature_verdict
 from imagekit.signing_keys import SigningKey, st_keys
 from imagekit.targets import SECTOR_SIZES, TARGETS, Target
 
@@ -53,7 +53,7 @@ class Assessment:
 def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Catalogue | None = None) -> Assessment:
     """Work out everything about an image, with ST's keys and the shipped catalogue unless others are given."""
     known = (shipped() if catalogue is None else catalogue).contents.get(image.sha256)
-    signature = verify_signature(image, st_keys() if keys is None else keys)
+    signature = signature_verdict(image, st_keys() if keys is None else keys)
     return Assessment(
         image,
         signature,

@@ -108,7 +108,8 @@ def inspect(
     Example: imagekit inspect stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG
     """
     chip = _chip(part)
-    reports = _in_parallel(lambda path: _inspect_one(path, chip, as_json=json), list(dict.fromkeys(files)))
+    # One after the other: threads would wait for each other here, and the work is too short for processes.
+    reports = [_inspect_one(path, chip, as_json=json) for path in dict.fromkeys(files)]
     if json:
         from imagekit.report.document import INSPECT_SCHEMA
 
@@ -147,7 +148,7 @@ def address(
     from imagekit.image import Image
     from imagekit.placement import differences_from_st, place
     from imagekit.report.text import working
-    from imagekit.rules import Severity, findings
+    from imagekit.rules import ADDRESS_STANDS, Severity, findings
 
     chip, sectors = _chip(part, fus), _number("--sfsa", sfsa)
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -157,7 +158,7 @@ def address(
         for finding in found:
             if finding.severity is not Severity.NOTE:
                 complain(f"{shown(file)}: {finding.rule} {finding.message}")
-        if any(finding.severity is Severity.ERROR and finding.rule not in _STILL_ADDRESSED for finding in found):
+        if any(finding.severity is Severity.ERROR and finding.rule not in ADDRESS_STANDS for finding in found):
             raise typer.Exit(ExitCode.REFUSED)
         placement = place(image, chip.target, fus=chip.fus, sfsa=sectors)
     if placement.after_delete is not None:
@@ -166,7 +167,9 @@ def address(
             f"0x{placement.after_delete:08X}"
         )
     notes = differences_from_st(image, placement)
-    print_result(working(image, placement, shown(part), shown(file), notes, width=terminal_width(), paint=painter()))
+    print_result(
+        working(image, placement, shown(part.strip()), shown(file), notes, width=terminal_width(), paint=painter())
+    )
 
 
 class Format(StrEnum):
@@ -356,10 +359,6 @@ def catalogue_show(
     print_result(contents(matches))
 
 
-# Errors with which an address is still right: the larger sector count is used anyway, and a key may be unknown to us.
-_STILL_ADDRESSED = ("WB105", "WB201")
-
-
 @dataclass(frozen=True, slots=True)
 class _Inspection:
     """What is left of one file once it was looked at."""
@@ -392,19 +391,6 @@ def _inspect_one(path: str, chip: "Chip", *, as_json: bool) -> _Inspection:
     return _Inspection(
         text=text.inspection(shown(path), assessment, found, chip.target, width=terminal_width(), paint=painter())
     )
-
-
-def _in_parallel(work: Callable[[str], _Inspection], paths: Sequence[str]) -> list[_Inspection]:
-    """Do the work for each path, in order, on all cores: reading and hashing run outside Python's lock."""
-    if len(paths) == 1:
-        return [work(paths[0])]
-    from concurrent.futures import ThreadPoolExecutor
-
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        return list(pool.map(work, paths))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for a pipe that nobody writes to
 
 
 def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | None]:
@@ -488,8 +474,8 @@ def _chip(part: str | None, fus: str | None = None, *, needs_customer_signature:
     target: Target | None = None
     version: Version | None = None
     try:
-        target = select_target(part) if part else None
-        version = Version.from_text(fus) if fus else None
+        target = select_target(part) if part is not None else None
+        version = Version.from_text(fus) if fus is not None else None
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--part") from error
     except VersionError as error:
@@ -500,7 +486,7 @@ def _chip(part: str | None, fus: str | None = None, *, needs_customer_signature:
 def _number(option: str, text: str | None) -> int | None:
     """A number as people write it: 244, 0xF4, 0b11, 1_000."""
     try:
-        number = int(text, 0) if text else None
+        number = int(text, 0) if text is not None else None
     except ValueError:
         number = -1
     if number is not None and number < 0:

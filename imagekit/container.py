@@ -128,7 +128,7 @@ def split(data: bytes) -> Parts:
         blocks.insert(0, SignatureBlock(data[max(start, 0) : end - FOOTER_SIZE], footer))
         end = start
     if not blocks:
-        raise not_an_image.without_signature_footer(data)
+        raise not_an_image.without_signature_footer(data, _SIGNATURE_FOOTER_MARKERS, FOOTER_SIZE)
     body_size = end - FOOTER_SIZE
     image_footer = _image_footer_at(data, body_size) if body_size > 0 else None
     if image_footer is None:

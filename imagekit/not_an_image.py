@@ -21,9 +21,6 @@ _OTHER_FILES = (
 _S_RECORDS = re.compile(rb"S0[0-9A-Fa-f]{6,}\r?\n")
 _INTEL_HEX = re.compile(rb":[0-9A-Fa-f]{10,}\r?\n")
 
-# The signature footer's two marker words and its length, for finding one that is not at the end.
-_SIGNATURE_FOOTER_MARKERS = struct.pack("<II", 0x1234_1234, 0xABCD_ABCD)
-_SIGNATURE_FOOTER_SIZE = 20
 # Fewer line ends than this prove nothing: a random body has one byte 0x0A in 256.
 _TELLING_LINE_ENDS = 8
 # A random body this long without one given byte value has a chance of 1 in 9 million.
@@ -54,28 +51,33 @@ def lacks_carriage_returns(data: bytes, end: int) -> bool:
 
 
 def first_line(data: bytes) -> str:
-    """Return the first line of a text (at most 60 characters), empty for anything that is no text."""
+    """Return the first line of a text (at most 60 printable characters), empty for anything that is no text."""
     head = data[:200].strip()
-    if not head.isascii() or not head.translate(None, b"\r\n\t").decode("ascii").isprintable():
+    if not head or not head.isascii() or not head.translate(None, b"\r\n\t").decode("ascii").isprintable():
         return ""
-    return head.split(b"\n", 1)[0].strip()[:60].decode("ascii")
+    return head.decode("ascii").splitlines()[0].replace("\t", " ").strip()[:60]
 
 
-def without_signature_footer(data: bytes) -> ParseError:
-    """Say why bytes that do not end with a signature footer are no image."""
+def without_signature_footer(data: bytes, markers: bytes, footer_size: int) -> ParseError:
+    """Say why bytes that do not end with a signature footer are no image.
+
+    `markers` are the bytes that such a footer starts with, `footer_size` its length.
+    """
     if looks_unencrypted(data):
         return ParseError(
             "unencrypted",
             "it starts with a vector table: an unencrypted program, such as an application or the defective "
             "FUS_fw.bin of STM32CubeWB v1.5.0; FUS takes only ST's encrypted images",
         )
+    if data.count(data[0]) == len(data):
+        return ParseError("no-signature-footer", f"all {len(data)} bytes are 0x{data[0]:02X}: erased or blank")
     if mangled := _mangled_encoding(data):
         return ParseError("text-mangled", f"{mangled}; download it again in binary mode")
     return ParseError(
         "no-signature-footer",
         _other_file(data)
-        or _trailing_bytes(data)
-        or f"no signature footer in the last {_SIGNATURE_FOOTER_SIZE} bytes: truncated, "
+        or _trailing_bytes(data, markers, footer_size)
+        or f"no signature footer in the last {footer_size} bytes: truncated, "
         "or not an STM32WB coprocessor image; download it again",
     )
 
@@ -107,10 +109,10 @@ def _mangled_encoding(data: bytes) -> str:
     return ""
 
 
-def _trailing_bytes(data: bytes) -> str:
+def _trailing_bytes(data: bytes, markers: bytes, footer_size: int) -> str:
     """Say what follows a signature footer that is not at the end; empty when there is none."""
-    end = data.rfind(_SIGNATURE_FOOTER_MARKERS) + _SIGNATURE_FOOTER_SIZE
-    if end < _SIGNATURE_FOOTER_SIZE or end >= len(data):
+    end = data.rfind(markers) + footer_size
+    if end < footer_size or end >= len(data):
         return ""
     rest = data[end:]
     what = f"bytes 0x{rest[0]:02X} (padding)" if rest.count(rest[0]) == len(rest) else "other bytes"

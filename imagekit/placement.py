@@ -6,16 +6,19 @@ It reproduces ST's address tables over 37 releases; where it does not, the table
 `differences_from_st` says how (docs/image-format.md, "Install address").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagekit.errors import PlacementError
 from imagekit.image import Image, ImageKind, Version
-from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target
+from imagekit.targets import FLASH_BASE, LARGEST_FLASH, SECTOR_SIZES, Series, Target
 from imagekit.upgrade import FUS_0_5_3, refusal
 
 FUS_2_GAP = 16 * 1024
 """Bytes that a stack for FUS 2 leaves free above itself, on every series."""
-_WB1X_END = FLASH_BASE + 320 * 1024
+_FUS_1_0_2 = Version(1, 0, 2)
+# Where the FUS with the least room begins: SFSA cannot be higher. WB5x: FUS 0.5.3 (SFSA 0xF6); the parts with less
+# flash read 0xF4 too. WB1x: 0x8C. WB3x: not known, so anything that the field can hold.
+_HIGHEST_FUS = {Series.WB5X: 0x080F_6000, Series.WB3X: FLASH_BASE + 0xFF * 4096, Series.WB1X: 0x0804_6000}
 _LARGEST_SFSA = 0xFF  # FLASH_SFR holds it in bits 7:0 (RM0434, FLASH_SFR)
 
 
@@ -33,7 +36,7 @@ class Placement:
     """Sectors that ST leaves free above a FUS 1.x image on 1 MiB parts."""
     limit: int
     limit_source: str
-    after_delete: int | None
+    after_delete: int | None = None
     """With a stack on the chip: the address once that stack is deleted, as ST advises."""
 
     @property
@@ -55,6 +58,7 @@ def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int
     them: no stack is installed, and FUS is 1.0.2 or later. Raises PlacementError when there is no address.
     """
     _refuse_other_series(image, target)
+    _refuse_lock_up(image, target)
     if fus is not None and (why := refusal(image, fus)):
         raise PlacementError("fus-refuses", why)
     if image.gap_sectors is None or image.gap_sectors * target.sector_size not in (0, FUS_2_GAP):
@@ -63,7 +67,7 @@ def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int
             f"magic 0x{image.footer.magic:08X} with info1 0x{image.footer.info1:08X} is a format whose room above "
             "the image is not known: no address is safe; take a newer imagekit",
         )
-    limit, source, by_sfsa = _limit(image, target, fus, sfsa)
+    limit, source = _limit(image, target, fus)
     placement = Placement(
         target=target,
         size=image.size,
@@ -73,16 +77,20 @@ def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int
         spare_sectors=target.fus_1_spare_sectors if image.is_fus_1 else 0,
         limit=limit,
         limit_source=source,
-        after_delete=place(image, target, fus=fus).address if by_sfsa else None,
     )
     # At FLASH_BASE itself the image would leave no sector for CPU1's vector table; ST's tables say NA there.
     if placement.address <= FLASH_BASE:
-        raise PlacementError(
-            "does-not-fit",
-            f"does not fit on {target.name}: it takes {(limit - placement.address) // 1024} KiB of the "
-            f"{(limit - FLASH_BASE) // 1024} KiB below 0x{limit:08X} and leaves none for an application",
-        )
-    return placement
+        raise _does_not_fit(placement)
+    return placement if sfsa is None else _place_below_sfsa(image, placement, sfsa, fus)
+
+
+def _does_not_fit(placement: Placement) -> PlacementError:
+    limit = placement.limit
+    return PlacementError(
+        "does-not-fit",
+        f"does not fit on {placement.target.name}: it takes {(limit - placement.address) // 1024} KiB of the "
+        f"{(limit - FLASH_BASE) // 1024} KiB below 0x{limit:08X} and leaves none for an application",
+    )
 
 
 def differences_from_st(image: Image, placement: Placement) -> tuple[str, ...]:
@@ -134,28 +142,66 @@ def _refuse_other_series(image: Image, target: Target) -> None:
         )
 
 
-def _limit(image: Image, target: Target, fus: Version | None, sfsa: int | None) -> tuple[int, str, bool]:
-    """The address just above the image's room, why it is there, and whether SFSA puts it there."""
-    limit, source = target.limit, target.limit_source
-    if fus == FUS_0_5_3 and target.limit_fus_0_5_3:
-        if image.kind is ImageKind.FUS:
-            source = "as under FUS 1.x: ST gives a FUS image for FUS 0.5.3 the same address"
-        else:
-            limit, source = target.limit_fus_0_5_3, "under FUS 0.5.3, the last 10 of 256 sectors are FUS"
-    if sfsa is None:
-        return limit, source, False
+def _refuse_lock_up(image: Image, target: Target) -> None:
+    """Raise PlacementError for FUS 1.0.1 where it may lock the chip for ever (release notes of v1.1.1, WB5x)."""
+    is_too_old = image.kind is ImageKind.FUS and image.version is not None and image.version < _FUS_1_0_2
+    if is_too_old and target.flash_kib < LARGEST_FLASH // 1024:
+        raise PlacementError(
+            "locks-chip", f"FUS older than 1.0.2 may lock a part with less than 1 MiB for ever: not on {target.name}"
+        )
+
+
+def _limit(image: Image, target: Target, fus: Version | None) -> tuple[int, str]:
+    """The address just above the image's room with no stack on the chip, and why it is there."""
+    if fus != FUS_0_5_3 or not target.limit_fus_0_5_3:
+        return target.limit, target.limit_source
+    if image.kind is ImageKind.STACK:
+        return target.limit_fus_0_5_3, "under FUS 0.5.3, the last 10 of 256 sectors are FUS"
+    return target.limit, "as under FUS 1.x: ST gives a FUS image for FUS 0.5.3 the same address"
+
+
+def _place_below_sfsa(image: Image, placement: Placement, sfsa: int, fus: Version | None) -> Placement:
+    """Place an image on a chip whose SFSA is known; below the limit, it says that a stack is installed there."""
+    target, limit = placement.target, placement.limit
     by_sfsa = FLASH_BASE + sfsa * target.sector_size
-    if not 0 < sfsa <= _LARGEST_SFSA or (target.series is Series.WB1X and by_sfsa > _WB1X_END):
+    _refuse_impossible_sfsa(target, sfsa, fus)
+    if by_sfsa >= limit:
+        return replace(placement, limit_source=f"{placement.limit_source} (SFSA {sfsa:#x} is not below it)")
+    if image.kind is not ImageKind.STACK:
+        raise PlacementError(
+            "stack-installed",
+            f"SFSA {sfsa:#x} says that a stack is installed: delete it first, then the address is "
+            f"0x{placement.address:08X}",
+        )
+    if limit - placement.address > limit - by_sfsa:
+        # FUS then needs more room than SFSA tells (AN5185: twice the size less the old one), and that path has killed
+        # a chip: fus-protocol, hazard 5.
+        raise PlacementError(
+            "stack-installed",
+            f"SFSA {sfsa:#x} says that a smaller stack is installed: delete it first, then the address is "
+            f"0x{placement.address:08X}",
+        )
+    source = f"SFSA {sfsa:#x}: a stack that is no smaller is installed from here up"
+    below = replace(placement, limit=by_sfsa, limit_source=source, after_delete=placement.address)
+    if below.address <= FLASH_BASE:
+        raise _does_not_fit(below)
+    return below
+
+
+def _refuse_impossible_sfsa(target: Target, sfsa: int, fus: Version | None) -> None:
+    """Raise PlacementError for an SFSA that such a chip cannot have, or that contradicts the FUS it is said to have."""
+    by_sfsa = FLASH_BASE + sfsa * target.sector_size
+    if not 0 < sfsa <= _LARGEST_SFSA or by_sfsa > _HIGHEST_FUS[target.series]:
         raise PlacementError(
             "bad-sfsa",
             f"SFSA {sfsa:#x} cannot be on {target.name}: it is another chip's, was misread, or the option bytes are "
             "damaged; do not program this chip before you know",
         )
-    if by_sfsa >= limit:
-        return limit, f"{source} (SFSA {sfsa:#x} is not below it)", False
-    if image.kind is ImageKind.FUS:
+    if target.limit_fus_0_5_3 is None:
+        return
+    if fus == FUS_0_5_3 and by_sfsa == target.limit:
+        raise PlacementError("bad-sfsa", f"SFSA {sfsa:#x} is that of FUS 1.0.2 or later, not of FUS {fus.text}")
+    if by_sfsa == target.limit_fus_0_5_3 and fus != FUS_0_5_3:
         raise PlacementError(
-            "stack-installed",
-            f"SFSA {sfsa:#x} says that a stack is installed: delete it before a FUS upgrade, then ask again",
+            "bad-sfsa", f"SFSA {sfsa:#x} is that of FUS 0.5.3: say so with --fus 0.5.3, or read it again"
         )
-    return by_sfsa, f"SFSA {sfsa:#x}: a stack is installed from here up", True

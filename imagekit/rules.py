@@ -82,6 +82,10 @@ class Subject:
         return StName.parse(self.name)
 
 
+ADDRESS_STANDS = frozenset({"WB105", "WB201"})
+"""Errors with which an install address is right all the same: the larger sector count is used, and for some of ST's FUS
+images the key is not known."""
+
 RULES: dict[str, Rule] = {}
 """Every rule by its id. The rules about release notes are in audit.py."""
 
@@ -226,30 +230,34 @@ def _image_reserved(subject: Subject) -> Iterator[str]:
         yield f"byte 9 of the image footer is 0x{footer.byte9:02X}, not 0x{byte9:02X}"
 
 
-@rule("WB104", Severity.ERROR, "ST's signature footer holds the values that ST uses")
-def _signature_footer(subject: Subject) -> Iterator[str]:
-    """No signature covers these 20 bytes, so only their values show that they are whole. Download the file again."""
-    block = subject.image.st_signature
-    if block is None:
-        return
-    footer = block.footer
-    for name, value, known in (
-        ("signature size", footer.signature_size, container.ST_SIGNATURE_SIZE),
-        ("source", footer.source, 0x57),
-        ("reserved field", footer.reserved, 0xFFFF),
-        ("version word", footer.version_word, _version_word(subject.image)),
-        ("magic", footer.magic, container.ST_SIGNATURE_MAGIC),
-    ):
-        if value != known:
-            yield f"{name} of the signature footer is 0x{value:X}, not 0x{known:X}; no signature covers it"
+@rule("WB104", Severity.ERROR, "The signatures are ST's, or ST's and a customer's, in footers as ST uses them")
+def _signature_blocks(subject: Subject) -> Iterator[str]:
+    """No signature covers a signature footer, nor a second signature behind it, so only their values show that they are
+    whole and that nothing was appended. Download the file again.
+    """
+    blocks = subject.image.signatures
+    for block in blocks:
+        footer = block.footer
+        for name, value, known in (
+            ("signature size", footer.signature_size, container.ST_SIGNATURE_SIZE),
+            ("source", footer.source, 0x57),
+            ("reserved field", footer.reserved, 0xFFFF),
+        ):
+            if value != known:
+                yield f"{name} of the signature footer is 0x{value:X}, not 0x{known:X}; no signature covers it"
+    magics = [block.footer.magic for block in blocks]
+    if magics not in _SIGNERS:
+        yield (
+            f"the signature footers' magics are {' and '.join(f'0x{magic:08X}' for magic in magics)}: neither ST's "
+            "alone, nor ST's and then a customer's"
+        )
 
 
-def _version_word(image: Image) -> int:
-    """The version-like word of ST's signature footer: what all images of that kind have."""
-    if image.kind is ImageKind.FUS:
-        return 0x1000_00FF if image.version == Version(1, 0, 2) else 0x2000_00FF
-    is_safeboot_2_0_1 = image.kind is ImageKind.SAFEBOOT and image.footer.info1 != SAFEBOOT_INFO1
-    return 0x2000_00FF if is_safeboot_2_0_1 else 0x2211_0045
+_SIGNERS = (
+    [container.ST_SIGNATURE_MAGIC],
+    [container.CUSTOMER_SIGNATURE_MAGIC],  # ST's is missing then: WB206 says so
+    [container.ST_SIGNATURE_MAGIC, container.CUSTOMER_SIGNATURE_MAGIC],
+)
 
 
 @rule("WB105", Severity.ERROR, "The footer's sector count is what the file's size needs")
@@ -288,7 +296,7 @@ def _hidden_version(subject: Subject) -> Iterator[str]:
     """
     if subject.image.version is None:
         is_fus = subject.image.kind is ImageKind.FUS
-        yield "the version is hidden (FF FF FF FF)" + (": this is FUS 1.2.0" if is_fus else "")
+        yield "the version is hidden (FF FF FF FF)" + (": FUS 1.2.0 hides its version so" if is_fus else "")
 
 
 @rule("WB109", Severity.ERROR, "The body is encrypted")
@@ -296,6 +304,24 @@ def _encrypted(subject: Subject) -> Iterator[str]:
     """A body that starts with a vector table is a program in clear. FUS takes only encrypted images."""
     if subject.image.is_unencrypted:
         yield "the body starts with a vector table: it is not encrypted, and FUS will refuse it"
+
+
+@rule("WB110", Severity.WARNING, "The version word of ST's signature footer is one that ST uses")
+def _version_word_known(subject: Subject) -> Iterator[str]:
+    """All images of ten releases have one of three words there, by kind. Its meaning is unknown and no signature
+    covers it: another word is damage, or a newer release.
+    """
+    block, known = subject.image.st_signature, _version_word(subject.image)
+    if block and block.footer.version_word != known:
+        yield f"version word of the signature footer is 0x{block.footer.version_word:X}, not 0x{known:X}"
+
+
+def _version_word(image: Image) -> int:
+    """The version-like word of ST's signature footer: what all images of that kind have."""
+    if image.kind is ImageKind.FUS:
+        return 0x1000_00FF if image.version == Version(1, 0, 2) else 0x2000_00FF
+    is_safeboot_2_0_1 = image.kind is ImageKind.SAFEBOOT and image.footer.info1 != SAFEBOOT_INFO1
+    return 0x2000_00FF if is_safeboot_2_0_1 else 0x2211_0045
 
 
 @rule("WB201", Severity.ERROR, "ST's signature is valid under a key that is known")

@@ -44,7 +44,7 @@ class SignatureVerdict:
     """Why no key at all could verify it, when the 64 bytes themselves are no ECDSA signature."""
 
 
-def verify_signature(image: Image, keys: Iterable[SigningKey]) -> SignatureVerdict:
+def signature_verdict(image: Image, keys: Iterable[SigningKey]) -> SignatureVerdict:
     """Check ST's signature on an image against each key; never raises."""
     block = image.st_signature
     if block is None:

@@ -1,7 +1,7 @@
 """Which FUS may install which image. There is no way back, ever.
 
-Source: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 7), v1.22.1 ("FUS_v2 only") and v1.11.0 (steps 5, 6);
-AN5185.
+Source: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 7; "Safeboot"), v1.22.1 ("FUS_v2 only") and v1.11.0
+(steps 5, 6); AN5185.
 """
 
 from imagekit.image import FUS_1_2, FUS_2, Image, ImageKind, Version
@@ -23,6 +23,8 @@ def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
         return f"no WB1x has FUS {fus.text}: the first was {FUS_1_2.text}"
     if image.kind is ImageKind.FUS:
         return _fus_refusal(image, fus, variants)
+    if image.kind is ImageKind.SAFEBOOT and not image.requires_fus and not _FUS_1_1 <= fus < FUS_2:
+        return f"Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0, and the chip has {fus.text}"
     if image.requires_fus and fus < image.requires_fus:
         return (
             f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first (there is "

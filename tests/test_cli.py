@@ -64,6 +64,10 @@ def test_help(arguments: list[str]) -> None:
         (["inspect", STACK, "--part", "STM32WB55"], "its last letter is the flash size"),
         (["address", STACK, "-p", "wb55rg", "--fus", "two"], "write it as 1.2.0"),
         (["address", STACK, "-p", "wb55rg", "--sfsa", "F4"], "write it as 244 or 0xF4"),
+        (["address", STACK, "-p", "wb55rg", "--sfsa", "-1"], "write it as 244 or 0xF4"),
+        (["address", STACK, "-p", "wb55rg", "--sfsa", ""], "no number ''"),
+        (["address", STACK, "-p", "wb55rg", "--fus", ""], "no firmware version ''"),
+        (["inspect", STACK, "-p", ""], "no STM32WB part ''"),
         (["inspekt", STACK], "No such command"),
         (["inspect", "--frobnicate", STACK], "No such option"),
     ],
@@ -126,7 +130,7 @@ def test_the_address_stands_alone_on_the_first_line() -> None:
     ("arguments", "code", "words"),
     [
         ((STACK, "-p", "wb55rg", "--fus", "0.5.3"), 0, "0x080F6000 - 1 x 4096 = 0x080F5000"),
-        ((STACK, "-p", "wb55rg", "--sfsa", "0xCB"), 0, "SFSA 0xcb: a stack is installed"),
+        ((STACK, "-p", "wb55rg", "--sfsa", "0xCB"), 0, "SFSA 0xcb: a stack that is no smaller is installed"),
         ((str(IMAGES / "stack-fus2-4k.bin"), "-p", "wb55rg", "--fus", "2.1.0"), 0, "needs     FUS 2.0.0 or later"),
         ((str(IMAGES / "stack-fus2-4k.bin"), "-p", "wb55rg", "--fus", "1.2.0"), 3, "needs FUS 2.0.0 or later"),
         ((str(IMAGES / "stack-larger-than-256k.bin"), "-p", "wb55cc"), 3, "does not fit"),
@@ -177,6 +181,46 @@ def test_awkward_names(name: str, tmp_path: Path) -> None:
     file.write_bytes(content("stack-4k"))
     assert documents(run("inspect", "--json", str(file)))[0]["path"] == str(file)
     assert run("inspect", str(file)).stdout.splitlines()[0] == str(file)
+
+
+def test_a_name_that_starts_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.bin").write_bytes(content("stack-4k"))
+    assert run("inspect", "--", "-dash.bin").stdout.startswith("-dash.bin\n")
+
+
+def test_the_same_file_twice_is_looked_at_once() -> None:
+    assert len(documents(run("inspect", "--json", "-", "-", stdin=content("stack-4k")))) == 1
+
+
+def test_a_part_cannot_break_the_text() -> None:
+    assert "  target    WB55RG: STM32WB5xxG" in run("address", STACK, "-p", "\nWB55RG\t").stdout
+
+
+def test_the_text_of_one_part_has_one_address() -> None:
+    text = run("inspect", STACK, "-p", "wb55ce").stdout
+    assert "STM32WB5xxE  512 KiB  0x0807F000" in text
+    assert "STM32WB5xxG" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "words"),
+    [
+        ("stack-4k", "wb15cc", "STM32WB1xxC  320 KiB  not for this series"),
+        ("stack-larger-than-256k", "wb55cc", "STM32WB5xxC  256 KiB  does not fit"),
+        ("sector-count-too-small", "wb55rg", "STM32WB5xxG 1024 KiB  0x080F2000"),
+        ("unknown-magic", "wb55rg", "STM32WB5xxG 1024 KiB  unknown"),
+    ],
+)
+def test_why_there_is_no_address_on_a_part(name: str, part: str, words: str) -> None:
+    assert words in run("inspect", str(IMAGES / f"{name}.bin"), "-p", part).stdout
+
+
+def test_branch_and_build_are_shown(tmp_path: Path) -> None:
+    data = bytearray(content("stack-4k"))
+    data[-104 + 12] = 0x7B
+    (tmp_path / "x.bin").write_bytes(data)
+    assert "wireless stack 1.13.3 (branch 7, build 11)" in run("inspect", str(tmp_path / "x.bin")).stdout
 
 
 def test_a_name_cannot_steer_the_terminal() -> None:
@@ -317,8 +361,22 @@ def test_debug_shows_the_traceback_and_the_same_exit_code(command: tuple[str, ..
 
 
 def test_the_library_has_its_public_names() -> None:
-    for name in imagekit.__all__:
-        assert getattr(imagekit, name) is not None
+    names = {
+        *("Assessment", "Finding", "Image", "ImageKind", "ImagekitError", "ParseError", "Placement", "PlacementError"),
+        *("Series", "SignatureStatus", "SignatureVerdict", "SigningKey", "TARGETS", "Target", "TargetError", "Version"),
+        *(
+            "VersionError",
+            "assess",
+            "findings",
+            "place",
+            "select_target",
+            "signature_verdict",
+            "st_keys",
+            "__version__",
+        ),
+    }
+    assert set(imagekit.__all__) == names
+    assert all(getattr(imagekit, name) is not None for name in names)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         imagekit.nothing  # noqa: B018
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagekit import container
+from imagekit import container, not_an_image
 from imagekit.errors import ParseError
 from imagekit.image import Image
 from imagekit.targets import LARGEST_FLASH
@@ -115,3 +115,56 @@ def test_a_signature_size_that_reaches_before_the_file_is_no_image() -> None:
 def test_two_signatures_are_the_most_that_are_cut_off() -> None:
     footer = content("stack-4k")[-20:-12] + b"\x00" + content("stack-4k")[-11:]
     assert len(container.split(footer * 50_000).signatures) == 2
+
+
+SP, CODE = 0x20001000, (0x50E1, 0x080050E3, 0x080FFFFF)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_program"),
+    [
+        ((SP, *CODE), True),
+        ((0x20040000, *CODE), True),
+        ((0x20040004, *CODE), False),
+        ((0x1FFFFFFC, *CODE), False),
+        ((SP + 2, *CODE), False),
+        ((SP, CODE[0] - 1, *CODE[1:]), False),
+        ((SP, *CODE[:2], 0x08100001), False),
+        ((SP, *CODE[:2], 0x00100001), False),
+        ((SP, *CODE[:2]), False),
+    ],
+)
+def test_a_vector_table_is_told_by_stack_pointer_and_thumb_addresses(words: tuple[int, ...], is_program: bool) -> None:
+    assert not_an_image.looks_unencrypted(b"".join(word.to_bytes(4, "little") for word in words)) == is_program
+
+
+@pytest.mark.parametrize(("line_ends", "is_mangled"), [(7, False), (8, True)])
+def test_few_line_ends_prove_nothing(line_ends: int, is_mangled: bool) -> None:
+    assert not_an_image.has_inserted_carriage_returns(b"\x80\r\n" * line_ends) == is_mangled
+    assert not not_an_image.has_inserted_carriage_returns(b"\x80\r\n" * line_ends + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "words"),
+    [
+        (b"\xef\xbb\xbf<!doctype html>" + b"x" * 200, "web-page", "web page"),
+        (b"<?xml version='1.0'?>" + b"x" * 200, "web-page", "web page"),
+        (b"<HEAD>" + b"x" * 200, "web-page", "web page"),
+        (b"PK\x03\x04" + content("stack-4k") + b"central", "no-signature-footer", "a ZIP archive"),
+        (b"\x1f\x8b" + content("stack-4k") + b"crc", "no-signature-footer", "a gzip archive"),
+        (b":10000000" + b"00" * 16 + b"F0\r\n" + b":00000001FF\r\n" * 12, "no-signature-footer", "Intel HEX"),
+        (b"S00600004844521B\r\n" * 10, "no-signature-footer", "S-records"),
+        (b"\xfe\xff" + content("stack-4k").decode("latin-1").encode("utf-16-be"), "text-mangled", "UTF-16"),
+        (bytes(5000), "no-signature-footer", "all 5000 bytes are 0x00: erased or blank"),
+        (b"\xff" * 4096, "no-signature-footer", "all 4096 bytes are 0xFF"),
+        (b"x\rimagekit: good.bin: signed by ST\n" * 5, "no-signature-footer", 'it starts with "x"'),
+        (b"one\ttwo\n" * 20, "no-signature-footer", 'it starts with "one two"'),
+        (b"a" * 300, "no-signature-footer", "all 300 bytes are 0x61"),
+        (b"ab" * 300, "no-signature-footer", f'it starts with "{"ab" * 30}"$'),
+    ],
+)
+def test_other_contents_are_called_by_their_name(data: bytes, reason: str, words: str) -> None:
+    with pytest.raises(ParseError, match=words) as caught:
+        Image.parse(data)
+    assert caught.value.reason == reason
+    assert str(caught.value).isprintable()

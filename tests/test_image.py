@@ -49,6 +49,13 @@ def test_branch_and_build_are_the_two_halves_of_one_byte() -> None:
     assert version == Version(1, 13, 3, branch=7, build=11)
 
 
+@pytest.mark.parametrize("offset", [12, 13, 14, 15])
+def test_a_version_is_hidden_only_by_four_bytes_of_ff(offset: int) -> None:
+    data = bytearray(content("fus-hidden-version"))
+    data[-104 + offset] = 0x01
+    assert Image.parse(bytes(data)).version is not None
+
+
 @pytest.mark.parametrize(
     ("text", "version"),
     [

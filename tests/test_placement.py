@@ -1,13 +1,14 @@
 """The install address: the formula, its exceptions, and every reason for having none."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from imagekit.errors import PlacementError
 from imagekit.image import Image, Version
 from imagekit.placement import Placement, differences_from_st, place
-from imagekit.targets import select_target
+from imagekit.targets import Target, select_target
 from tests.support.images import content, image
 
 G, Y, E, C = (select_target(f"STM32WB5xx{letter}") for letter in "GYEC")
@@ -65,6 +66,33 @@ def test_the_larger_of_footer_and_size_counts() -> None:
     assert placement.address == 0x080F2000
 
 
+def test_fus_1_0_1_goes_on_1_mib_parts_and_1_0_2_on_all() -> None:
+    assert place(sized("fus-1.0.1", 24492, 4096), G).address == 0x080EC000
+    assert place(image("fus-1.0.2"), C).address == 0x0803F000
+    assert place(image("fus-hidden-version"), C).address == 0x0803F000
+
+
+@pytest.mark.parametrize("fus", [Version(1, 0, 1), Version(1, 0, 2), Version(2, 2, 0), None])
+def test_only_fus_0_5_3_leaves_the_two_sectors(fus: Version | None) -> None:
+    assert place(image("stack-4k"), G, fus=fus).limit == 0x080F4000
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "fus"),
+    [
+        ("stack-2k", WB1X, "1.2.0"),
+        ("stack-fus2-4k", G, "2.0.0"),
+        ("fus-2.2.0", G, "1.2.0"),
+        ("safeboot-2.0.0", G, "1.1.0"),
+        ("safeboot-2.0.0", G, "1.2.0"),
+        ("safeboot-2.0.1", G, "2.0.0"),
+        ("fus-hidden-version", G, "1.0.2"),
+    ],
+)
+def test_the_lowest_fus_that_installs_an_image_does(name: str, target: Target, fus: str) -> None:
+    assert place(image(name), target, fus=Version.from_text(fus)).address
+
+
 def test_under_fus_0_5_3_a_stack_may_lie_two_sectors_higher() -> None:
     stack, old = image("stack-4k"), Version(0, 5, 3)
     assert place(stack, G, fus=old).address == place(stack, G).address + 2 * 4096
@@ -73,16 +101,37 @@ def test_under_fus_0_5_3_a_stack_may_lie_two_sectors_higher() -> None:
     assert place(sized("fus-hidden-version", 24492, 4096), G, fus=old).address == 0x080EC000
 
 
-def test_sfsa_with_a_stack_installed_is_the_limit() -> None:
+def test_sfsa_with_a_stack_installed_that_is_no_smaller_is_the_limit() -> None:
     placement = place(image("stack-4k"), G, sfsa=0xCB)
-    assert placement.limit == 0x080CB000
+    assert (placement.limit, placement.address) == (0x080CB000, 0x080CA000)
     assert placement.after_delete == 0x080F3000
     assert place(image("stack-4k"), G, sfsa=0xF4).after_delete is None
 
 
-@pytest.mark.parametrize("sfsa", [0xF4, 0xF6, 0xFF])
-def test_sfsa_without_a_stack_changes_nothing(sfsa: int) -> None:
-    assert place(image("stack-4k"), G, sfsa=sfsa).address == 0x080F3000
+def test_a_new_stack_as_large_as_the_installed_one_may_lie_below_it_and_a_larger_one_not() -> None:
+    # 41 sectors lie between SFSA 0xCB and 0xF4.
+    assert place(sized("stack-4k", 41 * 4096, 4096), G, sfsa=0xCB).address == 0x080A2000
+    with pytest.raises(PlacementError, match=r"a smaller stack is installed: .* 0x080CA000") as caught:
+        place(sized("stack-4k", 42 * 4096, 4096), G, sfsa=0xCB)
+    assert caught.value.reason == "stack-installed"
+    # The gap counts as room that is needed.
+    with pytest.raises(PlacementError, match="a smaller stack"):
+        place(sized("stack-fus2-4k", 38 * 4096, 4096), G, sfsa=0xCB)
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "options"),
+    [
+        (G, "stack-4k", {"sfsa": 0xF4}),
+        (G, "stack-4k", {"sfsa": 0xF6, "fus": Version(0, 5, 3)}),
+        (G, "fus-2.2.0", {"sfsa": 0xF4}),
+        (WB1X, "stack-2k", {"sfsa": 0x8C}),
+        (E, "stack-4k", {"sfsa": 0x80}),
+    ],
+)
+def test_sfsa_without_a_stack_changes_nothing(target: Target, name: str, options: dict[str, Any]) -> None:
+    fus = {key: value for key, value in options.items() if key == "fus"}
+    assert place(image(name), target, **options).address == place(image(name), target, **fus).address
 
 
 def test_sfsa_above_the_nominal_end_does_not_lift_the_limit() -> None:
@@ -95,6 +144,8 @@ def test_sfsa_above_the_nominal_end_does_not_lift_the_limit() -> None:
     [
         ("stack-larger-than-256k", C, {}, "does-not-fit", "takes 280 KiB of the 256 KiB below 0x08040000"),
         ("stack-4k", G, {"sfsa": 1}, "does-not-fit", "leaves none for an application"),
+        ("fus-1.0.1", C, {}, "locks-chip", "may lock a part with less than 1 MiB for ever"),
+        ("fus-1.0.1", E, {}, "locks-chip", "not on STM32WB5xxE"),
         ("stack-4k", WB1X, {}, "other-series", "is for WB3x or WB5x: cut in sectors of 4 KiB, not 2 KiB"),
         ("stack-2k", G, {}, "other-series", "is for WB1x"),
         ("unknown-magic", G, {}, "unknown-format", "magic 0x12345678"),
@@ -112,20 +163,25 @@ def test_sfsa_above_the_nominal_end_does_not_lift_the_limit() -> None:
         ("safeboot-2.0.1", G, {"fus": Version(1, 2, 0)}, "fus-refuses", "needs FUS 2.0.0"),
         ("stack-2k", WB1X, {"fus": Version(1, 1, 0)}, "fus-refuses", "no WB1x has FUS 1.1.0"),
         ("stack-4k", G, {"sfsa": 0}, "bad-sfsa", "SFSA 0x0"),
-        ("stack-4k", G, {"sfsa": 256}, "bad-sfsa", "SFSA 0x100"),
-        ("stack-2k", WB1X, {"sfsa": 161}, "bad-sfsa", "SFSA 0xa1"),
-        ("fus-2.2.0", G, {"sfsa": 0xCB}, "stack-installed", "delete it before a FUS upgrade"),
+        ("stack-4k", G, {"sfsa": 0xF7}, "bad-sfsa", "SFSA 0xf7 cannot be"),
+        ("stack-4k", G, {"sfsa": 0xF6}, "bad-sfsa", "that of FUS 0.5.3: say so"),
+        ("stack-4k", G, {"sfsa": 0xF6, "fus": Version(1, 0, 2)}, "bad-sfsa", "that of FUS 0.5.3"),
+        ("stack-4k", G, {"sfsa": 0xF4, "fus": Version(0, 5, 3)}, "bad-sfsa", "not of FUS 0.5.3"),
+        ("stack-4k", WB35E, {"sfsa": 256}, "bad-sfsa", "SFSA 0x100"),
+        ("stack-2k", WB1X, {"sfsa": 0x8D}, "bad-sfsa", "SFSA 0x8d"),
+        ("safeboot-2.0.1", G, {"sfsa": 0xCB}, "stack-installed", "delete it first, then the address is"),
+        ("fus-2.2.0", G, {"sfsa": 0xCB}, "stack-installed", "delete it first, then the address is"),
     ],
 )
 def test_no_address_has_a_reason(
     name: str,
-    target: object,
-    options: dict[str, object],
+    target: Target,
+    options: dict[str, Any],
     reason: str,
     words: str,
 ) -> None:
     with pytest.raises(PlacementError, match=words) as caught:
-        place(image(name), target, **options)  # type: ignore[arg-type]
+        place(image(name), target, **options)
     assert caught.value.reason == reason
 
 
@@ -155,16 +211,25 @@ def test_an_image_that_leaves_no_sector_for_the_application_does_not_fit() -> No
         ("safeboot-2.0.1-2k", WB1X, "0x08044000 for every Safeboot"),
     ],
 )
-def test_differences_from_st_s_tables_are_explained(name: str, target: object, words: str) -> None:
+def test_differences_from_st_s_tables_are_explained(name: str, target: Target, words: str) -> None:
     parsed = image(name)
-    placement: Placement = place(parsed, target)  # type: ignore[arg-type]
+    placement: Placement = place(parsed, target)
     assert any(words in note for note in differences_from_st(parsed, placement))
 
 
+def with_version(name: str, major: int, minor: int, sub: int) -> Image:
+    footer = dataclasses.replace(image(name).footer, major=major, minor=minor, sub=sub)
+    return dataclasses.replace(image(name), footer=footer)
+
+
+def test_fus_2_0_0_is_no_fus_1() -> None:
+    assert place(with_version("fus-2.2.0", 2, 0, 0), G).spare_sectors == 0
+    assert with_version("fus-2.2.0", 2, 0, 0).requires_fus == Version(1, 2, 0)
+    assert place(with_version("fus-2.2.0", 1, 255, 255), G).spare_sectors == 2
+
+
 def test_the_old_tables_of_wb3x_are_explained_for_old_stacks_only() -> None:
-    data = bytearray(content("stack-4k"))
-    data[-104 + 13 : -104 + 16] = bytes((0, 6, 1))  # sub, minor, major
-    old, new = Image.parse(bytes(data)), image("stack-4k")
+    old, new = with_version("stack-4k", 1, 11, 0), with_version("stack-4k", 1, 11, 1)
     assert "12 sectors lower" in " ".join(differences_from_st(old, place(old, WB35E)))
     assert not differences_from_st(new, place(new, WB35E))
     assert not differences_from_st(old, place(old, E))

@@ -26,14 +26,17 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
     ("WB103", "unknown-gap", {}, "info1 is 0x060106CD"),
     ("WB103", "unknown-byte9", {}, "byte 9 of the image footer is 0x07, not 0xFF"),
     ("WB104", "unknown-source", {}, "source of the signature footer is 0x58, not 0x57"),
-    ("WB104", "unknown-version-word", {}, "version word of the signature footer is 0x33110045"),
-    ("WB104", "unknown-signature-magic", {}, "magic of the signature footer is 0x11111111"),
+    ("WB104", "unknown-signature-magic", {}, "magics are 0x11111111: neither ST's alone, nor"),
+    ("WB104", "signed-twice-by-st", {}, "magics are 0xD3A12C5E and 0xD3A12C5E"),
+    ("WB104", "customer-before-st", {}, "magics are 0xE2B51D4A and 0xD3A12C5E"),
+    ("WB104", "empty-block-appended", {}, "signature size of the signature footer is 0x0, not 0x40"),
     ("WB104", "signature-too-long", {}, "signature size of the signature footer is 0x48, not 0x40"),
     ("WB105", "sector-count-too-small", {}, "says 1 sectors, and 5104 bytes take 2 of 4 KiB or 3 of 2 KiB"),
     ("WB106", "length-not-of-words", {}, "3099 bytes are no multiple of 4"),
     ("WB107", "no-carriage-returns-unsigned", {}, "no byte 0x0D in 7104 bytes"),
-    ("WB108", "fus-hidden-version", {}, "this is FUS 1.2.0"),
+    ("WB108", "fus-hidden-version", {}, "FUS 1.2.0 hides its version so"),
     ("WB109", "unencrypted-in-footers", {}, "the body starts with a vector table"),
+    ("WB110", "unknown-version-word", {}, "version word of the signature footer is 0x33110045, not 0x22110045"),
     ("WB201", "no-carriage-returns-unsigned", {}, "altered, or signed under a key not known"),
     ("WB202", "signed-by-wb1x-cut-in-4k", {}, "signed with test-wb1x, a key for WB1x, but cut in sectors of WB3x or"),
     ("WB203", "signed-by-wb3x-early", {}, "ST used for WB3x only, not WB5x"),
@@ -52,8 +55,12 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
     ("WB303", "fus-2.2.0", {"fus": "1.1.0"}, "must become 1.2.0 before 2.2.0"),
     ("WB303", "fus-1.1.0", {"fus": "1.2.0"}, "no way back to 1.1.0"),
     ("WB303", "fus-2.2.0", {"fus": "0.5.3"}, "installs only the file named FUS_fw_for_fus_0_5_3"),
+    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
+    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
     ("WB304", "stack-4k", {"hex_address": 0x080F4000}, "may start at 0x080F3000 at the most on any target"),
     ("WB304", "stack-4k", {"part": "WB55CC", "hex_address": 0x080F3000}, "0x0803F000 at the most on STM32WB5xxC"),
+    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
+    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
     ("WB304", "stack-4k", {"hex_address": 0x08000800}, "no start of a sector"),
     ("WB401", "stack-4k", {"name": "stm32wb1x_BLE_LLD_fw.bin"}, "says WB1x, and it is cut for WB3x or WB5x"),
     ("WB401", "signed-by-wb3x-early", {"name": "stm32wb5x_BLE_LLD_fw.bin"}, "says WB5x, and it is signed for WB3x"),
@@ -132,6 +139,26 @@ def test_a_known_content_that_no_key_verifies_says_where_st_published_it() -> No
     assert "ST published these very bytes in v9.9.9" in message
 
 
+def test_a_valid_signature_silences_the_guess_of_a_text_mode_transfer() -> None:
+    assessment = assessed("stack-4k")
+    body = dataclasses.replace(assessment, image=dataclasses.replace(assessment.image, lacks_carriage_returns=True))
+    assert findings(body) == ()
+
+
+def test_only_a_fus_image_is_told_to_hide_its_version_as_fus_1_2_0_does() -> None:
+    assessment = assessed("stack-4k")
+    footer = dataclasses.replace(assessment.image.footer, major=255, minor=255, sub=255, branch_build=255)
+    hidden = dataclasses.replace(assessment, image=dataclasses.replace(assessment.image, footer=footer))
+    assert [one.message for one in findings(hidden)] == ["the version is hidden (FF FF FF FF)"]
+
+
+def test_a_gap_in_sectors_of_the_other_size_is_not_known() -> None:
+    assessment = assessed("stack-fus2-2k")
+    footer = dataclasses.replace(assessment.image.footer, info1=0x040104CD)
+    other = dataclasses.replace(assessment, image=dataclasses.replace(assessment.image, footer=footer))
+    assert "4 sectors of 2 KiB are not the 16 KiB of FUS 2" in [one.message for one in findings(other)][0]
+
+
 def test_every_image_rule_has_a_failing_case() -> None:
     folder_and_release = {"WB406", "WB407"} | {id_ for id_ in RULES if id_.startswith(("WB0", "WB5"))}
     assert set(RULES) - folder_and_release == {case[0] for case in FAILING}
@@ -173,7 +200,10 @@ def test_the_docs_are_made_from_the_rules(request: pytest.FixtureRequest) -> Non
     assert all(len(rule.help) > 40 for rule in RULES.values())
 
 
-HAVE_TWO = ("no-carriage-returns-unsigned", "signature-too-long", "customer-signature-only")
+HAVE_TWO = (
+    *("no-carriage-returns-unsigned", "signature-too-long", "customer-signature-only"),
+    *("customer-before-st", "safeboot-2.0.0", "empty-block-appended"),
+)
 
 
 def test_one_defect_is_one_finding() -> None:

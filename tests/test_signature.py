@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from imagekit.image import Image
-from imagekit.signature import SignatureStatus, signature_to_der, verify_signature
+from imagekit.signature import SignatureStatus, signature_to_der, signature_verdict
 from imagekit.signing_keys import load_public_key, st_keys
 from imagekit.targets import Series
 from tests.support.images import content, image, throw_away_keys
@@ -56,26 +56,26 @@ def test_the_shipped_keys_readme_has_their_fingerprints() -> None:
     ],
 )
 def test_a_signature_is_valid_under_its_key(name: str, key: str) -> None:
-    verdict = verify_signature(image(name), throw_away_keys())
+    verdict = signature_verdict(image(name), throw_away_keys())
     assert verdict.status is SignatureStatus.VALID
     assert verdict.key is not None
     assert verdict.key.name == key
 
 
 def test_the_order_of_the_keys_does_not_matter() -> None:
-    verdict = verify_signature(image("signed-by-wb1x-cut-in-4k"), throw_away_keys()[::-1])
+    verdict = signature_verdict(image("signed-by-wb1x-cut-in-4k"), throw_away_keys()[::-1])
     assert verdict.key is not None
     assert verdict.key.name == "test-wb1x"
 
 
 @pytest.mark.parametrize("keys", [(), st_keys()])
 def test_without_its_key_a_signature_is_unverified(keys: tuple[object, ...]) -> None:
-    verdict = verify_signature(image("stack-4k"), keys)  # type: ignore[arg-type]
+    verdict = signature_verdict(image("stack-4k"), keys)  # type: ignore[arg-type]
     assert (verdict.status, verdict.key, verdict.defect) == (SignatureStatus.UNVERIFIED, None, "")
 
 
 def test_a_file_without_st_s_signature() -> None:
-    assert verify_signature(image("customer-signature-only"), throw_away_keys()).status is SignatureStatus.ABSENT
+    assert signature_verdict(image("customer-signature-only"), throw_away_keys()).status is SignatureStatus.ABSENT
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_file_without_st_s_signature() -> None:
     ],
 )
 def test_what_is_no_signature_at_all_is_unverified_for_its_reason(name: str, defect: str) -> None:
-    verdict = verify_signature(image(name), throw_away_keys())
+    verdict = signature_verdict(image(name), throw_away_keys())
     assert (verdict.status, verdict.key, verdict.defect) == (SignatureStatus.UNVERIFIED, None, defect)
 
 
@@ -112,7 +112,7 @@ def test_every_byte_of_a_small_image_counts() -> None:
     for offset in range(len(data) - 20):
         altered = bytearray(data)
         altered[offset] ^= 0x01
-        verdict = verify_signature(Image.parse(bytes(altered)), throw_away_keys())
+        verdict = signature_verdict(Image.parse(bytes(altered)), throw_away_keys())
         assert verdict.status is SignatureStatus.UNVERIFIED, offset
 
 

@@ -11,7 +11,7 @@ INSPECT_SCHEMA = "imagekit.inspect/1"
 Json = dict[str, object]
 
 
-def hex_address(address: int) -> str:
+def hex_word(address: int) -> str:
     """Return an address as ST prints it: `0x080D0000`."""
     return f"0x{address:08X}"
 
@@ -29,7 +29,7 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
         "size": image.size,
         "sha256": image.sha256,
         "kind": image.kind.value,
-        "magic": hex_address(footer.magic),
+        "magic": hex_word(footer.magic),
         "series": [series.value for series in image.series],
         "version": _version(image.version),
         "requires_fus": image.requires_fus.text if image.requires_fus else None,
@@ -42,7 +42,7 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
         "sram": {"sram2a_kib": footer.sram2a_kib, "sram2b_kib": footer.sram2b_kib},
         "signature": signature,
         "install_addresses": {
-            target.name: None if address is None else hex_address(address) for target, address in addresses.items()
+            target.name: None if address is None else hex_word(address) for target, address in addresses.items()
         },
         "known_as": [
             {"release": one.release, "path": one.path}

@@ -9,7 +9,7 @@ from imagekit.container import FUS_2_STACK_MAGIC
 from imagekit.errors import PlacementError
 from imagekit.image import Image, ImageKind
 from imagekit.placement import Placement
-from imagekit.report.document import hex_address
+from imagekit.report.document import hex_word
 from imagekit.rules import Finding, Severity
 from imagekit.signature import SignatureStatus
 from imagekit.targets import Target
@@ -98,11 +98,11 @@ def working(
     total = " + ".join(map(str, terms))
     product = f"({total}) x {sector}" if len(terms) > 1 else f"{total} x {sector}"
     rows += [
-        ("limit", f"{hex_address(placement.limit)}: {placement.limit_source}"),
-        ("address", f"{hex_address(placement.limit)} - {product} = {hex_address(placement.address)}"),
+        ("limit", f"{hex_word(placement.limit)}: {placement.limit_source}"),
+        ("address", f"{hex_word(placement.limit)} - {product} = {hex_word(placement.address)}"),
         *(("note", note) for note in notes),
     ]
-    lines = [paint(hex_address(placement.address), "bold")]
+    lines = [paint(hex_word(placement.address), "bold")]
     for label, text in rows:
         lines += row(label, text, "", width, paint)
     return "\n".join(lines)
@@ -138,9 +138,9 @@ def _what(image: Image) -> str:
         details += [f"build {version.build}"] if version.build else []
         text += f" ({', '.join(details)})" if details else ""
     else:
-        text = f"{_KINDS[image.kind]}{' 1.2.0' if image.is_hidden_fus else ''}, version hidden"
+        text = f"{_KINDS[image.kind]}, version hidden{' as in FUS 1.2.0' if image.is_hidden_fus else ''}"
     if image.kind is ImageKind.UNKNOWN:
-        text += f", magic {hex_address(image.footer.magic)}"
+        text += f", magic {hex_word(image.footer.magic)}"
     return text + (", in the format for FUS 2 only" if image.footer.magic == FUS_2_STACK_MAGIC else "")
 
 
@@ -174,7 +174,7 @@ def _addresses(assessment: Assessment, target: Target | None) -> Iterator[tuple[
         yield True, "ask `imagekit address FILE --part PART`: the footer does not tell the series"
     for index, one in enumerate(targets):
         try:
-            where = hex_address(assessment.address_on(one))
+            where = hex_word(assessment.address_on(one))
         except PlacementError as error:
             where = _NOWHERE.get(error.reason, "none")
         yield index == 0, f"{one.name} {one.flash_kib:>4} KiB  {where}"

@@ -27,7 +27,7 @@ def is_noticed(data: bytes, offset: int, mask: int) -> bool:
         assessment = altered(data, offset, mask)
     except ParseError:
         return True
-    return any(finding.rule in ("WB101", "WB104") for finding in findings(assessment))
+    return any(finding.rule in ("WB101", "WB104", "WB110") for finding in findings(assessment))
 
 
 def test_every_byte_of_the_smallest_image() -> None:
