@@ -177,7 +177,7 @@ def audit(path: str, notes: bytes, files: Sequence[CheckedFile]) -> AuditedRelea
     if not rows:
         raise ReleaseNotesError("no address table of ST's in this page")
     current = release_notes.current(rows)
-    images = {PurePath(file.path).name: file.assessment.image for file in files if file.assessment}
+    images = {PurePath(file.path).name: file.image for file in files if file.image}
     compared = {name: row for name, row in current.items() if name in images}
     cells = [
         _Published(row, cell, _BY_NAME[target], images[name])

@@ -1,22 +1,19 @@
-"""The rules over many files: read in parallel, each content assessed once, nothing kept but the verdicts."""
+"""The rules over many files: on all cores, each content assessed once, nothing kept but the verdicts."""
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import islice
 from pathlib import PurePath
-from threading import Lock
 
-from imagekit import rules
+from imagekit import parallel, rules
 from imagekit.assessment import Assessment, assess
 from imagekit.errors import ParseError
 from imagekit.image import Image
 from imagekit.rules import Chip, Finding, Rule, Severity
 
-_AT_ONCE = 512  # files in flight: enough to keep every core busy, few enough to bound the memory
+_WORTH_A_FORK = 50  # fewer files are done before a process has started
 
 
 class Verdict(Enum):
@@ -34,54 +31,60 @@ class CheckedFile:
     path: str
     verdict: Verdict
     findings: tuple[Finding, ...]
-    assessment: Assessment | None
+    image: Image | None
     """None when the file is no image."""
 
 
-class _Assessments:
-    """Assessments by content: identical contents are assessed once, whichever thread comes first."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._by_content: dict[str, Future[Assessment]] = {}
-
-    def of(self, image: Image) -> Assessment:
-        with self._lock:
-            future = self._by_content.get(image.sha256)
-            if is_first := future is None:
-                future = self._by_content[image.sha256] = Future()
-        if is_first:
-            future.set_result(assess(image))
-        return future.result()
-
-
 def check_files(
-    paths: Iterable[str],
+    paths: Sequence[str],
     read: Callable[[str], bytes],
     chip: Chip,
-    done: Callable[[str], None] = lambda path: None,  # noqa: ARG005 - nobody listens
+    done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - nobody listens
 ) -> list[CheckedFile]:
-    """Check files, in their order, on all cores. `done` is called for each one when its turn is over.
+    """Check files on all cores; return them in their order. `done` is told how many more were looked at.
 
     `read` returns a file's bytes or raises OSError. A broken file costs only itself.
     """
-    assessments, checked = _Assessments(), []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in _batches(paths):
-            for file in pool.map(lambda path: _check_one(path, read, chip, assessments), batch):
-                checked.append(file)
-                done(file.path)
-    return _with_folder_findings(checked)
+    shares = _shares(paths, parallel.cores() if len(paths) >= _WORTH_A_FORK else 1)
+
+    def check_share(share: Sequence[int]) -> list[tuple[int, CheckedFile]]:
+        assessments: dict[str, Assessment] = {}
+        checked = []
+        for index in share:
+            checked.append((index, _check_one(paths[index], read, chip, assessments)))
+            done(len(shares))  # the other shares come on as fast, and cannot tell
+        return checked
+
+    results = [one for share in parallel.map_shares(check_share, shares) for one in share]
+    return _with_folder_findings([file for _, file in sorted(results, key=lambda one: one[0])])
 
 
-def _batches(paths: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(paths)
-    while batch := list(islice(rest, _AT_ONCE)):
-        yield batch
+def _shares(paths: Sequence[str], count: int) -> list[list[int]]:
+    """Deal the files out by their sizes, so that identical contents, which have one size, are in one share."""
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for index, path in enumerate(paths):
+        by_size[_size(path) if count > 1 else 0].append(index)
+    shares: list[list[int]] = [[] for _ in range(count)]
+    weights = [0] * count
+    for size, indices in sorted(by_size.items(), reverse=True):
+        lightest = weights.index(min(weights))
+        shares[lightest] += indices
+        weights[lightest] += (size + _OVERHEAD) * len(indices)
+    return shares
 
 
-def _check_one(path: str, read: Callable[[str], bytes], chip: Chip, assessments: _Assessments) -> CheckedFile:
-    """Check one file by itself."""
+_OVERHEAD = 300_000  # what a file costs beyond its bytes, in bytes read and hashed in that time
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - the path as the user typed it
+    except OSError:
+        return 0
+
+
+def _check_one(path: str, read: Callable[[str], bytes], chip: Chip, assessments: dict[str, Assessment]) -> CheckedFile:
+    """Check one file by itself; `assessments` are those of the contents seen before."""
     try:
         data, hex_address = read(path), None
         if path.lower().endswith(".hex"):
@@ -94,9 +97,11 @@ def _check_one(path: str, read: Callable[[str], bytes], chip: Chip, assessments:
     except OSError as error:
         unreadable = ParseError("unreadable", (error.strerror or str(error)).lower())
         return CheckedFile(path, Verdict.UNREADABLE, (rules.not_an_image(unreadable),), None)
-    assessment = assessments.of(image)
+    assessment = assessments.get(image.sha256)
+    if assessment is None:
+        assessment = assessments[image.sha256] = assess(image)
     findings = rules.findings(assessment, chip, path=path, hex_address=hex_address)
-    return CheckedFile(path, _verdict(findings), findings, assessment)
+    return CheckedFile(path, _verdict(findings), findings, assessment.image)
 
 
 def _verdict(findings: Sequence[Finding]) -> Verdict:
@@ -108,7 +113,7 @@ def _with_folder_findings(checked: Sequence[CheckedFile]) -> list[CheckedFile]:
     """Add what only a look at the files beside them can tell."""
     folders: dict[str, list[CheckedFile]] = defaultdict(list)
     for file in checked:
-        if file.assessment:
+        if file.image:
             folders[str(PurePath(file.path).parent)].append(file)
     extra: dict[str, list[Finding]] = defaultdict(list)
     for files in folders.values():
@@ -118,7 +123,7 @@ def _with_folder_findings(checked: Sequence[CheckedFile]) -> list[CheckedFile]:
 
 
 def _content(file: CheckedFile) -> str:
-    return file.assessment.image.sha256 if file.assessment else ""
+    return file.image.sha256 if file.image else ""
 
 
 def _stem(file: CheckedFile) -> str:

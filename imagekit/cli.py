@@ -260,7 +260,7 @@ def audit(
                 checked = check_files(files, read_image, Chip())
                 with open(notes_path, "rb") as page:  # noqa: PTH123
                     releases.append(audits.audit(folder, page.read(), checked))
-            done(notes_path)
+            done(1)
     if format is Format.JSON:
         from imagekit.report.check_document import audit_document
 
@@ -419,16 +419,16 @@ def _expanded(paths: Sequence[str], endings: tuple[str, ...]) -> list[str]:
 
 
 @contextmanager
-def _progress(length: int, label: str) -> Iterator[Callable[[str], None]]:
-    """A progress bar on a terminal; call what is yielded for each file that is done."""
+def _progress(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; call what is yielded with how many more are done."""
     if not sys.stderr.isatty() or length < _SLOW:
-        yield lambda path: None  # noqa: ARG005 - nobody looks
+        yield lambda count: None  # noqa: ARG005 - nobody looks
         return
     with typer.progressbar(length=length, label=label, file=sys.stderr) as bar:
-        yield lambda path: bar.update(1)  # noqa: ARG005
+        yield bar.update
 
 
-_SLOW = 100  # fewer files are done before anybody looks
+_SLOW = 1000  # fewer files are done before anybody looks
 
 
 def _print_entries(name: str, found: "list[Entry]", format_: Format, *, with_notes: bool) -> None:

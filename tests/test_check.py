@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from imagekit import check
 from imagekit.assessment import Assessment, assess
-from imagekit.check import CheckedFile, Verdict, check_files
+from imagekit.check import Verdict, check_files
 from imagekit.cli import app
 from imagekit.image import Image
 from imagekit.rules import Chip
@@ -254,10 +254,36 @@ def test_each_content_is_assessed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return assess(image)
 
     monkeypatch.setattr(check, "assess", counting)
-    names = ["stack-4k", "fus-2.2.0"] * 50
+    names = ["stack-4k", "fus-2.2.0"] * 20
     files = check_files(names, content, Chip())
     assert [file.path for file in files] == names
     assert len(assessed) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_identical_contents_are_in_one_share(tmp_path: Path, count: int) -> None:
+    paths = []
+    for index in range(60):
+        paths.append(str(tmp_path / f"{index}.bin"))
+        Path(paths[-1]).write_bytes(bytes(index % 7))
+    paths.append("missing")
+    shares = check._shares(paths, count)
+    assert sorted(index for share in shares for index in share) == list(range(61))
+    for share in shares:
+        assert all(index % 7 in {one % 7 for one in share} or index == 60 for index in share)
+    sizes = [{index % 7 for index in share if index != 60} for share in shares]
+    assert sum(map(len, sizes)) == 7
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_the_result_does_not_depend_on_how_many_cores_there_are(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    paths = [str(path) for path in sorted(IMAGES.glob("*.bin"))] + ["missing"]
+    expected = [check._check_one(path, lambda path: Path(path).read_bytes(), Chip(), {}) for path in paths]
+    monkeypatch.setattr("imagekit.parallel.cores", lambda: cores)
+    files = check_files(paths, lambda path: Path(path).read_bytes(), Chip())
+    assert [(file.path, file.verdict, file.image) for file in files] == [
+        (file.path, file.verdict, file.image) for file in expected
+    ]
 
 
 def test_an_error_of_the_system_is_the_file_s_own() -> None:
@@ -271,8 +297,8 @@ def test_an_error_of_the_system_is_the_file_s_own() -> None:
     assert bad.findings[0].message == "permission denied"
 
 
-def test_every_file_is_reported_to_the_progress_bar() -> None:
-    done: list[str] = []
-    checked: list[CheckedFile] = check_files([f"{i}" for i in range(1200)], lambda _: b"", Chip(), done.append)
-    assert done == [file.path for file in checked]
-    assert len(done) == 1200
+def test_every_file_is_reported_to_the_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.parallel.cores", lambda: 1)
+    done: list[int] = []
+    check_files([f"{i}" for i in range(1200)], lambda _: b"", Chip(), done.append)
+    assert done == [1] * 1200

@@ -156,7 +156,7 @@ def test_a_gap_in_sectors_of_the_other_size_is_not_known() -> None:
     assessment = assessed("stack-fus2-2k")
     footer = dataclasses.replace(assessment.image.footer, info1=0x040104CD)
     other = dataclasses.replace(assessment, image=dataclasses.replace(assessment.image, footer=footer))
-    assert "4 sectors of 2 KiB are not the 16 KiB of FUS 2" in [one.message for one in findings(other)][0]
+    assert "4 sectors of 2 KiB are not the 16 KiB of FUS 2" in next(one.message for one in findings(other))
 
 
 def test_every_image_rule_has_a_failing_case() -> None:

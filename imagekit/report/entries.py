@@ -4,10 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from imagekit.audit import AuditedRelease, AuditFinding
 from imagekit.check import CheckedFile, Verdict
 from imagekit.rules import Severity
+
+if TYPE_CHECKING:
+    from imagekit.audit import AuditedRelease, AuditFinding
 
 NOTES = "Release_Notes.html"
 
@@ -44,7 +47,7 @@ def of_check(files: Iterable[CheckedFile]) -> list[Entry]:
     ]
 
 
-def of_audit(releases: Iterable[AuditedRelease]) -> list[Entry]:
+def of_audit(releases: "Iterable[AuditedRelease]") -> list[Entry]:
     """Return an entry for each file of each release that something was found about."""
     entries = []
     for release in releases:
@@ -58,7 +61,7 @@ def of_audit(releases: Iterable[AuditedRelease]) -> list[Entry]:
     return entries
 
 
-def _located(folder: str, finding: AuditFinding) -> Located:
+def _located(folder: str, finding: "AuditFinding") -> Located:
     """A finding about a row stands in the release notes, any other in the file."""
     where = f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
     return Located(

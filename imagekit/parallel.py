@@ -1,0 +1,57 @@
+"""The same work on all cores: shares of it in forked processes, the first share here.
+
+Python's threads wait for each other in this work (parsing, rules, ECDSA), so only processes use more than one core. A
+fork costs a few milliseconds and inherits all that is loaded; where the system has none (Windows), the work is done
+here. Nothing else is shared: a share's result comes back through a pipe.
+"""
+
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+Share = TypeVar("Share")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """How many processes are worth starting."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "fork") and hasattr(os, "sched_getaffinity") else 1
+
+
+def map_shares(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
+    """Do the work for each share at the same time; return the results in order. Results must be picklable."""
+    children = [_start(work, share) for share in shares[1:]]
+    results = [work(share) for share in shares[:1]]
+    return results + [_result(*child) for child in children]
+
+
+def _start(work: Callable[[Share], Result], share: Share) -> tuple[int, int]:
+    """Fork a process that does the work for one share; return its id and where its result can be read."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write_end)
+        return pid, read_end
+    status = 1
+    try:
+        os.close(read_end)
+        with os.fdopen(write_end, "wb") as pipe:
+            pickle.dump(work(share), pipe, pickle.HIGHEST_PROTOCOL)
+        status = 0
+    except KeyboardInterrupt:
+        pass  # the parent was interrupted too, and says so
+    finally:
+        os._exit(status)  # neither the parent's buffers nor its handlers are this process's
+
+
+def _result(pid: int, read_end: int) -> Any:
+    """Wait for a process; return its result. Raises ChildProcessError when it died."""
+    with os.fdopen(read_end, "rb") as pipe:
+        data = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise ChildProcessError(
+            f"a process that did a share of the work ended with {os.waitstatus_to_exitcode(status)}"
+        )
+    return pickle.loads(data)  # noqa: S301 - written by this program's own child
