@@ -24,7 +24,7 @@ def test_console_blocks_show_what_is_printed(request: pytest.FixtureRequest, mon
     shown, blocks = BLOCK.subn(_shown, text)
     if request.config.getoption("--update-golden"):
         README.write_text(shown, encoding="utf-8")
-    assert blocks == 4
+    assert blocks == 5
     assert README.read_text(encoding="utf-8") == shown
 
 
