@@ -108,8 +108,10 @@ def inspect(
     Example: imagekit inspect stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG
     """
     chip = _chip(part)
+    if files.count("-") > 1:
+        raise typer.BadParameter("standard input can be read once only", param_hint="FILE")
     # One after the other: threads would wait for each other here, and the work is too short for processes.
-    reports = [_inspect_one(path, chip, as_json=json) for path in dict.fromkeys(files)]
+    reports = [_inspect_one(path, chip, as_json=json) for path in files]
     if json:
         from imagekit.report.document import INSPECT_SCHEMA
 

@@ -189,8 +189,11 @@ def test_a_name_that_starts_with_a_dash(tmp_path: Path, monkeypatch: pytest.Monk
     assert run("inspect", "--", "-dash.bin").stdout.startswith("-dash.bin\n")
 
 
-def test_the_same_file_twice_is_looked_at_once() -> None:
-    assert len(documents(run("inspect", "--json", "-", "-", stdin=content("stack-4k")))) == 1
+def test_one_entry_for_each_name_and_standard_input_once_only() -> None:
+    assert len(documents(run("inspect", "--json", STACK, STACK))) == 2
+    twice = run("inspect", "--json", "-", "-", stdin=content("stack-4k"), env={"COLUMNS": "200"})
+    assert twice.exit_code == 2
+    assert "standard input can be read once only" in twice.stderr
 
 
 def test_a_part_cannot_break_the_text() -> None:
