@@ -52,7 +52,8 @@ def check_files(
         checked = []
         for index in share:
             checked.append((index, _check_one(paths[index], read, chip, assessments)))
-            done(len(shares))  # the other shares come on as fast, and cannot tell
+            if share is shares[0]:  # the others come on as fast, and are in processes that cannot tell
+                done(len(shares))
         return checked
 
     results = [one for share in parallel.map_shares(check_share, shares) for one in share]

@@ -302,3 +302,16 @@ def test_every_file_is_reported_to_the_progress_bar(monkeypatch: pytest.MonkeyPa
     done: list[int] = []
     check_files([f"{i}" for i in range(1200)], lambda _: b"", Chip(), done.append)
     assert done == [1] * 1200
+
+
+def test_only_this_process_reports_progress(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setattr("imagekit.parallel.cores", lambda: 2)
+    paths = [str(path) for path in sorted(IMAGES.glob("*.bin"))]
+
+    def done(count: int) -> None:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} {count}\n")
+
+    check_files(paths, lambda path: Path(path).read_bytes(), Chip(), done)
+    assert set(log.read_text().splitlines()) == {f"{os.getpid()} 2"}
