@@ -72,6 +72,14 @@ STRANGE_CELL = enter(
     """The cell holds something else, so that nothing could be compared.""",
 )
 
+TWO_ROWS = enter(
+    "WB510",
+    Severity.WARNING,
+    "No file has two rows in the newest tables",
+    """One of the two rows is meant for another file: its name was not changed when the row was copied. The first row is
+    the one that is compared.""",
+)
+
 _BY_NAME = {target.name: target for target in TARGETS}
 
 
@@ -96,6 +104,7 @@ class AuditedRelease:
     """A release folder, how many of its published addresses are right, and what is wrong with it."""
 
     path: str
+    files: int
     equal: int
     lower: int
     too_high: int
@@ -193,6 +202,7 @@ def audit(path: str, notes: bytes, files: Sequence[CheckedFile]) -> AuditedRelea
     ]
     return AuditedRelease(
         path=path,
+        files=len(files),
         equal=sum(outcome in (_Outcome.EQUAL, _Outcome.WITHIN_SPARE) for outcome in outcomes),
         lower=outcomes.count(_Outcome.LOWER),
         too_high=outcomes.count(_Outcome.TOO_HIGH),
@@ -267,7 +277,7 @@ def _on_cell(rule: Rule, row: Row, cell: Cell | None, message: str, computed: st
 
 
 def _missing(rows: Sequence[Row], named: Iterable[str], present: set[str]) -> Iterator[AuditFinding]:
-    """Files without a row, and rows of the newest section without a file."""
+    """Files without a row; rows of the newest section without a file, or with a file that has a row already."""
     for file in sorted(present - set(named)):
         yield AuditFinding(
             rule=NO_ROW.id, severity=NO_ROW.severity, message="the release notes have no row for it", file=file
@@ -275,6 +285,11 @@ def _missing(rows: Sequence[Row], named: Iterable[str], present: set[str]) -> It
     for row in rows:
         if row.release == rows[0].release and row.file not in present:
             yield _on_cell(NO_FILE, row, None, "the newest table names it, and there is no such file")
+    first_lines: dict[str, int] = {}
+    for row in rows:
+        first = first_lines.setdefault(row.file, row.line)
+        if row.release == rows[0].release and row.line != first:
+            yield _on_cell(TWO_ROWS, row, None, f"a second row for this file; the first is in line {first}")
 
 
 def _file_findings(files: Iterable[CheckedFile]) -> Iterator[AuditFinding]:

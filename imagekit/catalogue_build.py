@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from imagekit.assessment import assess
-from imagekit.catalogue import Catalogue, Content, Publication
+from imagekit.catalogue import Catalogue, Content, Publication, StName
 from imagekit.errors import CatalogueError, ParseError
 from imagekit.image import Image, Version
 from imagekit.release_notes import Row, published_address
@@ -29,17 +29,25 @@ class PublishedFile:
     row: Row | None
 
 
-def published_file(path: str, data: bytes, rows: Mapping[str, Row]) -> PublishedFile:
-    """Return a file by its absolute path, which tells the release; `rows` are those of the notes beside it.
+def is_st_s(path: str) -> bool:
+    """Whether a file's name is one that ST would give to an image."""
+    return StName.parse(PurePath(path).name) is not None
 
-    Raises CatalogueError when no folder above it is named for a version.
+
+def published_file(path: str, data: bytes, rows: Mapping[str, Row], release: Version | None = None) -> PublishedFile:
+    """Return a file by its absolute path, which tells the release where it is not given.
+
+    `rows` are those of the notes beside it. Raises CatalogueError when no folder above it is named for a version.
     """
     *folders, name = PurePath(path).parts
+    parent = folders[-1]
+    if release is not None:
+        folders.append(release.text)
     for folder in reversed(folders):
         if match := _VERSION.search(folder):
-            inside = f"{folders[-1]}/{name}" if folders[-1].startswith("STM32WB") else name
+            inside = f"{parent}/{name}" if parent.startswith("STM32WB") else name
             return PublishedFile(f"v{match[1]}", inside, data, rows.get(name))
-    raise CatalogueError("no folder above it is named for a release, such as v1.23.0")
+    raise CatalogueError("no folder above it is named for a release, such as v1.23.0: say it with --release")
 
 
 def build(files: Iterable[PublishedFile]) -> Catalogue:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from imagekit import parallel, rules
 from imagekit.assessment import Assessment, assess
+from imagekit.catalogue import Catalogue
 from imagekit.errors import ParseError
 from imagekit.image import Image
 from imagekit.rules import Chip, Finding, Rule, Severity
@@ -40,10 +41,12 @@ def check_files(
     read: Callable[[str], bytes],
     chip: Chip,
     done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - nobody listens
+    catalogue: Catalogue | None = None,
 ) -> list[CheckedFile]:
     """Check files on all cores; return them in their order. `done` is told how many more were looked at.
 
-    `read` returns a file's bytes or raises OSError. A broken file costs only itself.
+    `read` returns a file's bytes or raises OSError. A broken file costs only itself. `catalogue` stands in place of the
+    shipped one.
     """
     shares = _shares(paths, parallel.cores() if len(paths) >= _WORTH_A_FORK else 1)
 
@@ -51,7 +54,7 @@ def check_files(
         assessments: dict[str, Assessment] = {}
         checked = []
         for index in share:
-            checked.append((index, _check_one(paths[index], read, chip, assessments)))
+            checked.append((index, _check_one(paths[index], read, chip, assessments, catalogue)))
             if share is shares[0]:  # the others come on as fast, and are in processes that cannot tell
                 done(len(shares))
         return checked
@@ -84,7 +87,13 @@ def _size(path: str) -> int:
         return 0
 
 
-def _check_one(path: str, read: Callable[[str], bytes], chip: Chip, assessments: dict[str, Assessment]) -> CheckedFile:
+def _check_one(
+    path: str,
+    read: Callable[[str], bytes],
+    chip: Chip,
+    assessments: dict[str, Assessment],
+    catalogue: Catalogue | None = None,
+) -> CheckedFile:
     """Check one file by itself; `assessments` are those of the contents seen before."""
     try:
         data, hex_address = read(path), None
@@ -100,7 +109,7 @@ def _check_one(path: str, read: Callable[[str], bytes], chip: Chip, assessments:
         return CheckedFile(path, Verdict.UNREADABLE, (rules.not_an_image(unreadable),), None)
     assessment = assessments.get(image.sha256)
     if assessment is None:
-        assessment = assessments[image.sha256] = assess(image)
+        assessment = assessments[image.sha256] = assess(image, catalogue=catalogue)
     findings = rules.findings(assessment, chip, path=path, hex_address=hex_address)
     return CheckedFile(path, _verdict(findings), findings, assessment.image)
 

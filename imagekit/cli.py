@@ -4,6 +4,7 @@ Modules that cost start-up time are imported by the command that needs them.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,14 +34,18 @@ from imagekit.console import (
     why,
     write_file,
 )
-from imagekit.errors import ParseError, TargetError, VersionError
+from imagekit.errors import ImagekitError, ParseError, TargetError, VersionError
 
 if TYPE_CHECKING:
+    from imagekit.audit import AuditedRelease
+    from imagekit.catalogue import Catalogue
+    from imagekit.image import Version
     from imagekit.release_notes import Row
     from imagekit.report.document import Json
     from imagekit.report.entries import Entry
     from imagekit.rules import Chip
     from imagekit.targets import Target
+
 
 app = typer.Typer(
     name="imagekit",
@@ -93,6 +98,13 @@ _Fus = typer.Option(
     help="The FUS on the chip, such as 1.2.0.",
     show_default=False,
 )
+_Catalogue = typer.Option(
+    "--catalogue",
+    envvar="IMAGEKIT_CATALOGUE",
+    metavar="FILE",
+    help="A catalogue that you built, in place of the shipped one.",
+    show_default=False,
+)
 
 
 @app.command()
@@ -100,6 +112,7 @@ def inspect(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Images; - is standard input.")],
     part: Annotated[str | None, _Part] = None,
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
+    known: Annotated[str | None, _Catalogue] = None,
 ) -> None:
     """Say what each file is: kind, version, what it needs, who signed it, where it goes, what is wrong.
 
@@ -111,7 +124,8 @@ def inspect(
     if files.count("-") > 1:
         raise typer.BadParameter("standard input can be read once only", param_hint="FILE")
     # One after the other: threads would wait for each other here, and the work is too short for processes.
-    reports = [_inspect_one(path, chip, as_json=json) for path in files]
+    contents = _known_contents(known)
+    reports = [_inspect_one(path, chip, contents, as_json=json) for path in files]
     if json:
         from imagekit.report.document import INSPECT_SCHEMA
 
@@ -205,6 +219,7 @@ def check(
     ] = False,
     format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
     notes: Annotated[bool, _Notes] = False,
+    known: Annotated[str | None, _Catalogue] = None,
 ) -> None:
     """Say which images may ship, and why the others may not: every rule, over files and folders.
 
@@ -218,7 +233,7 @@ def check(
     chip = _chip(part, fus, needs_customer_signature=needs_customer_signature)
     files = _expanded(paths, (".bin", ".hex"))
     with _progress(len(files), "checking") as done:
-        checked = check_files(files, read_image, chip, done)
+        checked = check_files(files, read_image, chip, done, catalogue=_known_contents(known))
     if format is Format.JSON:
         from imagekit.report.check_document import check_document
 
@@ -246,23 +261,25 @@ def audit(
 
     Example: imagekit audit STM32CubeWB/Projects/STM32WB_Copro_Wireless_Binaries
     """
-    from imagekit import audit as audits
-    from imagekit.check import check_files
     from imagekit.report import entries
-    from imagekit.rules import Chip, Severity
+    from imagekit.rules import Severity
 
-    releases = []
-    found = _expanded(folders, (entries.NOTES.lower(),))
-    with _progress(len(found), "auditing") as done:
-        for notes_path in found:
-            folder = os.path.dirname(notes_path)  # noqa: PTH120 - the path as the user typed it
-            names = sorted(name for name in os.listdir(folder or ".") if name.lower().endswith(".bin"))  # noqa: PTH208
-            files = [os.path.join(folder, name) for name in names]  # noqa: PTH118
-            with about(notes_path):
-                checked = check_files(files, read_image, Chip())
-                with open(notes_path, "rb") as page:  # noqa: PTH123
-                    releases.append(audits.audit(folder, page.read(), checked))
+    _require_lxml()
+    releases, broken = [], False
+    pages = _expanded(folders, (entries.NOTES.lower(),))
+    with _progress(len(pages), "auditing") as done:
+        for page in pages:
+            try:
+                if (release := _audit_one(page)) is not None:
+                    releases.append(release)
+            except (ImagekitError, OSError) as error:
+                trace(error)
+                complain(f"{shown(page)}: {why(error) if isinstance(error, OSError) else error}")
+                broken = True
             done(1)
+    if not releases and not broken:
+        complain(f"{shown(folders[0])}: no image beside any Release_Notes.html")
+        broken = True
     if format is Format.JSON:
         from imagekit.report.check_document import audit_document
 
@@ -270,13 +287,26 @@ def audit(
     else:
         _print_entries("imagekit audit", entries.of_audit(releases), format, with_notes=notes)
     if format is Format.TEXT:
-        print_result(
-            f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}: "
-            f"{sum(one.equal for one in releases)} addresses equal, "
-            f"{sum(one.lower for one in releases)} lower, {sum(one.too_high for one in releases)} too high"
-        )
+        from imagekit.report.listing import audit_totals
+
+        print_result(audit_totals(releases))
     severities = {finding.severity for release in releases for finding in release.findings}
+    if broken:
+        raise typer.Exit(ExitCode.UNREADABLE)
     raise typer.Exit(ExitCode.REFUSED if Severity.ERROR in severities else ExitCode.DONE)
+
+
+def _audit_one(page: str) -> "AuditedRelease | None":
+    """Audit the folder of a page of release notes; None when no image is beside it, as with other software's notes."""
+    from imagekit.audit import audit as audit_release
+    from imagekit.check import check_files
+    from imagekit.rules import Chip
+
+    folder = os.path.dirname(page)  # noqa: PTH120 - the path as the user typed it
+    with open(page, "rb") as file:  # noqa: PTH123
+        notes = file.read()
+    files = [path for path in files_in(folder or ".", (".bin",)) if os.path.dirname(path) == (folder or ".")]  # noqa: PTH120
+    return audit_release(folder, notes, check_files(files, read_image, Chip())) if files else None
 
 
 @app.command(name="rules")
@@ -291,74 +321,103 @@ def rules_() -> None:
     print_result("\n".join(f"{id_}  {rule.severity.value:<8} {rule.title}" for id_, rule in sorted(RULES.items())))
 
 
-catalogue = typer.Typer(help="The contents that ST has published.", no_args_is_help=True, rich_markup_mode=None)
+catalogue = typer.Typer(help="The contents that ST has published.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(catalogue, name="catalogue")
+
+
+@catalogue.callback()
+def _catalogue(context: typer.Context) -> None:
+    """The contents that ST has published."""
+    if context.invoked_subcommand is None:
+        print_result(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
 
 
 @catalogue.command(name="build")
 def catalogue_build(
     folders: Annotated[list[str], typer.Argument(metavar="DIR", help="STM32CubeWB release folders.")],
-    out: Annotated[str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it; - prints it.")
+    ],
+    release: Annotated[
+        str | None,
+        typer.Option(
+            envvar="IMAGEKIT_RELEASE",
+            metavar="VERSION",
+            help="The release, where no folder says it.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Make the catalogue of known contents from ST's release folders: hashes and facts, never ST's bytes.
+    """Make a catalogue of known contents from ST's release folders: hashes and facts, never ST's bytes.
 
-    A folder's release is the version in its name or in a name above it, such as v1.23.0.
+    Files whose names are not of ST's form are left out. A folder's release is the version at the end of its name or of
+    a name above it, such as v1.23.0. Use it with --catalogue.
 
-    Example: imagekit catalogue build v1.22.0 v1.23.0 -o catalogue.json
+    Example: imagekit catalogue build v1.23.0 v1.24.0 -o catalogue.json
     """
     from imagekit.catalogue import dumps
-    from imagekit.catalogue_build import build, published_file
+    from imagekit.catalogue_build import build, is_st_s, published_file
 
+    _require_lxml()
+    version = _version("--release", release)
+    paths = _expanded(folders, (".bin",))
     files = []
+    for path in paths:
+        with about(path):
+            if is_st_s(path):
+                files.append(published_file(os.path.realpath(path), read_image(path), _rows_beside(path), version))
     with about(out):
-        for path in _expanded(folders, (".bin",)):
-            with about(path):
-                files.append(published_file(os.path.realpath(path), read_image(path), _rows_beside(path)))
         write_file(out, dumps(build(files)).encode())
-    print_result(f"{out}: {len(files)} files")
+    others = f", {len(paths) - len(files)} others left out" if len(files) < len(paths) else ""
+    typer.echo(f"{shown(out)}: {len(files)} files{others}", err=True)
 
 
 @catalogue.command(name="show")
 def catalogue_show(
     sha256: Annotated[
-        str | None, typer.Argument(metavar="SHA256", help="The start of a content's SHA-256.", show_default=False)
+        str | None, typer.Argument(metavar="[SHA256]", help="The start of a content's SHA-256.", show_default=False)
     ] = None,
     series: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SERIES", help="WB1x, WB3x or WB5x.")] = None,
     magic: Annotated[str | None, typer.Option(envvar="IMAGEKIT_MAGIC", help="The image footer's magic.")] = None,
-    version: Annotated[str | None, typer.Option(envvar="IMAGEKIT_VERSION", help="Such as 1.13.3 or 1.13.3.5.")] = None,
-    sectors: Annotated[int | None, typer.Option(envvar="IMAGEKIT_SECTORS", help="Sectors of flash.")] = None,
-    sram2a: Annotated[int | None, typer.Option(envvar="IMAGEKIT_SRAM2A", help="KiB of SRAM2a.")] = None,
-    sram2b: Annotated[int | None, typer.Option(envvar="IMAGEKIT_SRAM2B", help="KiB of SRAM2b.")] = None,
+    version: Annotated[str | None, typer.Option(envvar="IMAGEKIT_VERSION", help="Such as 1.13.3 or 1.13.3.2.")] = None,
+    sectors: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SECTORS", help="Sectors of flash.")] = None,
+    sram2a: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SRAM2A", help="KiB of SRAM2a.")] = None,
+    sram2b: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SRAM2B", help="KiB of SRAM2b.")] = None,
+    known: Annotated[str | None, _Catalogue] = None,
 ) -> None:
     """List known contents; or those with the fields that a chip reports of its stack, and say when that is ambiguous.
 
     Exits with 3 when nothing matches.
 
-    Example: imagekit catalogue show --series WB5x --version 1.13.3.0 --sectors 32 --sram2a 32 --sram2b 15
+    Example: imagekit catalogue show --series WB5x --version 1.13.3.2 --sectors 36 --sram2a 10 --sram2b 15
     """
-    from imagekit.catalogue import shipped
     from imagekit.report.text import contents
     from imagekit.targets import Series
 
     by_name = {one.value.lower(): one for one in Series}
-    if series and series.lower() not in by_name:
+    if series is not None and series.lower() not in by_name:
         raise typer.BadParameter(f"no series {series!r}: WB1x, WB3x or WB5x", param_hint="--series")
+    if sha256 is not None and not re.fullmatch("[0-9A-Fa-f]{1,64}", sha256):
+        raise typer.BadParameter(f"no start of a SHA-256 {sha256!r}", param_hint="SHA256")
+    _version("--version", version)
     matches = [
         content
-        for content in shipped().identify(
-            series=by_name[series.lower()] if series else None,
+        for content in _known_contents(known).identify(
+            series=by_name[series.lower()] if series is not None else None,
             magic=_number("--magic", magic),
-            version=version.lower().removeprefix("v") if version else None,
-            sectors=sectors,
-            sram2a_kib=sram2a,
-            sram2b_kib=sram2b,
+            version=version.lower().removeprefix("v") if version is not None else None,
+            sectors=_number("--sectors", sectors),
+            sram2a_kib=_number("--sram2a", sram2a),
+            sram2b_kib=_number("--sram2b", sram2b),
         )
         if content.sha256.startswith((sha256 or "").lower())
     ]
     if not matches:
         complain("no known content has these fields: it may come from a newer release than the catalogue knows")
         raise typer.Exit(ExitCode.REFUSED)
-    print_result(contents(matches))
+    asked = any(one is not None for one in (sha256, series, magic, version, sectors, sram2a, sram2b))
+    print_result(contents(matches, identifying=asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +429,7 @@ class _Inspection:
     error: str = ""
 
 
-def _inspect_one(path: str, chip: "Chip", *, as_json: bool) -> _Inspection:
+def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) -> _Inspection:
     """Read and describe one file."""
     from imagekit.assessment import assess
     from imagekit.image import Image
@@ -380,7 +439,7 @@ def _inspect_one(path: str, chip: "Chip", *, as_json: bool) -> _Inspection:
     data = None
     try:
         data = read_image(path)
-        assessment = assess(Image.parse(data))
+        assessment = assess(Image.parse(data), catalogue=known)
     except (ParseError, OSError) as error:
         trace(error)
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
@@ -469,20 +528,45 @@ def _rows_beside(path: str) -> "dict[str, Row]":
 
 def _chip(part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False) -> "Chip":
     """What the options say of the chip; exits with wrong usage when they say nonsense."""
-    from imagekit.image import Version
     from imagekit.rules import Chip
     from imagekit.targets import select_target
 
     target: Target | None = None
-    version: Version | None = None
     try:
         target = select_target(part) if part is not None else None
-        version = Version.from_text(fus) if fus is not None else None
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--part") from error
+    return Chip(target=target, fus=_version("--fus", fus), needs_customer_signature=needs_customer_signature)
+
+
+def _version(option: str, text: str | None) -> "Version | None":
+    """A version as people write it; exits with wrong usage when it is none."""
+    from imagekit.image import Version
+
+    try:
+        return Version.from_text(text) if text is not None else None
     except VersionError as error:
-        raise typer.BadParameter(str(error), param_hint="--fus") from error
-    return Chip(target=target, fus=version, needs_customer_signature=needs_customer_signature)
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _known_contents(path: str | None) -> "Catalogue":
+    """The catalogue in a file, or the shipped one."""
+    from imagekit.catalogue import loads, shipped
+
+    if path is None:
+        return shipped()
+    with about(path), open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+        return loads(file.read())
+    raise AssertionError  # about() does not swallow errors
+
+
+def _require_lxml() -> None:
+    """Exit with wrong usage when the extra that reads release notes is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("lxml") is None:
+        complain("this command needs lxml: pip install 'stm32wb-imagekit[audit]', or -e '.[audit]' in a checkout")
+        raise typer.Exit(ExitCode.USAGE)
 
 
 def _number(option: str, text: str | None) -> int | None:

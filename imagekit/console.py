@@ -2,6 +2,8 @@
 
 import gc
 import os
+import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -72,7 +74,10 @@ def _exit_code(app: typer.Typer, name: str) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort
         # A usage error of the library that reads the command line; its class has no public name.
         if (usage := getattr(error, "format_message", None)) is not None:
-            return _failed(f"{_one_line(usage())} Try '{name} --help'.", ExitCode.USAGE, error)
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else name
+            message = _one_line(usage()).rstrip(".").replace("Value error, ", "")
+            return _failed(f"{message}. Try '{command} --help'.", ExitCode.USAGE, error)
         what = f"{type(error).__name__}: {error}"
         return _failed(f"{what}: this is a defect of {name}; '{name} --debug ...' shows where", ExitCode.CRASHED, error)
     if code == ExitCode.INTERRUPTED:  # typer caught Ctrl-C
@@ -157,11 +162,21 @@ def read_image(path: str) -> bytes:
 
 
 def write_file(path: str, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then renamed. Raises OSError."""
+    """Write a file whole or not at all: beside its place first, then renamed. Raises OSError.
+
+    A link is followed; `-` is standard output; what is no regular file, such as a device, is written to as it is.
+    """
+    if path == "-":
+        print_result(data.decode().removesuffix("\n"))
+        return
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - the path as the user typed it
+        with open(path, "wb") as file:  # noqa: PTH123
+            file.write(data)
+        return
     import tempfile
 
-    folder = os.path.dirname(path) or "."  # noqa: PTH120 - the path as the user typed it
-    handle, beside = tempfile.mkstemp(dir=folder, prefix=".imagekit-")
+    handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".imagekit-")  # noqa: PTH120
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -178,12 +193,35 @@ def write_file(path: str, data: bytes) -> None:
 
 
 def files_in(folder: str, endings: tuple[str, ...]) -> list[str]:
-    """The files below a folder whose names end so, in any case, in a fixed order. Links to folders are not followed."""
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        found += [os.path.join(place, name) for name in sorted(names) if name.lower().endswith(endings)]  # noqa: PTH118
+    """The files below a folder whose names end so, in any case; v1.5.0 comes before v1.11.0.
+
+    Links to folders are not followed; pipes, sockets and devices are left out. A folder that cannot be read is in the
+    list itself, so that reading it says why.
+    """
+    found: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append(error.filename)
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders.sort(key=_by_number)
+        paths = [os.path.join(place, name) for name in sorted(names, key=_by_number)]  # noqa: PTH118
+        found += [path for path in paths if path.lower().endswith(endings) and not _is_special(path)]
     return found
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A sort key under which numbers in a name count as numbers."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _is_special(path: str) -> bool:
+    """Whether a path is a pipe, a socket or a device: reading it might never end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return False  # reading it says why
+    return not stat.S_ISREG(mode)
 
 
 def size_of(path: str) -> int | None:

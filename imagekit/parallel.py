@@ -8,7 +8,7 @@ here. Nothing else is shared: a share's result comes back through a pipe.
 import os
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Share = TypeVar("Share")
 Result = TypeVar("Result")
@@ -20,10 +20,16 @@ def cores() -> int:
 
 
 def map_shares(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
-    """Do the work for each share at the same time; return the results in order. Results must be picklable."""
+    """Do the work for each share at the same time; return the results in order. Results must be picklable.
+
+    The share of a process that died (killed, out of memory, an error) is done again here, where it ends as it must.
+    """
     children = [_start(work, share) for share in shares[1:]]
     results = [work(share) for share in shares[:1]]
-    return results + [_result(*child) for child in children]
+    for share, child in zip(shares[1:], children, strict=True):
+        data = _result(*child)
+        results.append(work(share) if data is None else pickle.loads(data))  # noqa: S301 - our own child wrote it
+    return results
 
 
 def _start(work: Callable[[Share], Result], share: Share) -> tuple[int, int]:
@@ -39,19 +45,15 @@ def _start(work: Callable[[Share], Result], share: Share) -> tuple[int, int]:
         with os.fdopen(write_end, "wb") as pipe:
             pickle.dump(work(share), pipe, pickle.HIGHEST_PROTOCOL)
         status = 0
-    except KeyboardInterrupt:
-        pass  # the parent was interrupted too, and says so
+    except BaseException:  # noqa: BLE001, S110 - the parent does the share again, and says what is wrong
+        pass
     finally:
         os._exit(status)  # neither the parent's buffers nor its handlers are this process's
 
 
-def _result(pid: int, read_end: int) -> Any:
-    """Wait for a process; return its result. Raises ChildProcessError when it died."""
+def _result(pid: int, read_end: int) -> bytes | None:
+    """Wait for a process; return what it wrote, None when it died."""
     with os.fdopen(read_end, "rb") as pipe:
         data = pipe.read()
     _, status = os.waitpid(pid, 0)
-    if status:
-        raise ChildProcessError(
-            f"a process that did a share of the work ended with {os.waitstatus_to_exitcode(status)}"
-        )
-    return pickle.loads(data)  # noqa: S301 - written by this program's own child
+    return None if status else data

@@ -136,9 +136,9 @@ def _refuse_other_series(image: Image, target: Target) -> None:
     if image.series and target.series not in image.series:
         raise PlacementError(
             "other-series",
-            f"{target.name} is a {target.series.value}, and this image is for "
-            f"{' or '.join(series.value for series in image.series)}: cut in sectors of "
-            f"{SECTOR_SIZES[image.series[0]] // 1024} KiB, not {target.sector_size // 1024} KiB",
+            f"this image is for {' or '.join(series.value for series in image.series)}, in sectors of "
+            f"{SECTOR_SIZES[image.series[0]] // 1024} KiB; "
+            f"{target.name} has sectors of {target.sector_size // 1024} KiB",
         )
 
 

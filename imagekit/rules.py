@@ -18,7 +18,7 @@ from imagekit.errors import ParseError, PlacementError
 from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
 from imagekit.placement import FUS_2_GAP
 from imagekit.signature import SignatureStatus
-from imagekit.targets import Series, Target
+from imagekit.targets import FLASH_BASE, Series, Target
 from imagekit.upgrade import refusal
 
 
@@ -426,15 +426,17 @@ def _fus_installs(subject: Subject) -> Iterator[str]:
 
 @rule("WB304", Severity.ERROR, "An Intel HEX file puts the image where it belongs")
 def _hex_address(subject: Subject) -> Iterator[str]:
-    """The address in the HEX file is not a multiple of the sector size, or higher than the install address of the part
-    (without `--part`: of every part). FUS would refuse the image, or it would overlap FUS.
+    """The address in the HEX file is not in flash, not a multiple of the sector size, or higher than the install
+    address of the part (without `--part`: of every part). FUS would refuse the image, or it would overlap FUS.
     """
     start, target = subject.hex_address, subject.chip.target
     addresses = subject.assessment.install_addresses
     possible = [one for key, one in addresses.items() if one is not None and target in (None, key)]
     if start is None or not possible:
         return
-    if start % (subject.assessment.sector_size or 1):
+    if start < FLASH_BASE:
+        yield f"the file puts the image at 0x{start:08X}, below the start of flash"
+    elif start % (subject.assessment.sector_size or 1):
         yield f"the file puts the image at 0x{start:08X}, which is no start of a sector"
     elif start > max(possible):
         on = target.name if target else "any target"

@@ -193,8 +193,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_text(folder: Path) -> None:
     result = run(folder)
-    assert "WB501 line 17: STM32WB5xxG: published 0x080F4000, computed 0x080F3000: 1 sector too high" in result.stdout
-    assert result.stdout.endswith("1 release folder: 3 addresses equal, 0 lower, 1 too high\n")
+    assert (
+        "WB501 line 17: stack.bin: STM32WB5xxG: published 0x080F4000, computed 0x080F3000: 1 sector too high"
+        in result.stdout
+    )
+    assert result.stdout.endswith("1 release folder, 1 files: 3 addresses equal, 0 lower, 1 too high\n")
 
 
 def test_sarif_points_into_the_notes(folder: Path) -> None:
@@ -222,9 +225,41 @@ def test_a_folder_without_notes_is_not_a_success(tmp_path: Path) -> None:
 )
 def test_notes_that_are_none(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "Release_Notes.html").write_bytes(data)
+    (tmp_path / "stack.bin").write_bytes(content("stack-4k"))
     result = run(tmp_path)
     assert result.exit_code == 4
     assert result.stderr.startswith(f"imagekit: {tmp_path}/Release_Notes.html: {words}")
+
+
+def test_notes_without_images_beside_them_are_other_software_s(folder: Path) -> None:
+    other = folder / "Drivers"
+    other.mkdir()
+    (other / "Release_Notes.html").write_text("<html>release notes of something else")
+    assert run(folder, "--format", "json").stderr == ""
+    alone = run(other)
+    assert (alone.exit_code, "no image beside any Release_Notes.html" in alone.stderr) == (4, True)
+
+
+def test_a_page_that_cannot_be_read_costs_only_itself(folder: Path) -> None:
+    other = folder / "z"
+    other.mkdir()
+    (other / "Release_Notes.html").write_text("<html>")
+    (other / "x.bin").write_bytes(content("stack-4k"))
+    result = run(folder, folder / "missing", "--format", "json")
+    assert result.exit_code == 4
+    assert [release["path"] for release in json.loads(result.stdout)["releases"]] == [str(folder)]
+    assert len(result.stderr.splitlines()) == 2
+
+
+def test_two_rows_for_one_file(audit: Audit) -> None:
+    release = audit(page(section("1.13.3", RIGHT, RIGHT)), stack="stack-4k")
+    (finding,) = release["findings"]
+    assert (finding["rule"], finding["file"]) == ("WB510", "stack.bin")
+    assert finding["message"] == f"a second row for this file; the first is in line {finding['line'] - 9}"
+
+
+def test_junit_says_the_line(folder: Path) -> None:
+    assert f"WB501 {folder}/Release_Notes.html:17: stack.bin: STM32WB5xxG" in run(folder, "--format", "junit").stdout
 
 
 @pytest.mark.parametrize("data", [b"", b"   "])

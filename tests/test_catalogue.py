@@ -1,6 +1,7 @@
 """The catalogue: what is shipped, how it is built, what it identifies."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -120,11 +121,21 @@ def test_show_lists_all() -> None:
 
 def test_show_by_hash_says_what_is_bad() -> None:
     result = run("show", "e3b0c44298fc")
-    assert "bad: an empty file" in result.stdout
-    assert result.stdout.endswith("1 content, one variant\n")
+    assert "bad       an empty file" in result.stdout
+    assert "published v1.11.1 STM32WB5x/stm32wb5x_FUS_fw_1_0_2.bin: STM32WB5xxG 0x080EC000" in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--series", "WB9x"], ["--magic", "x"], ["--sectors", "many"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--series", "WB9x"],
+        ["--magic", "x"],
+        ["--sectors", "many"],
+        ["--sectors", "-1"],
+        ["--version", "banana"],
+        ["zzz"],
+    ],
+)
 def test_show_with_nonsense_is_wrong_usage(arguments: list[str]) -> None:
     assert run("show", *arguments).exit_code == 2
 
@@ -145,7 +156,7 @@ def release(tmp_path: Path) -> Path:
 def test_build_says_what_a_file_is_and_where_it_was_published(release: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     result = run("build", release, "-o", out)
-    assert (result.exit_code, result.stdout) == (0, f"{out}: 2 files\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{out}: 2 files\n")
     built = catalogue.loads(out.read_bytes())
     assert built.releases == ("v1.24.0",)
     path = "STM32WB5x/stm32wb5x_BLE_LLD_fw.bin"
@@ -179,21 +190,62 @@ def test_build_leaves_nothing_half_written(release: Path, tmp_path: Path) -> Non
     assert [path.name for path in locked.iterdir()] == ["out.json"]
 
 
-def test_build_needs_a_release_in_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_needs_a_release_in_the_path_or_said(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
-    shutil.copy(IMAGES / "stack-4k.bin", folder)
-    monkeypatch.setattr("os.path.realpath", lambda path: f"/images/{Path(path).name}")
-    result = run("build", folder, "-o", tmp_path / "out.json")
+    out = tmp_path / "out.json"
+    shutil.copy(IMAGES / "stack-4k.bin", folder / "stm32wb5x_BLE_LLD_fw.bin")
+    result = run("build", folder, "-o", out)
     assert result.exit_code == 4
-    assert "no folder above it is named for a release, such as v1.23.0" in result.stderr
+    assert "no folder above it is named for a release, such as v1.23.0: say it with --release" in result.stderr
+    assert run("build", folder, "-o", out, "--release", "v1.24.0").exit_code == 0
+    assert catalogue.loads(out.read_bytes()).releases == ("v1.24.0",)
+
+
+def test_build_leaves_out_what_does_not_have_a_name_of_st_s(release: Path, tmp_path: Path) -> None:
+    (release / "STM32CubeWB-1.24.0" / "application.bin").write_bytes(b"other")
+    result = run("build", release, "-o", tmp_path / "out.json")
+    assert result.stderr.endswith("2 files, 1 others left out\n")
+
+
+def test_build_follows_a_link_and_leaves_devices_alone(release: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    assert run("build", release, "-o", link).exit_code == 0
+    assert link.is_symlink()
+    assert catalogue.loads(real.read_bytes()).releases == ("v1.24.0",)
+    assert catalogue.loads(run("build", release, "-o", "-").stdout.encode()).releases == ("v1.24.0",)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run("build", release, "-o", pipe).exit_code == 0
+    assert pipe.is_fifo()
+    assert catalogue.loads(os.read(reader, 1 << 16)).releases == ("v1.24.0",)
+    os.close(reader)
+
+
+def test_a_catalogue_of_one_s_own_is_used(release: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.json"
+    run("build", release, "-o", out)
+    result = CliRunner().invoke(app, ["inspect", "--json", str(IMAGES / "stack-4k.bin"), "--catalogue", str(out)])
+    assert json.loads(result.stdout)["images"][0]["known_as"][0]["release"] == "v1.24.0"
+    shown = run("show", "--catalogue", out, "--version", "1.13.3")
+    assert "is        BLE_LLD, 3100 bytes" in shown.stdout
+    named = tmp_path / "stm32wb5x_BLE_Stack_full_fw.bin"
+    shutil.copy(IMAGES / "stack-4k.bin", named)
+    checked = CliRunner().invoke(app, ["check", str(named), "--catalogue", str(out)])
+    assert "WB404 its name says BLE_Stack_full; ST published it as BLE_LLD" in checked.stdout
+    (tmp_path / "broken.json").write_text("{}")
+    broken = CliRunner().invoke(app, ["inspect", str(named), "--catalogue", str(tmp_path / "broken.json")])
+    assert (broken.exit_code, "broken.json: not a catalogue" in broken.stderr) == (4, True)
 
 
 def test_inspect_says_where_st_published_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = image("stack-4k").sha256
     publications = tuple(Publication(f"v1.{n}.0", "STM32WB5x/stm32wb5x_BLE_LLD_fw.bin", {}) for n in (22, 23))
     known = Content(sha256, 0, *(None,) * 2, (), *(None,) * 5, published=publications, known_bad=None)
-    monkeypatch.setattr("imagekit.assessment.shipped", lambda: Catalogue((), {sha256: known}))
+    monkeypatch.setattr(catalogue, "shipped", lambda: Catalogue((), {sha256: known}))
     result = CliRunner().invoke(app, ["inspect", "--json", str(IMAGES / "stack-4k.bin")])
     (entry,) = json.loads(result.stdout)["images"]
     assert entry["known_as"] == [

@@ -207,8 +207,10 @@ def test_intel_hex_at_its_place_is_accepted(tmp_path: Path) -> None:
     ("data", "words"),
     [
         (b":10000000FF\n", "WB001 damaged Intel HEX"),
-        (b"\xff\xfe:1", "WB001 damaged Intel HEX"),
-        (b":00000001FF\n", "WB001 the Intel HEX file holds 0 separate blocks"),
+        (b"\xff\xfe:1", "WB001 not Intel HEX but binary"),
+        (b":00000001FF\n", "WB001 the Intel HEX file holds no data"),
+        (b"", "WB001 the Intel HEX file holds no data"),
+        (b"<!DOCTYPE html>", "WB005 this is a web page"),
     ],
 )
 def test_damaged_intel_hex_is_unreadable(tmp_path: Path, data: bytes, words: str) -> None:
@@ -221,7 +223,7 @@ def test_damaged_intel_hex_is_unreadable(tmp_path: Path, data: bytes, words: str
 
 def test_intel_hex_with_an_application_beside_the_image_is_unreadable(tmp_path: Path) -> None:
     path = write_hex(tmp_path / "all.hex", (0x08000000, b"app!"), (0x080F3000, content("stack-4k")))
-    assert "holds 2 separate blocks" in run(path).stdout
+    assert "holds 2 separate blocks (0x08000000-0x08000003, 0x080F3000-0x080F3C1B)" in run(path).stdout
 
 
 def test_twins_in_a_folder(tmp_path: Path) -> None:
@@ -249,7 +251,7 @@ def test_the_same_content_in_other_folders_is_no_finding(tmp_path: Path) -> None
 def test_each_content_is_assessed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assessed = []
 
-    def counting(image: Image) -> Assessment:
+    def counting(image: Image, catalogue: object) -> Assessment:  # noqa: ARG001
         assessed.append(image.sha256)
         return assess(image)
 
@@ -315,3 +317,43 @@ def test_only_this_process_reports_progress(monkeypatch: pytest.MonkeyPatch, tmp
 
     check_files(paths, lambda path: Path(path).read_bytes(), Chip(), done)
     assert set(log.read_text().splitlines()) == {f"{os.getpid()} 2"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_in_a_folder_are_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.bin")
+    (tmp_path / "x.bin").write_bytes(content("stack-4k"))
+    assert run(tmp_path).stdout == "1 file: 1 accepted, 0 refused, 0 unreadable\n"
+
+
+def test_a_dangling_link_is_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").symlink_to(tmp_path / "nothing")
+    result = run(tmp_path)
+    assert result.exit_code == 4
+    assert "WB001 no such file or directory" in result.stdout
+
+
+def test_a_folder_that_cannot_be_read_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root reads everything, so the refusal is played: what matters is that the folder is not passed over."""
+    (tmp_path / "x.bin").write_bytes(content("stack-4k"))
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path) == str(locked):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    result = run(tmp_path)
+    assert result.exit_code == 4
+    assert f"{locked}: unreadable" in result.stdout
+
+
+def test_folders_are_taken_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for release in ("v1.11.0", "v1.5.0", "v1.23.0"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "x.bin").write_bytes(content("stack-4k"))
+    files = json.loads(run(tmp_path, "--format", "json").stdout)["files"]
+    assert [Path(file["path"]).parent.name for file in files] == ["v1.5.0", "v1.11.0", "v1.23.0"]

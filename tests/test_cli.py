@@ -316,7 +316,7 @@ def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path, more: tuple[str, ...]
 def test_a_defect_of_ours_is_one_line_and_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr("imagekit.assessment.assess", broken)
@@ -330,7 +330,7 @@ def test_a_defect_of_ours_is_one_line_and_1(
 def test_wrong_usage_is_one_line() -> None:
     result = spawn("inspect", "--frobnicate", STACK)
     assert (result.returncode, result.stdout) == (2, b"")
-    assert result.stderr == b"imagekit: No such option: --frobnicate Try 'imagekit --help'.\n"
+    assert result.stderr == b"imagekit: No such option: --frobnicate. Try 'imagekit inspect --help'.\n"
 
 
 def test_no_command_shows_the_help_and_is_wrong_usage() -> None:

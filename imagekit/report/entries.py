@@ -64,10 +64,11 @@ def of_audit(releases: "Iterable[AuditedRelease]") -> list[Entry]:
 def _located(folder: str, finding: "AuditFinding") -> Located:
     """A finding about a row stands in the release notes, any other in the file."""
     where = f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
+    where = where if finding.target else ""
     return Located(
         finding.rule,
         finding.severity,
-        (where if finding.target else "") + finding.message,
+        f"{finding.file}: {where}{finding.message}" if finding.line else finding.message,
         _beside(folder, NOTES if finding.line else finding.file),
         finding.line,
     )

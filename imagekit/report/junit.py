@@ -6,7 +6,7 @@ from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
 from imagekit.check import Verdict
-from imagekit.report.entries import Entry
+from imagekit.report.entries import Entry, Located
 from imagekit.rules import Severity
 
 _ELEMENTS = {Verdict.REFUSED: "failure", Verdict.UNREADABLE: "error"}
@@ -31,14 +31,20 @@ def junit(name: str, entries: Sequence[Entry]) -> str:
         errors = [finding for finding in entry.findings if finding.severity is Severity.ERROR]
         others = [finding for finding in entry.findings if finding.severity is not Severity.ERROR]
         if element := _ELEMENTS.get(entry.verdict):
-            text = "\n".join(f"{finding.rule} {finding.message}" for finding in errors)
+            text = "\n".join(_line(finding) for finding in errors)
             first = {"type": errors[0].rule, "message": _xml(errors[0].message)}
             ET.SubElement(case, element, first).text = _xml(text)
         if others:
-            text = "\n".join(f"{finding.severity.value}: {finding.rule} {finding.message}" for finding in others)
+            text = "\n".join(f"{finding.severity.value}: {_line(finding)}" for finding in others)
             ET.SubElement(case, "system-out").text = _xml(text)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _line(finding: Located) -> str:
+    """A finding in one line, with where it stands in the release notes."""
+    where = f"{finding.path}:{finding.line}: " if finding.line else ""
+    return f"{finding.rule} {where}{finding.message}"
 
 
 def _xml(text: str) -> str:

@@ -1,11 +1,15 @@
 """Text for people: what `check` and `audit` print. The words may change between versions."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from imagekit.check import Verdict
 from imagekit.report.entries import Entry
 from imagekit.report.text import Paint, plain, row
 from imagekit.rules import Severity
+
+if TYPE_CHECKING:
+    from imagekit.audit import AuditedRelease
 
 
 def listing(
@@ -33,8 +37,17 @@ def listing(
 def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
     """Count the files by verdict, and what was not listed."""
     verdicts = [entry.verdict for entry in entries]
-    text = f"{len(entries)} file{'' if len(entries) == 1 else 's'}: " + ", ".join(
-        f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict
-    )
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
+    text = f"{len(entries)} file{'' if len(entries) == 1 else 's'}: {counts}"
     notes = sum(one.severity is Severity.NOTE for entry in entries for one in entry.findings)
     return text if with_notes or not notes else f"{text}; {notes} note{'' if notes == 1 else 's'} not shown (--notes)"
+
+
+def audit_totals(releases: "Sequence[AuditedRelease]") -> str:
+    """Count the releases, their files and their addresses."""
+    files = sum(one.files for one in releases)
+    return (
+        f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}, {files} files: "
+        f"{sum(one.equal for one in releases)} addresses equal, {sum(one.lower for one in releases)} lower, "
+        f"{sum(one.too_high for one in releases)} too high"
+    )

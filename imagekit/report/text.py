@@ -112,8 +112,10 @@ def _count(sectors: int) -> str:
     return f"{sectors} sector{'' if sectors == 1 else 's'}"
 
 
-def contents(matches: Sequence[Content]) -> str:
-    """List known contents, one line each, and say whether they are one variant."""
+def contents(matches: Sequence[Content], *, identifying: bool) -> str:
+    """List known contents, one line each; a single one in full. `identifying`: say whether they are one variant."""
+    if len(matches) == 1:
+        return _content(matches[0])
     lines = []
     for content in sorted(matches, key=lambda one: (one.variants, one.published[-1].release)):
         releases = dict.fromkeys(publication.release for publication in content.published)
@@ -124,9 +126,30 @@ def contents(matches: Sequence[Content]) -> str:
             + (f"; bad: {content.known_bad}" if content.known_bad else "")
         )
     variants = {content.variants for content in matches}
-    count = f"{len(matches)} content{'' if len(matches) == 1 else 's'}"
-    verdict = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
-    return "\n".join([*lines, f"{count}, {verdict}"])
+    told = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
+    return "\n".join([*lines, f"{len(matches)} contents" + (f", {told}" if identifying else "")])
+
+
+def _content(content: Content) -> str:
+    """One known content, in full."""
+    lines = [
+        content.sha256,
+        *row("is", f"{' = '.join(content.variants)}, {content.size} bytes", "", None, plain),
+        *row("version", content.version or "not told", "", None, plain),
+        *row("for", ", ".join(content.series) or "not told", "", None, plain),
+        *row("signed", f"by ST: {content.key}" if content.key else "not verified", "", None, plain),
+    ]
+    if content.kind:
+        needs = f"{content.sectors} sectors; SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB"
+        lines += row("needs", needs, "", None, plain)
+    for one in content.published:
+        addresses = ", ".join(f"{target} {address or 'NA'}" for target, address in one.addresses.items())
+        lines += row(
+            "published", f"{one.release} {one.path}" + (f": {addresses}" if addresses else ""), "", None, plain
+        )
+    if content.known_bad:
+        lines += row("bad", content.known_bad, "", None, plain)
+    return "\n".join(lines)
 
 
 def _what(image: Image) -> str:

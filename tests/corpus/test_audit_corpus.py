@@ -57,6 +57,7 @@ WRONG = {
     ("v1.23.0/STM32WB3x", "stm32wb3x_FUS_fw_for_fus_0_5_3.bin", "WB505", ""): "1.0.0, in older notes 1.2.0",
     ("v1.23.0/STM32WB5x", "stm32wb5x_FUS_fw_for_fus_0_5_3.bin", "WB505", ""): "1.0.0, in older notes 1.2.0",
     ("v1.23.0/STM32WB1x", "stm32wb1x_Safeboot_fw.bin", "WB505", ""): "the row of 2.0.0 has the name of 2.0.1",
+    ("v1.23.0/STM32WB1x", "stm32wb1x_Safeboot_fw.bin", "WB510", ""): "the same: two rows have that name",
     ("v1.23.0/STM32WB3x", "stm32wb3x_BLE_Mac_802_15_4_fw.bin", "WB508", ""): "needs FUS 2, and the mark is missing",
     ("v1.23.0/STM32WB1x", "stm32wb1x_Safeboot_fw_v1.2.0.bin", "WB403", ""): "1.2.0 in the name of Safeboot 2.0.0",
     ("v1.23.0/STM32WB3x", "stm32wb3x_Safeboot_fw_v1.2.0.bin", "WB403", ""): "1.2.0 in the name of Safeboot 2.0.0",
@@ -105,6 +106,7 @@ def test_the_counts(audited: dict[str, Any]) -> None:
         "WB506": 2,
         "WB507": 1,
         "WB508": 1,
+        "WB510": 1,
     }
     sums = Counter[str]()
     for release in audited["releases"]:
