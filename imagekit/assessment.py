@@ -22,6 +22,8 @@ class Assessment:
     """Bytes in one of its sectors; None when neither the footer nor the signing key tells the series."""
     install_addresses: dict[Target, int | None]
     """Every target of the image's series → install address with no stack on the chip, None: does not fit."""
+    known_variants: frozenset[str]
+    """Every variant in the catalogue, in lower case."""
     known: Content | None
     """What ST published these bytes as; None when the catalogue does not know them, which is no fault."""
 
@@ -52,14 +54,15 @@ class Assessment:
 
 def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Catalogue | None = None) -> Assessment:
     """Work out everything about an image, with ST's keys and the shipped catalogue unless others are given."""
-    known = (shipped() if catalogue is None else catalogue).contents.get(image.sha256)
+    catalogue = shipped() if catalogue is None else catalogue
     signature = signature_verdict(image, st_keys() if keys is None else keys)
     return Assessment(
         image,
         signature,
         _sector_size(image, signature),
         {target: _install_address(image, target) for target in TARGETS if target.series in image.series},
-        known,
+        catalogue.variants,
+        catalogue.contents.get(image.sha256),
     )
 
 

@@ -22,6 +22,12 @@ TOO_HIGH = enter(
     """An image programmed at the printed address would reach into FUS, or beyond the end of the flash. FUS refuses it
     at best. Use the computed address.""",
 )
+NO_SPARE = enter(
+    "WB511",
+    Severity.NOTE,
+    "Above a FUS 1.x image on 1 MiB parts the usual two sectors are left free",
+    """ST leaves them free in every release but v1.22.1. The image fits without them.""",
+)
 LOWER = enter(
     "WB502",
     Severity.NOTE,
@@ -49,8 +55,9 @@ VERSION = enter(
 NO_ROW = enter(
     "WB506",
     Severity.WARNING,
-    "Every file has a row",
-    """The release notes do not say where this file goes, nor which version it is. The computed address holds.""",
+    "Every file has a row in the newest tables",
+    """The release notes do not say where this file goes, nor which version it is, or only for an older release. The
+    computed address holds.""",
 )
 NO_FILE = enter(
     "WB507",
@@ -67,9 +74,10 @@ FUS_2_MARK = enter(
 )
 STRANGE_CELL = enter(
     "WB509",
-    Severity.WARNING,
-    "Every address cell holds an address or NA",
-    """The cell holds something else, so that nothing could be compared.""",
+    Severity.ERROR,
+    "Every address cell holds NA or the start of a sector in which an image may begin",
+    """The cell holds a text that is no address, an address outside flash or inside a sector, or the very start of
+    flash, where CPU1's vector table lies.""",
 )
 
 TWO_ROWS = enter(
@@ -104,7 +112,8 @@ class AuditedRelease:
     """A release folder, how many of its published addresses are right, and what is wrong with it."""
 
     path: str
-    files: int
+    """The folder, as it was given."""
+    files: tuple[CheckedFile, ...]
     equal: int
     lower: int
     too_high: int
@@ -150,7 +159,7 @@ class _Published:
             published = self.address
         except ValueError:
             return _Outcome.STRANGE
-        if published is not None and not FLASH_BASE <= published < FLASH_BASE + LARGEST_FLASH:
+        if published is not None and not self.is_sector(published):
             return _Outcome.STRANGE
         if self.placement is None or published is None:
             both = self.placement is None and published is None
@@ -162,6 +171,11 @@ class _Published:
         if published == computed:
             return _Outcome.EQUAL
         return _Outcome.LOWER if published < computed else _Outcome.TOO_HIGH
+
+    def is_sector(self, address: int) -> bool:
+        """Whether a sector of flash begins there, other than the first."""
+        offset = address - FLASH_BASE
+        return 0 < offset < LARGEST_FLASH and offset % self.target.sector_size == 0
 
     def finding(self, rule: Rule, message: str) -> AuditFinding:
         return AuditFinding(
@@ -185,7 +199,7 @@ def audit(path: str, notes: bytes, files: Sequence[CheckedFile]) -> AuditedRelea
     rows = release_notes.read_rows(notes)
     if not rows:
         raise ReleaseNotesError("no address table of ST's in this page")
-    current = release_notes.current(rows)
+    current = release_notes.current(row for row in rows if row.release == rows[0].release)
     images = {PurePath(file.path).name: file.image for file in files if file.image}
     compared = {name: row for name, row in current.items() if name in images}
     cells = [
@@ -202,7 +216,7 @@ def audit(path: str, notes: bytes, files: Sequence[CheckedFile]) -> AuditedRelea
     ]
     return AuditedRelease(
         path=path,
-        files=len(files),
+        files=tuple(files),
         equal=sum(outcome in (_Outcome.EQUAL, _Outcome.WITHIN_SPARE) for outcome in outcomes),
         lower=outcomes.count(_Outcome.LOWER),
         too_high=outcomes.count(_Outcome.TOO_HIGH),
@@ -214,7 +228,9 @@ def _address_findings(cell: _Published) -> Iterator[AuditFinding]:
     """What is wrong with one published address."""
     outcome, placement = cell.outcome, cell.placement
     if outcome is _Outcome.STRANGE:
-        yield cell.finding(STRANGE_CELL, f"{cell.cell.text!r} is neither an address in flash nor NA")
+        yield cell.finding(
+            STRANGE_CELL, f"{cell.cell.text!r} is neither NA nor the start of a sector of flash behind the first"
+        )
     elif placement is None:
         if outcome is _Outcome.NO_ROOM:
             yield cell.finding(NO_ROOM, f"an address is published, and {_why_not(cell)}")
@@ -222,14 +238,24 @@ def _address_findings(cell: _Published) -> Iterator[AuditFinding]:
         kib = (placement.address - FLASH_BASE) // 1024
         yield cell.finding(FITS, f"NA is published; it fits, and leaves {kib} KiB for the application")
     elif outcome is _Outcome.WITHIN_SPARE:
-        yield cell.finding(LOWER, "it fits, without the spare sectors that other releases leave above a FUS 1.x image")
+        yield cell.finding(
+            NO_SPARE, "it fits, without the spare sectors that other releases leave above a FUS 1.x image"
+        )
     elif outcome is _Outcome.LOWER:
         room = cell.sectors(placement.address - (cell.address or 0))
         yield cell.finding(LOWER, f"{room} lower than needed: harmless, it wastes room")
     elif outcome is _Outcome.TOO_HIGH:
         over = cell.sectors((cell.address or 0) - placement.address)
-        beyond = "the end of the flash" if "end of" in placement.limit_source else "the start of FUS"
-        yield cell.finding(TOO_HIGH, f"{over} too high: the image would reach beyond {beyond}, 0x{placement.limit:08X}")
+        yield cell.finding(TOO_HIGH, f"{over} too high: {_what_it_hits(cell.address or 0, placement)}")
+
+
+def _what_it_hits(published: int, placement: Placement) -> str:
+    """What an image at an address that is too high runs into."""
+    end = published + placement.sectors * placement.target.sector_size
+    if end <= placement.limit:
+        return f"it would leave {(placement.limit - end) // 1024} KiB above the image where its format needs 16"
+    beyond = "the end of the flash" if "end of" in placement.limit_source else "the start of FUS"
+    return f"the image would reach beyond {beyond}, 0x{placement.limit:08X}"
 
 
 def _why_not(cell: _Published) -> str:
@@ -280,7 +306,7 @@ def _missing(rows: Sequence[Row], named: Iterable[str], present: set[str]) -> It
     """Files without a row; rows of the newest section without a file, or with a file that has a row already."""
     for file in sorted(present - set(named)):
         yield AuditFinding(
-            rule=NO_ROW.id, severity=NO_ROW.severity, message="the release notes have no row for it", file=file
+            rule=NO_ROW.id, severity=NO_ROW.severity, message="the newest tables have no row for it", file=file
         )
     for row in rows:
         if row.release == rows[0].release and row.file not in present:

@@ -7,7 +7,7 @@ hashes, never ST's bytes; the shipped one was made by `imagekit catalogue build`
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class StName:
     """The version behind `_fw` (`FUS_fw_1_2_0`, `Safeboot_fw_v1.2.0`), None when there is none."""
 
     @classmethod
+    @lru_cache(maxsize=64)
     def parse(cls, name: str) -> "StName | None":
         """Read a file name, None when ST would not name a file so."""
         match = _ST_NAME.fullmatch(name)
@@ -95,6 +96,11 @@ class Catalogue:
     releases: tuple[str, ...]
     contents: dict[str, Content]
 
+    @cached_property
+    def variants(self) -> frozenset[str]:
+        """Every variant that ST published, in lower case."""
+        return frozenset(variant.casefold() for content in self.contents.values() for variant in content.variants)
+
     def identify(
         self,
         *,
@@ -115,7 +121,7 @@ class Catalogue:
             for content in self.contents.values()
             if (series is None or series.value in content.series)
             and (magic is None or content.magic == f"0x{magic:08X}")
-            and (version is None or f"{content.version}.".startswith(f"{version}."))
+            and (version is None or f"{content.version or ''}.".startswith(f"{version}."))
             and sectors in (None, content.sectors)
             and sram2a_kib in (None, content.sram2a_kib)
             and sram2b_kib in (None, content.sram2b_kib)
@@ -136,7 +142,7 @@ def loads(data: bytes) -> Catalogue:
             raise CatalogueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
         contents = {sha256: _content(sha256, entry) for sha256, entry in document["contents"].items()}
         return Catalogue(tuple(document["releases"]), contents)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CatalogueError(f"not a catalogue: {type(error).__name__}: {error}") from error
 
 

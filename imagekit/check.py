@@ -14,7 +14,7 @@ from imagekit.errors import ParseError
 from imagekit.image import Image
 from imagekit.rules import Chip, Finding, Rule, Severity
 
-_WORTH_A_FORK = 50  # fewer files are done before a process has started
+_WORTH_A_FORK = 25  # fewer files are done before a process has started
 
 
 class Verdict(Enum):
@@ -48,7 +48,7 @@ def check_files(
     `read` returns a file's bytes or raises OSError. A broken file costs only itself. `catalogue` stands in place of the
     shipped one.
     """
-    shares = _shares(paths, parallel.cores() if len(paths) >= _WORTH_A_FORK else 1)
+    shares = _shares(paths, max(1, min(parallel.cores(), len(paths) // _WORTH_A_FORK)))
 
     def check_share(share: Sequence[int]) -> list[tuple[int, CheckedFile]]:
         assessments: dict[str, Assessment] = {}

@@ -25,6 +25,7 @@ from imagekit.console import (
     print_json,
     print_result,
     read_image,
+    read_page,
     run,
     set_debug,
     shown,
@@ -170,13 +171,14 @@ def address(
     assert chip.target is not None  # noqa: S101 - --part is required
     with about(file):
         image = Image.parse(read_image(file))
-        found = findings(assess(image), chip)
+        assessment = assess(image)
+        found = findings(assessment, chip)
         for finding in found:
             if finding.severity is not Severity.NOTE:
                 complain(f"{shown(file)}: {finding.rule} {finding.message}")
         if any(finding.severity is Severity.ERROR and finding.rule not in ADDRESS_STANDS for finding in found):
             raise typer.Exit(ExitCode.REFUSED)
-        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors)
+        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors, variants=assessment.variants)
     if placement.after_delete is not None:
         complain(
             f"{shown(file)}: SFSA says that a stack is installed: delete it first; without it the address is "
@@ -231,7 +233,9 @@ def check(
     from imagekit.report import entries
 
     chip = _chip(part, fus, needs_customer_signature=needs_customer_signature)
-    files = _expanded(paths, (".bin", ".hex"))
+    files, is_empty = _expanded(paths, (".bin", ".hex"))
+    if is_empty and not files:
+        raise typer.Exit(ExitCode.UNREADABLE)
     with _progress(len(files), "checking") as done:
         checked = check_files(files, read_image, chip, done, catalogue=_known_contents(known))
     if format is Format.JSON:
@@ -241,7 +245,7 @@ def check(
     else:
         _print_entries("imagekit check", entries.of_check(checked), format, with_notes=notes)
     verdicts = {file.verdict for file in checked}
-    if Verdict.UNREADABLE in verdicts:
+    if Verdict.UNREADABLE in verdicts or is_empty:
         raise typer.Exit(ExitCode.UNREADABLE)
     raise typer.Exit(ExitCode.REFUSED if Verdict.REFUSED in verdicts else ExitCode.DONE)
 
@@ -265,21 +269,12 @@ def audit(
     from imagekit.rules import Severity
 
     _require_lxml()
-    releases, broken = [], False
-    pages = _expanded(folders, (entries.NOTES.lower(),))
-    with _progress(len(pages), "auditing") as done:
-        for page in pages:
-            try:
-                if (release := _audit_one(page)) is not None:
-                    releases.append(release)
-            except (ImagekitError, OSError) as error:
-                trace(error)
-                complain(f"{shown(page)}: {why(error) if isinstance(error, OSError) else error}")
-                broken = True
-            done(1)
+    pages, is_empty = _expanded(folders, (entries.NOTES.lower(),))
+    if is_empty and not pages:
+        raise typer.Exit(ExitCode.UNREADABLE)
+    releases, broken = _audit_all(pages)
     if not releases and not broken:
         complain(f"{shown(folders[0])}: no image beside any Release_Notes.html")
-        broken = True
     if format is Format.JSON:
         from imagekit.report.check_document import audit_document
 
@@ -291,9 +286,25 @@ def audit(
 
         print_result(audit_totals(releases))
     severities = {finding.severity for release in releases for finding in release.findings}
-    if broken:
+    if broken or is_empty or not releases:
         raise typer.Exit(ExitCode.UNREADABLE)
     raise typer.Exit(ExitCode.REFUSED if Severity.ERROR in severities else ExitCode.DONE)
+
+
+def _audit_all(pages: Sequence[str]) -> "tuple[list[AuditedRelease], bool]":
+    """Audit the folder of each page; return what came of it, and whether a page could not be read."""
+    releases, broken = [], False
+    with _progress(len(pages), "auditing") as done:
+        for page in pages:
+            try:
+                if (release := _audit_one(page)) is not None:
+                    releases.append(release)
+            except (ImagekitError, OSError) as error:
+                trace(error)
+                complain(f"{shown(page)}: {why(error) if isinstance(error, OSError) else error}")
+                broken = True
+            done(1)
+    return releases, broken
 
 
 def _audit_one(page: str) -> "AuditedRelease | None":
@@ -303,8 +314,7 @@ def _audit_one(page: str) -> "AuditedRelease | None":
     from imagekit.rules import Chip
 
     folder = os.path.dirname(page)  # noqa: PTH120 - the path as the user typed it
-    with open(page, "rb") as file:  # noqa: PTH123
-        notes = file.read()
+    notes = read_page(page)
     files = [path for path in files_in(folder or ".", (".bin",)) if os.path.dirname(path) == (folder or ".")]  # noqa: PTH120
     return audit_release(folder, notes, check_files(files, read_image, Chip())) if files else None
 
@@ -361,7 +371,9 @@ def catalogue_build(
 
     _require_lxml()
     version = _version("--release", release)
-    paths = _expanded(folders, (".bin",))
+    paths, is_empty = _expanded(folders, (".bin",))
+    if is_empty:
+        raise typer.Exit(ExitCode.UNREADABLE)
     files = []
     for path in paths:
         with about(path):
@@ -467,16 +479,17 @@ def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | Non
     return len(data), sha256(data).hexdigest()
 
 
-def _expanded(paths: Sequence[str], endings: tuple[str, ...]) -> list[str]:
-    """The files themselves, and those below the folders; exits with 4 where a folder holds none."""
-    files = []
+def _expanded(paths: Sequence[str], endings: tuple[str, ...]) -> tuple[list[str], bool]:
+    """The files themselves and those below the folders, and whether a folder held none: that is no success."""
+    files: list[str] = []
+    is_empty = False
     for path in paths:
         below = files_in(path, endings) if os.path.isdir(path) else [path]  # noqa: PTH112 - the path as the user typed it
         if not below:
             complain(f"{shown(path)}: no {' or '.join('*' + ending for ending in endings)} in this folder")
-            raise typer.Exit(ExitCode.UNREADABLE)
+            is_empty = True
         files += below
-    return list(dict.fromkeys(files))
+    return list(dict.fromkeys(files)), is_empty
 
 
 @contextmanager
@@ -520,8 +533,7 @@ def _rows_beside(path: str) -> "dict[str, Row]":
     from imagekit.report.entries import NOTES
 
     try:
-        with open(os.path.join(os.path.dirname(path), NOTES), "rb") as file:  # noqa: PTH118, PTH120, PTH123
-            return current(read_rows(file.read()))
+        return current(read_rows(read_page(os.path.join(os.path.dirname(path), NOTES))))  # noqa: PTH118, PTH120
     except FileNotFoundError:
         return {}
 

@@ -20,8 +20,9 @@ gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
-# Intel HEX takes 2.8 characters for a byte at 16 bytes a line; 4 leave room for shorter lines.
+# As intel_hex.py has it, which is too slow to import here.
 _LARGEST_HEX = 4 * LARGEST_FLASH
+_LARGEST_PAGE = 16 * 1024 * 1024
 
 
 class ExitCode(IntEnum):
@@ -159,6 +160,15 @@ def read_image(path: str) -> bytes:
         return sys.stdin.buffer.read(limit)
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
         return file.read(limit)
+
+
+def read_page(path: str) -> bytes:
+    """Read a page of release notes: 16 MiB at most, fifty times ST's largest. Raises OSError."""
+    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+        data = file.read(_LARGEST_PAGE + 1)
+    if len(data) > _LARGEST_PAGE:
+        raise OSError(f"larger than {_LARGEST_PAGE} bytes: no release notes")
+    return data
 
 
 def write_file(path: str, data: bytes) -> None:

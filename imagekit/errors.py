@@ -11,8 +11,8 @@ class ImagekitError(Exception):
 class ParseError(ImagekitError):
     """The bytes cannot be cut into the parts of an STM32WB coprocessor image.
 
-    `reason` is one of the fixed words that `inspect --json` prints as `error.reason`: `empty`, `too-short`,
-    `too-large`, `no-signature-footer`, `no-image-footer`, `unencrypted`, `web-page`, `lfs-pointer`,
+    `reason` is one of the fixed words that `inspect --json` prints as `error.reason`: `unreadable`, `empty`,
+    `too-short`, `too-large`, `no-signature-footer`, `no-image-footer`, `unencrypted`, `web-page`, `lfs-pointer`,
     `text-mangled`.
     """
 

@@ -25,9 +25,11 @@ def map_shares(work: Callable[[Share], Result], shares: Sequence[Share]) -> list
     The share of a process that died (killed, out of memory, an error) is done again here, where it ends as it must.
     """
     children = [_start(work, share) for share in shares[1:]]
-    results = [work(share) for share in shares[:1]]
-    for share, child in zip(shares[1:], children, strict=True):
-        data = _result(*child)
+    try:
+        results = [work(share) for share in shares[:1]]
+    finally:  # whatever happens here, no process and no pipe is left behind
+        written = [_result(*child) for child in children]
+    for share, data in zip(shares[1:], written, strict=True):
         results.append(work(share) if data is None else pickle.loads(data))  # noqa: S301 - our own child wrote it
     return results
 

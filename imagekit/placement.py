@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 
 from imagekit.errors import PlacementError
 from imagekit.image import Image, ImageKind, Version
-from imagekit.targets import FLASH_BASE, LARGEST_FLASH, SECTOR_SIZES, Series, Target
-from imagekit.upgrade import FUS_0_5_3, refusal
+from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target
+from imagekit.upgrade import FUS_0_5_3, lock_up, refusal
 
 FUS_2_GAP = 16 * 1024
 """Bytes that a stack for FUS 2 leaves free above itself, on every series."""
-_FUS_1_0_2 = Version(1, 0, 2)
 # Where the FUS with the least room begins: SFSA cannot be higher. WB5x: FUS 0.5.3 (SFSA 0xF6); the parts with less
 # flash read 0xF4 too. WB1x: 0x8C. WB3x: not known, so anything that the field can hold.
 _HIGHEST_FUS = {Series.WB5X: 0x080F_6000, Series.WB3X: FLASH_BASE + 0xFF * 4096, Series.WB1X: 0x0804_6000}
@@ -51,15 +50,24 @@ class Placement:
         return self.limit - sectors * self.target.sector_size
 
 
-def place(image: Image, target: Target, *, fus: Version | None = None, sfsa: int | None = None) -> Placement:
+def place(
+    image: Image,
+    target: Target,
+    *,
+    fus: Version | None = None,
+    sfsa: int | None = None,
+    variants: tuple[str, ...] = (),
+) -> Placement:
     """Compute the install address of an image on a target.
 
     `fus` is the version of the FUS on the chip, `sfsa` the SFSA field of its option bytes (in sectors). Without
-    them: no stack is installed, and FUS is 1.0.2 or later. Raises PlacementError when there is no address.
+    them: no stack is installed, and FUS is 1.0.2 or later. `variants` are ST's names for the content, where it is
+    known. Raises PlacementError when there is no address.
     """
     _refuse_other_series(image, target)
-    _refuse_lock_up(image, target)
-    if fus is not None and (why := refusal(image, fus)):
+    if why := lock_up(image, target, fus):
+        raise PlacementError("locks-chip", why)
+    if fus is not None and (why := refusal(image, fus, variants)):
         raise PlacementError("fus-refuses", why)
     if image.gap_sectors is None or image.gap_sectors * target.sector_size not in (0, FUS_2_GAP):
         raise PlacementError(
@@ -139,15 +147,6 @@ def _refuse_other_series(image: Image, target: Target) -> None:
             f"this image is for {' or '.join(series.value for series in image.series)}, in sectors of "
             f"{SECTOR_SIZES[image.series[0]] // 1024} KiB; "
             f"{target.name} has sectors of {target.sector_size // 1024} KiB",
-        )
-
-
-def _refuse_lock_up(image: Image, target: Target) -> None:
-    """Raise PlacementError for FUS 1.0.1 where it may lock the chip for ever (release notes of v1.1.1, WB5x)."""
-    is_too_old = image.kind is ImageKind.FUS and image.version is not None and image.version < _FUS_1_0_2
-    if is_too_old and target.flash_kib < LARGEST_FLASH // 1024:
-        raise PlacementError(
-            "locks-chip", f"FUS older than 1.0.2 may lock a part with less than 1 MiB for ever: not on {target.name}"
         )
 
 

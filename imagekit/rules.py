@@ -19,7 +19,7 @@ from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
 from imagekit.placement import FUS_2_GAP
 from imagekit.signature import SignatureStatus
 from imagekit.targets import FLASH_BASE, Series, Target
-from imagekit.upgrade import refusal
+from imagekit.upgrade import lock_up, refusal
 
 
 class Severity(Enum):
@@ -363,10 +363,13 @@ def _key_of_some_series(subject: Subject) -> Iterator[str]:
         yield f"signed with {key.name}, a key that ST used for {_names(key.series)} only, not {_names(others)}"
 
 
-@rule("WB204", Severity.WARNING, "The file carries no customer signature")
+@rule("WB204", Severity.ERROR, "No customer signature is there that nobody asked for")
 def _customer_signature(subject: Subject) -> Iterator[str]:
-    """A second signature behind ST's, made by an OEM. Only a chip with that OEM's key can check it."""
-    if subject.image.customer_signature:
+    """A second signature stands behind ST's, as an OEM adds it. It cannot be checked here, only by a chip with that
+    OEM's key, and no file that ST released has one: anybody may have appended it. If your chips hold a customer's key,
+    say so with `--needs-customer-signature`.
+    """
+    if subject.image.customer_signature and not subject.chip.needs_customer_signature:
         yield "it carries a customer's signature, which is not checked: only a chip with that key can"
 
 
@@ -419,8 +422,13 @@ def _fus_installs(subject: Subject) -> Iterator[str]:
     downgraded, refuses its own version, and goes 0.5.3 → 1.2.0 → 2.x. The last stacks for FUS 1.x are those with
     magic 0x23372991.
     """
-    fus = subject.chip.fus
-    if fus and (why := refusal(subject.image, fus, subject.assessment.variants)):
+    fus, target = subject.chip.fus, subject.chip.target
+    if fus is None:
+        return
+    why = refusal(subject.image, fus, subject.assessment.variants)
+    if not why and target is not None:
+        why = lock_up(subject.image, target, fus)
+    if why:
         yield why
 
 
@@ -434,8 +442,8 @@ def _hex_address(subject: Subject) -> Iterator[str]:
     possible = [one for key, one in addresses.items() if one is not None and target in (None, key)]
     if start is None or not possible:
         return
-    if start < FLASH_BASE:
-        yield f"the file puts the image at 0x{start:08X}, below the start of flash"
+    if start <= FLASH_BASE:
+        yield f"the file puts the image at 0x{start:08X}: CPU1's vector table lies there, or no flash at all"
     elif start % (subject.assessment.sector_size or 1):
         yield f"the file puts the image at 0x{start:08X}, which is no start of a sector"
     elif start > max(possible):
@@ -483,10 +491,15 @@ def _name_version(subject: Subject) -> Iterator[str]:
 
 @rule("WB404", Severity.ERROR, "A known content has a name that ST gave it")
 def _known_name(subject: Subject) -> Iterator[str]:
-    """ST published exactly these bytes, under another name than this one: the file was renamed or two were swapped."""
-    name, variants = subject.st_name, subject.assessment.variants
-    if name and variants and name.variant not in variants:
-        yield f"its name says {name.variant}; ST published it as {' and '.join(variants)}"
+    """ST published exactly these bytes, and another content under this name: the file was renamed, or two were swapped.
+    A name that ST has given to nothing known is no finding: a newer release may have it.
+    """
+    name, assessment = subject.st_name, subject.assessment
+    if name is None or not assessment.variants:
+        return
+    said = name.variant.casefold()
+    if said in assessment.known_variants and said not in map(str.casefold, assessment.variants):
+        yield f"its name says {name.variant}; ST published it as {' and '.join(assessment.variants)}"
 
 
 @rule("WB405", Severity.WARNING, "Nothing bad is known of the content")

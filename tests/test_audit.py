@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from junitparser import JUnitXml
 from typer.testing import CliRunner, Result
 
 from imagekit.cli import app
@@ -79,8 +80,11 @@ def test_right_notes_have_no_findings(audit: Audit) -> None:
         (["0x080E3000"], "WB502", "note", "STM32WB5xxG", "0x080F3000", "16 sectors lower than needed: harmless"),
         (["NA"], "WB504", "note", "STM32WB5xxG", "0x080F3000", "it fits, and leaves 972 KiB"),
         (["0x00"], "WB504", "note", "STM32WB5xxG", "0x080F3000", "NA is published"),
-        (["see below"], "WB509", "warning", "STM32WB5xxG", "0x080F3000", "'see below' is neither"),
-        (["0x080F300"], "WB509", "warning", "STM32WB5xxG", "0x080F3000", "'0x080F300' is neither an address in flash"),
+        (["see below"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "'see below' is neither"),
+        (["0x080F300"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "'0x080F300' is neither NA nor"),
+        (["0x080F2F00"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "nor the start of a sector"),
+        (["0x08000000"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "of flash behind the first"),
+        (["0x08100000"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "neither NA nor"),
     ],
 )
 def test_an_address_that_is_not_the_computed_one(
@@ -93,6 +97,41 @@ def test_an_address_that_is_not_the_computed_one(
     assert (finding["target"], finding["computed"]) == (target, computed)
     assert finding["published"] in cells
     assert re.search(words, finding["message"])
+
+
+def test_a_missing_gap_is_called_by_its_name(audit: Audit) -> None:
+    """The mistake of the first tools for FUS 2: the image ends where FUS begins, without the room its format needs."""
+    cells = ["0x080F3000", "0x0809B000", "0x0807B000", "0x0803B000", "FUS_v2 only", "V1.24.0"]
+    (finding,) = audit(page(section("1.24.0", ["stack.bin", *cells])), stack="stack-fus2-4k")["findings"]
+    assert finding["rule"] == "WB501"
+    assert finding["message"] == "4 sectors too high: it would leave 0 KiB above the image where its format needs 16"
+
+
+def test_a_file_that_only_an_older_table_has_is_not_compared_with_it(audit: Audit) -> None:
+    older = section("1.5.0", ["old.bin", *["0x08001000"] * 4, "-", "V1.5.0"])
+    release = audit(page(section("1.13.3", RIGHT), older), stack="stack-4k", old="stack-4k")
+    assert [(one["rule"], one["file"]) for one in release["findings"] if one["rule"] != "WB406"] == [
+        ("WB506", "old.bin")
+    ]
+
+
+def test_an_unrelated_label_opens_no_section() -> None:
+    notes = page(section("1.13.3", RIGHT)).replace("<table>", "<label>Contents</label><table>")
+    assert [(row.file, row.release) for row in read_rows(notes.encode())] == [("stack.bin", "1.13.3")]
+
+
+def test_a_row_knows_its_line() -> None:
+    notes = page(section("1.13.3", RIGHT))
+    (row,) = read_rows(notes.encode())
+    assert notes.splitlines()[row.line - 1] == "<td>stack.bin</td>"
+
+
+def test_every_file_is_a_test_case_and_has_check_s_verdict(folder: Path, tmp_path: Path) -> None:
+    (folder / "empty.bin").write_bytes(b"")
+    report = tmp_path / "junit.xml"
+    report.write_text(run(folder, "--format", "junit").stdout)
+    document = JUnitXml.fromfile(str(report))
+    assert (document.tests, document.failures, document.errors) == (2, 1, 1)
 
 
 def test_the_line_is_that_of_the_cell(audit: Audit) -> None:
@@ -124,7 +163,7 @@ def test_a_fus_1_image_without_its_spare_sectors_fits(audit: Audit) -> None:
     cells = ["0x080F3000", "0x0809F000", "0x0807F000", "0x0803F000"]
     release = audit(page(section("1.22.1", ["fus.bin", *cells, "-", "V1.1.0"])), fus="fus-1.1.0")
     (finding,) = release["findings"]
-    assert finding["rule"] == "WB502"
+    assert finding["rule"] == "WB511"
     assert "without the spare sectors" in finding["message"]
     assert release["addresses"] == {"equal": 4, "lower": 0, "too_high": 0}
 

@@ -227,15 +227,19 @@ def test_build_follows_a_link_and_leaves_devices_alone(release: Path, tmp_path: 
 
 def test_a_catalogue_of_one_s_own_is_used(release: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.json"
-    run("build", release, "-o", out)
+    run("build", release / "STM32CubeWB-1.24.0", "-o", out)
     result = CliRunner().invoke(app, ["inspect", "--json", str(IMAGES / "stack-4k.bin"), "--catalogue", str(out)])
     assert json.loads(result.stdout)["images"][0]["known_as"][0]["release"] == "v1.24.0"
     shown = run("show", "--catalogue", out, "--version", "1.13.3")
     assert "is        BLE_LLD, 3100 bytes" in shown.stdout
-    named = tmp_path / "stm32wb5x_BLE_Stack_full_fw.bin"
+    named = tmp_path / "STM32WB5X_safeboot_fw.bin"
     shutil.copy(IMAGES / "stack-4k.bin", named)
     checked = CliRunner().invoke(app, ["check", str(named), "--catalogue", str(out)])
-    assert "WB404 its name says BLE_Stack_full; ST published it as BLE_LLD" in checked.stdout
+    assert "WB404" not in checked.stdout  # no content that is known has that name
+    shutil.copy(IMAGES / "fus-2.2.0.bin", release / "STM32CubeWB-1.24.0" / "stm32wb5x_Safeboot_fw.bin")
+    run("build", release / "STM32CubeWB-1.24.0", "-o", out)
+    checked = CliRunner().invoke(app, ["check", str(named), "--catalogue", str(out)])
+    assert "WB404 its name says safeboot; ST published it as BLE_LLD" in checked.stdout
     (tmp_path / "broken.json").write_text("{}")
     broken = CliRunner().invoke(app, ["inspect", str(named), "--catalogue", str(tmp_path / "broken.json")])
     assert (broken.exit_code, "broken.json: not a catalogue" in broken.stderr) == (4, True)

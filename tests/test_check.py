@@ -142,7 +142,22 @@ def test_awkward_names_spoil_no_format(tmp_path: Path) -> None:
     validate_sarif(json.loads(run(tmp_path, "--format", "sarif").stdout))
     ET.fromstring(run(tmp_path, "--format", "junit").stdout)  # noqa: S314 - our own text
     assert len(run(tmp_path, "--format", "github").stdout.splitlines()) == 1
-    assert "\x1b" not in run(tmp_path).stdout
+    for format_ in ("text", "github", "junit", "sarif", "json"):
+        assert "\x1b" not in run(tmp_path, "--format", format_).stdout
+
+
+def test_junit_is_read_back_whatever_the_encoding_of_the_output(tmp_path: Path) -> None:
+    (tmp_path / "größe-\x9b.bin").write_bytes(b"")
+    text = run(tmp_path, "--format", "junit").stdout
+    assert text.isascii()
+    (case,) = ET.fromstring(text).iter("testcase")  # noqa: S314 - our own text
+    assert case.get("name") == "größe-\ufffd.bin"
+
+
+def test_text_of_a_file_is_no_link_and_no_placeholder_in_sarif(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"see [this](https://example.com) and {0}\n" * 9)
+    (result,) = json.loads(run(tmp_path, "--format", "sarif").stdout)["runs"][0]["results"]
+    assert r"see \[this\](https://example.com) and {{0}}" in result["message"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +194,14 @@ def test_a_folder_without_images_is_not_a_success(tmp_path: Path) -> None:
     assert result.stderr == f"imagekit: {tmp_path}: no *.bin or *.hex in this folder\n"
 
 
+def test_a_folder_without_images_among_others_costs_only_itself(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run(IMAGES / "stack-4k.bin", empty, "--format", "json")
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["summary"]["accepted"] == 1
+
+
 def test_a_broken_file_among_300_costs_only_itself(tmp_path: Path) -> None:
     for index in range(300):
         (tmp_path / f"{index:03}.bin").write_bytes(content("stack-4k") if index != 150 else b"")
@@ -201,6 +224,18 @@ def test_intel_hex_at_its_place_is_accepted(tmp_path: Path) -> None:
     refused = run(path, "--part", "STM32WB55CC")
     assert refused.exit_code == 3
     assert "WB304 the file puts the image at 0x080F3000; it may start at 0x0803F000 at the most" in refused.stdout
+
+
+def test_intel_hex_that_hides_something_is_unreadable(tmp_path: Path) -> None:
+    path = write_hex(tmp_path / "x.hex", (0x080F3000, content("stack-4k")))
+    whole = path.read_bytes()
+    end = b":00000001FF"
+    assert end in whole
+    for data in (whole + b":020000040800F2\n", whole.replace(end, b""), whole + whole):
+        path.write_bytes(data)
+        assert "WB001 the Intel HEX file does not end with its end record" in run(path).stdout
+    path.write_bytes(whole + b"\n" * (4 << 20) + b":0100000001FE\n")
+    assert "WB004 more than 4194304 bytes of Intel HEX" in run(path).stdout
 
 
 @pytest.mark.parametrize(
@@ -239,6 +274,14 @@ def test_twins_in_a_folder(tmp_path: Path) -> None:
         "two.bin": ["has the same content as one.bin beside it"],
         "ONE.hex": ["holds another image than one.bin beside it"],
     }
+
+
+def test_two_images_under_one_name_are_refused(tmp_path: Path) -> None:
+    shutil.copy(IMAGES / "stack-4k.bin", tmp_path / "one.bin")
+    write_hex(tmp_path / "one.HEX", (0x080F3000, content("fus-2.2.0")))
+    result = run(tmp_path, "--format", "json")
+    assert result.exit_code == 3
+    assert set(verdicts(result).values()) == {"refused"}
 
 
 def test_the_same_content_in_other_folders_is_no_finding(tmp_path: Path) -> None:

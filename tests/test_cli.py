@@ -305,7 +305,12 @@ def test_a_full_disk_is_one_line() -> None:
 def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path, more: tuple[str, ...]) -> None:
     pipe = tmp_path / "never"
     os.mkfifo(pipe)
-    program = subprocess.Popen([sys.executable, "-m", "imagekit", "inspect", str(pipe), *more], stderr=subprocess.PIPE)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "imagekit", "inspect", str(pipe), *more],
+        stderr=subprocess.PIPE,
+        # Who starts us with SIGINT ignored (nohup, a background job) would pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
     writer = os.open(pipe, os.O_WRONLY)  # returns when the program has opened the other end: it waits for us now
     program.send_signal(signal.SIGINT)
     _, stderr = program.communicate(timeout=30)

@@ -50,3 +50,10 @@ def test_no_process_is_left() -> None:
     parallel.map_shares(sum, [[1], [2], [3]])
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_no_process_is_left_when_the_first_share_fails() -> None:
+    with pytest.raises(ZeroDivisionError):
+        parallel.map_shares(lambda share: 1 // share, [0, 1, 2])
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)

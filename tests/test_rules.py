@@ -60,13 +60,15 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
     ("WB303", "fus-2.2.0", {"fus": "1.1.0"}, "must become 1.2.0 before 2.2.0"),
     ("WB303", "fus-1.1.0", {"fus": "1.2.0"}, "no way back to 1.1.0"),
     ("WB303", "fus-2.2.0", {"fus": "0.5.3"}, "installs only the file named FUS_fw_for_fus_0_5_3"),
-    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
-    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
+    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
+    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
     ("WB304", "stack-4k", {"hex_address": 0x080F4000}, "may start at 0x080F3000 at the most on any target"),
     ("WB304", "stack-4k", {"part": "WB55CC", "hex_address": 0x080F3000}, "0x0803F000 at the most on STM32WB5xxC"),
-    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
-    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1.0 to 1.2.0"),
-    ("WB304", "stack-4k", {"hex_address": 0}, "at 0x00000000, below the start of flash"),
+    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
+    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
+    ("WB304", "stack-4k", {"hex_address": 0}, "at 0x00000000: CPU1's vector table lies there, or no flash"),
+    ("WB304", "stack-4k", {"hex_address": 0x08000000}, "at 0x08000000: CPU1's vector table"),
+    ("WB303", "stack-4k", {"fus": "0.5.3", "part": "WB55CE"}, "may lock for ever"),
     ("WB304", "stack-4k", {"hex_address": 0x08000800}, "no start of a sector"),
     ("WB401", "stack-4k", {"name": "stm32wb1x_BLE_LLD_fw.bin"}, "says WB1x, and it is cut for WB3x or WB5x"),
     ("WB401", "signed-by-wb3x-early", {"name": "stm32wb5x_BLE_LLD_fw.bin"}, "says WB5x, and it is signed for WB3x"),
@@ -80,6 +82,7 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
         {"name": "stm32wb5x_BLE_Stack_light_fw.bin", "known": True},
         "published it as BLE_Stack_full",
     ),
+    ("WB404", "stack-4k", {"name": "STM32WB5X_BLE_STACK_LIGHT_FW.BIN", "known": True}, "published it as"),
     ("WB405", "stack-4k", {"known": True}, "it catches fire"),
 ]
 SILENT = [
@@ -101,8 +104,9 @@ def found(name: str, said: dict[str, Any]) -> dict[str, str]:
     assessment = assessed(name)
     if said.pop("known", False):
         publication = Publication("v9.9.9", "STM32WB5x/stm32wb5x_BLE_Stack_full_fw.bin", {})
+        variants = frozenset({"ble_stack_full", "ble_stack_light"})
         known = Content("", 0, *(None,) * 2, (), *(None,) * 5, published=(publication,), known_bad="it catches fire")
-        assessment = dataclasses.replace(assessment, known=known)
+        assessment = dataclasses.replace(assessment, known=known, known_variants=variants)
     path, hex_address = "folder/" + said.pop("name", "x.bin"), said.pop("hex_address", None)
     if part := said.pop("part", None):
         said["target"] = select_target(part)
@@ -120,7 +124,7 @@ def test_a_rule_finds_its_defect(rule: str, name: str, said: dict[str, Any], wor
 def test_good_images_have_no_findings(name: str, file: str) -> None:
     part, fus = ("WB15CC", "2.0.0") if name.endswith("2k") else ("WB55RG", "2.0.0")
     if name.startswith("fus-1"):
-        fus = "1.0.1"
+        fus = "0.5.3" if name == "fus-1.0.2" else "1.0.2"
     assert found(name, {"name": file, "part": part, "fus": fus, "hex_address": 0x08001000}) == {}
 
 
@@ -143,6 +147,15 @@ REASONS = [
 def test_a_known_content_that_no_key_verifies_says_where_st_published_it() -> None:
     message = found("no-carriage-returns-unsigned", {"known": True})["WB201"]
     assert "ST published these very bytes in v9.9.9" in message
+
+
+@pytest.mark.parametrize("file", ["stm32wb5x_BLE_Stack_new_fw.bin", "STM32WB5X_BLE_STACK_FULL_FW.BIN", "x.bin"])
+def test_a_known_content_under_its_own_or_a_name_of_nobody_s_is_no_finding(file: str) -> None:
+    assert "WB404" not in found("stack-4k", {"known": True, "name": file})
+
+
+def test_a_customer_s_signature_that_is_needed_is_no_finding() -> None:
+    assert found("customer-signed", {"needs_customer_signature": True}) == {}
 
 
 def test_a_valid_signature_silences_the_guess_of_a_text_mode_transfer() -> None:

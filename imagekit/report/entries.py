@@ -48,16 +48,22 @@ def of_check(files: Iterable[CheckedFile]) -> list[Entry]:
 
 
 def of_audit(releases: "Iterable[AuditedRelease]") -> list[Entry]:
-    """Return an entry for each file of each release that something was found about."""
+    """Return an entry for each file of each release, and for each that only the notes name; its verdict is `check`'s.
+
+    A file that ST's notes are wrong about is refused too: nobody should install it as they say.
+    """
     entries = []
     for release in releases:
         by_file: dict[str, list[Located]] = defaultdict(list)
         for finding in release.findings:
             by_file[finding.file].append(_located(release.path, finding))
-        for file, findings in sorted(by_file.items()):
-            refused = any(one.severity is Severity.ERROR for one in findings)
-            verdict = Verdict.REFUSED if refused else Verdict.ACCEPTED
-            entries.append(Entry(_beside(release.path, file), verdict, tuple(findings)))
+        verdicts = {PurePath(file.path).name: file.verdict for file in release.files}
+        for file in sorted(verdicts.keys() | by_file.keys()):
+            found = tuple(by_file[file])
+            verdict = verdicts.get(file, Verdict.UNREADABLE)  # the notes alone name it: there is nothing to read
+            if verdict is Verdict.ACCEPTED and any(one.severity is Severity.ERROR for one in found):
+                verdict = Verdict.REFUSED
+            entries.append(Entry(_beside(release.path, file), verdict, found))
     return entries
 
 

@@ -11,7 +11,8 @@ from imagekit.rules import Severity
 
 _ELEMENTS = {Verdict.REFUSED: "failure", Verdict.UNREADABLE: "error"}
 # XML 1.0, section 2.2: no other character may stand in a document.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Nor any that a terminal acts on: DEL and C1.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(name: str, entries: Sequence[Entry]) -> str:
@@ -32,13 +33,16 @@ def junit(name: str, entries: Sequence[Entry]) -> str:
         others = [finding for finding in entry.findings if finding.severity is not Severity.ERROR]
         if element := _ELEMENTS.get(entry.verdict):
             text = "\n".join(_line(finding) for finding in errors)
-            first = {"type": errors[0].rule, "message": _xml(errors[0].message)}
+            worst = (errors or others)[0]
+            first = {"type": worst.rule, "message": _xml(worst.message)}
             ET.SubElement(case, element, first).text = _xml(text)
         if others:
             text = "\n".join(f"{finding.severity.value}: {_line(finding)}" for finding in others)
             ET.SubElement(case, "system-out").text = _xml(text)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+    # In ASCII with character references: whatever encoding the output has, it is the one that is declared.
+    document: bytes = ET.tostring(root, encoding="us-ascii", xml_declaration=True)
+    return document.decode("ascii")
 
 
 def _line(finding: Located) -> str:

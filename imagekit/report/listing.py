@@ -45,7 +45,7 @@ def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
 
 def audit_totals(releases: "Sequence[AuditedRelease]") -> str:
     """Count the releases, their files and their addresses."""
-    files = sum(one.files for one in releases)
+    files = sum(len(one.files) for one in releases)
     return (
         f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}, {files} files: "
         f"{sum(one.equal for one in releases)} addresses equal, {sum(one.lower for one in releases)} lower, "

@@ -39,9 +39,14 @@ def _result(finding: Located, rule_index: int) -> Json:
         "ruleId": finding.rule,
         "ruleIndex": rule_index,
         "level": _LEVELS[finding.severity],
-        "message": {"text": finding.message},
+        "message": {"text": _plain(finding.message)},
         "locations": [{"physicalLocation": location}],
     }
+
+
+def _plain(text: str) -> str:
+    """Text without the placeholders and links that SARIF reads in a message (section 3.11.5, 3.11.6)."""
+    return text.replace("{", "{{").replace("}", "}}").replace("[", "\\[").replace("]", "\\]")
 
 
 def _uri(path: str) -> str:
