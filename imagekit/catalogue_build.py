@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from imagekit.assessment import assess
-from imagekit.catalogue import Catalogue, Content, Publication, StName
+from imagekit.catalogue import Catalogue, Content, Publication
 from imagekit.errors import CatalogueError, ParseError
 from imagekit.image import Image, Version
 from imagekit.release_notes import Row, published_address
@@ -27,11 +27,6 @@ class PublishedFile:
     """The path inside the release: `STM32WB5x/stm32wb5x_FUS_fw.bin`."""
     data: bytes
     row: Row | None
-
-
-def is_st_s(path: str) -> bool:
-    """Whether a file's name is one that ST would give to an image."""
-    return StName.parse(PurePath(path).name) is not None
 
 
 def published_file(path: str, data: bytes, rows: Mapping[str, Row], release: Version | None = None) -> PublishedFile:

@@ -272,6 +272,7 @@ def audit(
     pages, is_empty = _expanded(folders, (entries.NOTES.lower(),))
     if is_empty and not pages:
         raise typer.Exit(ExitCode.UNREADABLE)
+    _complain_of_folders_without_notes(folders, pages)
     releases, broken = _audit_all(pages)
     if not releases and not broken:
         complain(f"{shown(folders[0])}: no image beside any Release_Notes.html")
@@ -289,6 +290,17 @@ def audit(
     if broken or is_empty or not releases:
         raise typer.Exit(ExitCode.UNREADABLE)
     raise typer.Exit(ExitCode.REFUSED if Severity.ERROR in severities else ExitCode.DONE)
+
+
+def _complain_of_folders_without_notes(folders: Sequence[str], pages: Sequence[str]) -> None:
+    """Say which folders hold images of ST's, by their names, and no release notes: nothing is compared there."""
+    from imagekit.catalogue import StName
+
+    with_notes = {os.path.dirname(page) for page in pages}  # noqa: PTH120 - the path as the user typed it
+    images = [path for folder in folders for path in files_in(folder, (".bin",))]
+    places = {os.path.dirname(path) for path in images if StName.parse(os.path.basename(path))}  # noqa: PTH119, PTH120
+    for place in sorted(places - with_notes):
+        complain(f"{shown(place)}: no Release_Notes.html beside these images: not audited")
 
 
 def _audit_all(pages: Sequence[str]) -> "tuple[list[AuditedRelease], bool]":
@@ -366,8 +378,8 @@ def catalogue_build(
 
     Example: imagekit catalogue build v1.23.0 v1.24.0 -o catalogue.json
     """
-    from imagekit.catalogue import dumps
-    from imagekit.catalogue_build import build, is_st_s, published_file
+    from imagekit.catalogue import StName, dumps
+    from imagekit.catalogue_build import build, published_file
 
     _require_lxml()
     version = _version("--release", release)
@@ -377,7 +389,7 @@ def catalogue_build(
     files = []
     for path in paths:
         with about(path):
-            if is_st_s(path):
+            if StName.parse(os.path.basename(path)):  # noqa: PTH119 - the path as the user typed it
                 files.append(published_file(os.path.realpath(path), read_image(path), _rows_beside(path), version))
     with about(out):
         write_file(out, dumps(build(files)).encode())

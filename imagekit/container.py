@@ -11,6 +11,7 @@ byte, measured on all images ST released). Only this file imports construct.
 """
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from construct import Int8ul, Int16ul, Int32ul, Struct
 
@@ -174,14 +175,25 @@ def _signature_footer_before(data: bytes, end: int) -> SignatureFooter | None:
         return None
     magic = int.from_bytes(raw[-4:], "little")
     if raw.startswith(_SIGNATURE_FOOTER_MARKERS) or magic in (ST_SIGNATURE_MAGIC, CUSTOMER_SIGNATURE_MAGIC):
-        return SignatureFooter(**_fields(_SIGNATURE_FOOTER, raw))
+        return _parse_signature_footer(raw)
     return None
 
 
 def _image_footer_at(data: bytes, start: int) -> ImageFooter | None:
     """The image footer that starts at `start`, None when there is none."""
-    footer = ImageFooter(**_fields(_IMAGE_FOOTER, data[start : start + FOOTER_SIZE]))
+    footer = _parse_image_footer(data[start : start + FOOTER_SIZE])
     return footer if footer.info2 == FOOTER_MARKER or footer.magic in IMAGE_MAGICS else None
+
+
+# Cached: images of one release share their signature footers, and copies of an image both.
+@lru_cache(maxsize=256)
+def _parse_signature_footer(raw: bytes) -> SignatureFooter:
+    return SignatureFooter(**_fields(_SIGNATURE_FOOTER, raw))
+
+
+@lru_cache(maxsize=256)
+def _parse_image_footer(raw: bytes) -> ImageFooter:
+    return ImageFooter(**_fields(_IMAGE_FOOTER, raw))
 
 
 def _fields(layout: Struct, raw: bytes) -> dict[str, int]:

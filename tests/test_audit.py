@@ -279,6 +279,14 @@ def test_notes_without_images_beside_them_are_other_software_s(folder: Path) -> 
     assert (alone.exit_code, "no image beside any Release_Notes.html" in alone.stderr) == (4, True)
 
 
+def test_images_without_notes_are_told(folder: Path) -> None:
+    other = folder / "STM32WB3x"
+    other.mkdir()
+    (other / "stm32wb3x_BLE_LLD_fw.bin").write_bytes(content("stack-4k"))
+    result = run(folder, "--format", "json")
+    assert result.stderr == f"imagekit: {other}: no Release_Notes.html beside these images: not audited\n"
+
+
 def test_a_page_that_cannot_be_read_costs_only_itself(folder: Path) -> None:
     other = folder / "z"
     other.mkdir()
