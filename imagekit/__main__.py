@@ -1,5 +1,20 @@
-"""`python -m imagekit`: the same as the program `imagekit`."""
+"""The program `imagekit`, and `python -m imagekit`: Ctrl-C is one line even while the command line is being loaded."""
 
-from imagekit.cli import main
+import os
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; leaves with its exit code."""
+    try:
+        from imagekit.cli import app
+        from imagekit.console import run
+    except KeyboardInterrupt:
+        sys.stderr.write("imagekit: interrupted\n")
+        sys.stderr.flush()
+        os._exit(130)
+    run(app, "imagekit")
+
+
+if __name__ == "__main__":
+    main()

@@ -142,11 +142,16 @@ class _Published:
     image: Image
 
     @cached_property
-    def placement(self) -> Placement | None:
+    def placed(self) -> Placement | PlacementError:
+        """Where it goes, or why it goes nowhere."""
         try:
             return place(self.image, self.target)
-        except PlacementError:
-            return None
+        except PlacementError as error:
+            return error
+
+    @property
+    def placement(self) -> Placement | None:
+        return self.placed if isinstance(self.placed, Placement) else None
 
     @cached_property
     def address(self) -> int | None:
@@ -233,7 +238,7 @@ def _address_findings(cell: _Published) -> Iterator[AuditFinding]:
         )
     elif placement is None:
         if outcome is _Outcome.NO_ROOM:
-            yield cell.finding(NO_ROOM, f"an address is published, and {_why_not(cell)}")
+            yield cell.finding(NO_ROOM, f"an address is published, and {cell.placed}")
     elif outcome is _Outcome.FITS:
         kib = (placement.address - FLASH_BASE) // 1024
         yield cell.finding(FITS, f"NA is published; it fits, and leaves {kib} KiB for the application")
@@ -256,15 +261,6 @@ def _what_it_hits(published: int, placement: Placement) -> str:
         return f"it would leave {(placement.limit - end) // 1024} KiB above the image where its format needs 16"
     beyond = "the end of the flash" if "end of" in placement.limit_source else "the start of FUS"
     return f"the image would reach beyond {beyond}, 0x{placement.limit:08X}"
-
-
-def _why_not(cell: _Published) -> str:
-    """Why there is no address on that target."""
-    try:
-        place(cell.image, cell.target)
-    except PlacementError as error:
-        return str(error)
-    return ""
 
 
 def _row_findings(row: Row, rows: Sequence[Row], image: Image) -> Iterator[AuditFinding]:

@@ -143,7 +143,7 @@ def loads(data: bytes) -> Catalogue:
         contents = {sha256: _content(sha256, entry) for sha256, entry in document["contents"].items()}
         return Catalogue(tuple(document["releases"]), contents)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CatalogueError(f"not a catalogue: {type(error).__name__}: {error}") from error
+        raise CatalogueError("not a catalogue that `imagekit catalogue build` made") from error
 
 
 def dumps(catalogue: Catalogue) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from imagekit import not_an_image
 from imagekit.assessment import assess
 from imagekit.catalogue import Catalogue, Content, Publication
 from imagekit.errors import CatalogueError, ParseError
@@ -32,8 +33,11 @@ class PublishedFile:
 def published_file(path: str, data: bytes, rows: Mapping[str, Row], release: Version | None = None) -> PublishedFile:
     """Return a file by its absolute path, which tells the release where it is not given.
 
-    `rows` are those of the notes beside it. Raises CatalogueError when no folder above it is named for a version.
+    `rows` are those of the notes beside it. Raises CatalogueError when no folder above it is named for a version, and
+    ParseError for a web page or a Git LFS pointer: what ST published there is not known.
     """
+    if error := not_an_image.text_in_place_of_image(data):
+        raise error
     *folders, name = PurePath(path).parts
     parent = folders[-1]
     if release is not None:

@@ -154,8 +154,14 @@ def _note_twins(
         groups[alike(file)].append(file)
     for group in groups.values():
         for file in group if len({unlike(one) for one in group}) > 1 else ():
-            others = sorted(PurePath(one.path).name for one in group if unlike(one) != unlike(file))
-            extra[file.path].append(Finding(rule.id, rule.severity, f"{what} {' and '.join(others[:3])} beside it"))
+            others = sorted(_printable(PurePath(one.path).name) for one in group if unlike(one) != unlike(file))
+            names = " and ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            extra[file.path].append(Finding(rule.id, rule.severity, f"{what} {names} beside it"))
+
+
+def _printable(name: str) -> str:
+    """A file's name without what a terminal would act on."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
 
 
 def _add(file: CheckedFile, more: Sequence[Finding]) -> CheckedFile:

@@ -25,8 +25,7 @@ from imagekit.console import (
     print_json,
     print_result,
     read_image,
-    read_page,
-    run,
+    read_text,
     set_debug,
     shown,
     size_of,
@@ -233,9 +232,7 @@ def check(
     from imagekit.report import entries
 
     chip = _chip(part, fus, needs_customer_signature=needs_customer_signature)
-    files, is_empty = _expanded(paths, (".bin", ".hex"))
-    if is_empty and not files:
-        raise typer.Exit(ExitCode.UNREADABLE)
+    files, is_empty = _expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
     with _progress(len(files), "checking") as done:
         checked = check_files(files, read_image, chip, done, catalogue=_known_contents(known))
     if format is Format.JSON:
@@ -269,12 +266,10 @@ def audit(
     from imagekit.rules import Severity
 
     _require_lxml()
-    pages, is_empty = _expanded(folders, (entries.NOTES.lower(),))
-    if is_empty and not pages:
-        raise typer.Exit(ExitCode.UNREADABLE)
+    pages, is_empty = _expanded(folders, (os.sep + entries.NOTES.lower(),), entries.NOTES)
     _complain_of_folders_without_notes(folders, pages)
     releases, broken = _audit_all(pages)
-    if not releases and not broken:
+    if pages and not releases and not broken:
         complain(f"{shown(folders[0])}: no image beside any Release_Notes.html")
     if format is Format.JSON:
         from imagekit.report.check_document import audit_document
@@ -285,7 +280,7 @@ def audit(
     if format is Format.TEXT:
         from imagekit.report.listing import audit_totals
 
-        print_result(audit_totals(releases))
+        print_result(audit_totals(releases, with_notes=notes))
     severities = {finding.severity for release in releases for finding in release.findings}
     if broken or is_empty or not releases:
         raise typer.Exit(ExitCode.UNREADABLE)
@@ -326,7 +321,7 @@ def _audit_one(page: str) -> "AuditedRelease | None":
     from imagekit.rules import Chip
 
     folder = os.path.dirname(page)  # noqa: PTH120 - the path as the user typed it
-    notes = read_page(page)
+    notes = read_text(page)
     files = [path for path in files_in(folder or ".", (".bin",)) if os.path.dirname(path) == (folder or ".")]  # noqa: PTH120
     return audit_release(folder, notes, check_files(files, read_image, Chip())) if files else None
 
@@ -383,18 +378,28 @@ def catalogue_build(
 
     _require_lxml()
     version = _version("--release", release)
-    paths, is_empty = _expanded(folders, (".bin",))
-    if is_empty:
-        raise typer.Exit(ExitCode.UNREADABLE)
+    paths, is_empty = _expanded(folders, (".bin",), "*.bin")
     files = []
     for path in paths:
         with about(path):
-            if StName.parse(os.path.basename(path)):  # noqa: PTH119 - the path as the user typed it
+            # A file given by its name is read whatever its name is, so that a typing error is one.
+            if path in folders or StName.parse(os.path.basename(path)):  # noqa: PTH119 - as the user typed it
                 files.append(published_file(os.path.realpath(path), read_image(path), _rows_beside(path), version))
-    with about(out):
+    if is_empty or not files:
+        complain(f"{shown(out)}: not written: no file with a name of ST's, such as stm32wb5x_FUS_fw.bin")
+        raise typer.Exit(ExitCode.UNREADABLE)
+    try:
         write_file(out, dumps(build(files)).encode())
-    others = f", {len(paths) - len(files)} others left out" if len(files) < len(paths) else ""
-    typer.echo(f"{shown(out)}: {len(files)} files{others}", err=True)
+    except OSError as error:
+        trace(error)
+        complain(f"{_output(out)}: {why(error)}")
+        raise typer.Exit(ExitCode.UNREADABLE) from error
+    left_out = f", {len(paths) - len(files)} left out that ST would name otherwise" if len(files) < len(paths) else ""
+    complain(f"{_output(out)}: {len(files)} file{'' if len(files) == 1 else 's'}{left_out}")
+
+
+def _output(path: str) -> str:
+    return "standard output" if path == "-" else shown(path)
 
 
 @catalogue.command(name="show")
@@ -429,7 +434,7 @@ def catalogue_show(
         content
         for content in _known_contents(known).identify(
             series=by_name[series.lower()] if series is not None else None,
-            magic=_number("--magic", magic),
+            magic=_number("--magic", f"0x{magic.lower().removeprefix('0x')}" if magic is not None else None),
             version=version.lower().removeprefix("v") if version is not None else None,
             sectors=_number("--sectors", sectors),
             sram2a_kib=_number("--sram2a", sram2a),
@@ -491,14 +496,14 @@ def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | Non
     return len(data), sha256(data).hexdigest()
 
 
-def _expanded(paths: Sequence[str], endings: tuple[str, ...]) -> tuple[list[str], bool]:
+def _expanded(paths: Sequence[str], endings: tuple[str, ...], what: str) -> tuple[list[str], bool]:
     """The files themselves and those below the folders, and whether a folder held none: that is no success."""
     files: list[str] = []
     is_empty = False
     for path in paths:
         below = files_in(path, endings) if os.path.isdir(path) else [path]  # noqa: PTH112 - the path as the user typed it
         if not below:
-            complain(f"{shown(path)}: no {' or '.join('*' + ending for ending in endings)} in this folder")
+            complain(f"{shown(path)}: no {what} in this folder")
             is_empty = True
         files += below
     return list(dict.fromkeys(files)), is_empty
@@ -530,12 +535,16 @@ def _print_entries(name: str, found: "list[Entry]", format_: Format, *, with_not
     elif format_ is Format.GITHUB:
         from imagekit.report.github import annotations
 
-        print_result(annotations(found))
+        if text := annotations(found):
+            print_result(text)
     else:
         from imagekit.report.listing import listing, totals
 
         lines = listing(found, with_notes=with_notes, width=terminal_width(), paint=painter(), name=shown)
-        print_result("\n".join([*lines, totals(found, with_notes=with_notes)]))
+        if name.endswith("check"):
+            lines.append(totals(found, with_notes=with_notes))
+        if lines:
+            print_result("\n".join(lines))
 
 
 @cache
@@ -545,7 +554,7 @@ def _rows_beside(path: str) -> "dict[str, Row]":
     from imagekit.report.entries import NOTES
 
     try:
-        return current(read_rows(read_page(os.path.join(os.path.dirname(path), NOTES))))  # noqa: PTH118, PTH120
+        return current(read_rows(read_text(os.path.join(os.path.dirname(path), NOTES))))  # noqa: PTH118, PTH120
     except FileNotFoundError:
         return {}
 
@@ -579,8 +588,8 @@ def _known_contents(path: str | None) -> "Catalogue":
 
     if path is None:
         return shipped()
-    with about(path), open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-        return loads(file.read())
+    with about(path):
+        return loads(read_text(path))
     raise AssertionError  # about() does not swallow errors
 
 
@@ -602,8 +611,3 @@ def _number(option: str, text: str | None) -> int | None:
     if number is not None and number < 0:
         raise typer.BadParameter(f"no number {text!r}: write it as 244 or 0xF4", param_hint=option)
     return number
-
-
-def main() -> None:
-    """Run the command line."""
-    run(app, "imagekit")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -22,7 +22,7 @@ os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 # As intel_hex.py has it, which is too slow to import here.
 _LARGEST_HEX = 4 * LARGEST_FLASH
-_LARGEST_PAGE = 16 * 1024 * 1024
+_LARGEST_TEXT = 16 * 1024 * 1024
 
 
 class ExitCode(IntEnum):
@@ -77,8 +77,9 @@ def _exit_code(app: typer.Typer, name: str) -> int:
         if (usage := getattr(error, "format_message", None)) is not None:
             context = getattr(error, "ctx", None)
             command = context.command_path if context else name
-            message = _one_line(usage()).rstrip(".").replace("Value error, ", "")
-            return _failed(f"{message}. Try '{command} --help'.", ExitCode.USAGE, error)
+            message = _one_line(usage()).removesuffix(".").replace("Value error, ", "")
+            end = "" if message.endswith("?") else "."
+            return _failed(f"{message}{end} Try '{command} --help'.", ExitCode.USAGE, error)
         what = f"{type(error).__name__}: {error}"
         return _failed(f"{what}: this is a defect of {name}; '{name} --debug ...' shows where", ExitCode.CRASHED, error)
     if code == ExitCode.INTERRUPTED:  # typer caught Ctrl-C
@@ -118,15 +119,14 @@ def complain(message: str) -> None:
         typer.echo(f"imagekit: {message}", err=True)
 
 
-def print_result(text: str, stream: IO[str] | None = None) -> None:
+def print_result(text: str) -> None:
     """Print a result. A reader that stopped reading (`| head`) is no error."""
-    out = stream or sys.stdout
     try:
-        typer.echo(text, file=out)
-        out.flush()
+        typer.echo(text)
+        sys.stdout.flush()
     except BrokenPipeError:
         # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(document: object) -> None:
@@ -137,9 +137,7 @@ def print_json(document: object) -> None:
 
 
 def why(error: OSError) -> str:
-    """What the operating system says, in its own words, with what to do where it is known."""
-    if isinstance(error, IsADirectoryError):
-        return "is a directory: name the files in it, or use `imagekit check`"
+    """What the operating system says, in its own words."""
     return (error.strerror or str(error)).lower()
 
 
@@ -158,16 +156,19 @@ def read_image(path: str) -> bytes:
         if sys.stdin is None:
             raise OSError("standard input is closed")
         return sys.stdin.buffer.read(limit)
-    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-        return file.read(limit)
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+            return file.read(limit)
+    except IsADirectoryError as error:
+        raise IsADirectoryError(error.errno, "is a directory: name the files in it, or use `imagekit check`") from error
 
 
-def read_page(path: str) -> bytes:
-    """Read a page of release notes: 16 MiB at most, fifty times ST's largest. Raises OSError."""
+def read_text(path: str) -> bytes:
+    """Read a page of release notes or a catalogue: 16 MiB at most, fifty times the largest known. Raises OSError."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-        data = file.read(_LARGEST_PAGE + 1)
-    if len(data) > _LARGEST_PAGE:
-        raise OSError(f"larger than {_LARGEST_PAGE} bytes: no release notes")
+        data = file.read(_LARGEST_TEXT + 1)
+    if len(data) > _LARGEST_TEXT:
+        raise OSError(f"larger than {_LARGEST_TEXT} bytes: neither release notes nor a catalogue")
     return data
 
 

@@ -6,6 +6,7 @@ function's docstring is the rule's help text: docs/rules.md and the SARIF report
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -16,7 +17,7 @@ from imagekit.catalogue import StName
 from imagekit.container import FUS_2_STACK_MAGIC
 from imagekit.errors import ParseError, PlacementError
 from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
-from imagekit.placement import FUS_2_GAP
+from imagekit.placement import FUS_2_GAP, place
 from imagekit.signature import SignatureStatus
 from imagekit.targets import FLASH_BASE, Series, Target
 from imagekit.upgrade import lock_up, refusal
@@ -437,18 +438,23 @@ def _hex_address(subject: Subject) -> Iterator[str]:
     """The address in the HEX file is not in flash, not a multiple of the sector size, or higher than the install
     address of the part (without `--part`: of every part). FUS would refuse the image, or it would overlap FUS.
     """
-    start, target = subject.hex_address, subject.chip.target
-    addresses = subject.assessment.install_addresses
-    possible = [one for key, one in addresses.items() if one is not None and target in (None, key)]
-    if start is None or not possible:
+    start, chip, assessment = subject.hex_address, subject.chip, subject.assessment
+    if start is None:
+        return
+    highest = []
+    for target in assessment.install_addresses if chip.target is None else (chip.target,):
+        with suppress(PlacementError):
+            placement = place(subject.image, target, fus=chip.fus, variants=assessment.variants)
+            highest.append(placement.address + placement.spare_sectors * target.sector_size)
+    if not highest:
         return
     if start <= FLASH_BASE:
         yield f"the file puts the image at 0x{start:08X}: CPU1's vector table lies there, or no flash at all"
-    elif start % (subject.assessment.sector_size or 1):
+    elif start % (assessment.sector_size or 1):
         yield f"the file puts the image at 0x{start:08X}, which is no start of a sector"
-    elif start > max(possible):
-        on = target.name if target else "any target"
-        yield f"the file puts the image at 0x{start:08X}; it may start at 0x{max(possible):08X} at the most on {on}"
+    elif start > max(highest):
+        on = chip.target.name if chip.target else "any target"
+        yield f"the file puts the image at 0x{start:08X}; it may start at 0x{max(highest):08X} at the most on {on}"
 
 
 @rule("WB401", Severity.ERROR, "The file's name says the series that the image is for")

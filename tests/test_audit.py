@@ -236,7 +236,7 @@ def test_text(folder: Path) -> None:
         "WB501 line 17: stack.bin: STM32WB5xxG: published 0x080F4000, computed 0x080F3000: 1 sector too high"
         in result.stdout
     )
-    assert result.stdout.endswith("1 release folder, 1 files: 3 addresses equal, 0 lower, 1 too high\n")
+    assert result.stdout.endswith("1 release folder, 1 file: 3 addresses equal, 0 lower, 1 too high\n")
 
 
 def test_sarif_points_into_the_notes(folder: Path) -> None:
@@ -253,9 +253,24 @@ def test_github_points_into_the_notes(folder: Path) -> None:
 
 
 def test_a_folder_without_notes_is_not_a_success(tmp_path: Path) -> None:
-    result = run(tmp_path)
-    assert (result.exit_code, result.stdout) == (4, "")
-    assert "no *release_notes.html in this folder" in result.stderr
+    result = run(tmp_path, "--format", "json")
+    assert (result.exit_code, json.loads(result.stdout)["releases"]) == (4, [])
+    assert result.stderr == f"imagekit: {tmp_path}: no Release_Notes.html in this folder\n"
+
+
+def test_only_the_name_of_st_s_notes_counts_in_any_case(folder: Path) -> None:
+    (folder / "Release_Notes.html").rename(folder / "RELEASE_NOTES.HTML")
+    (folder / "Old_Release_Notes.html").write_text("<html>")
+    assert run(folder).stdout.endswith("1 release folder, 1 file: 3 addresses equal, 0 lower, 1 too high\n")
+
+
+def test_a_file_that_only_the_notes_name_is_no_test_case_that_failed(folder: Path, tmp_path: Path) -> None:
+    (folder / "stack.bin").rename(folder / "stm32wb5x_BLE_LLD_fw.bin")
+    report = tmp_path / "junit.xml"
+    report.write_text(run(folder, "--format", "junit").stdout)
+    document = JUnitXml.fromfile(str(report))
+    assert (document.tests, document.failures, document.errors) == (2, 1, 0)  # the file, unsigned, and the notes
+    assert "Release_Notes.html: accepted\n  warning   WB507 line 16: stack.bin:" in run(folder).stdout
 
 
 @pytest.mark.parametrize(

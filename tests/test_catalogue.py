@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def release(tmp_path: Path) -> Path:
     folder = tmp_path / "STM32CubeWB-1.24.0" / "Projects" / "STM32WB_Copro_Wireless_Binaries" / "STM32WB5x"
     folder.mkdir(parents=True)
     shutil.copy(IMAGES / "stack-4k.bin", folder / "stm32wb5x_BLE_LLD_fw.bin")
-    shutil.copy(IMAGES / "web-page.bin", folder / "stm32wb5x_FUS_fw.bin")
+    shutil.copy(IMAGES / "unencrypted.bin", folder / "stm32wb5x_FUS_fw.bin")
     table = "<tr><th>B</th><th>STM32WB5xxG(1M)</th><th>STM32WB5xxC(256K)</th></tr>"
     row = "<tr><td>stm32wb5x_BLE_LLD_fw.bin</td><td>0x080 F3 000</td><td>NA</td></tr>"
     notes = f"<html><body><label>V1.24.0 / 21-Nov-2025</label><table>{table}{row}</table></body></html>"
@@ -156,7 +157,7 @@ def release(tmp_path: Path) -> Path:
 def test_build_says_what_a_file_is_and_where_it_was_published(release: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     result = run("build", release, "-o", out)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{out}: 2 files\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"imagekit: {out}: 2 files\n")
     built = catalogue.loads(out.read_bytes())
     assert built.releases == ("v1.24.0",)
     path = "STM32WB5x/stm32wb5x_BLE_LLD_fw.bin"
@@ -175,7 +176,31 @@ def test_build_says_what_a_file_is_and_where_it_was_published(release: Path, tmp
         known_bad=None,
     )
     (other,) = [content for content in built.contents.values() if content.kind is None]
-    assert (other.size, other.series, other.variants) == (len(content("web-page")), (), ("FUS",))
+    assert (other.size, other.series, other.variants) == (len(content("unencrypted")), (), ("FUS",))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "typo", "no such file or directory"),
+        (lambda folder: folder, "not written: no file with a name of ST's"),
+        (lambda folder: shutil.copy(IMAGES / "lfs-pointer.bin", folder / "stm32wb5x_FUS_fw.bin"), "Git LFS pointer"),
+        (lambda folder: shutil.copy(IMAGES / "web-page.bin", folder / "stm32wb5x_FUS_fw.bin"), "web page"),
+    ],
+)
+def test_build_of_nothing_leaves_the_old_catalogue_alone(
+    tmp_path: Path, make: Callable[[Path], Path], words: str
+) -> None:
+    folder, out = tmp_path / "v1.24.0", tmp_path / "keep.json"
+    folder.mkdir()
+    (folder / "application.bin").write_bytes(b"other")
+    out.write_text("old")
+    result = run("build", make(folder), "-o", out)
+    assert (result.exit_code, words in result.stderr, out.read_text()) == (4, True, "old")
+
+
+def test_a_magic_is_hexadecimal_with_or_without_its_prefix() -> None:
+    assert run("show", "--magic", "b10c8b99").stdout == run("show", "--magic", "0xB10C8B99").stdout != ""
 
 
 def test_build_leaves_nothing_half_written(release: Path, tmp_path: Path) -> None:
@@ -205,7 +230,7 @@ def test_build_needs_a_release_in_the_path_or_said(tmp_path: Path) -> None:
 def test_build_leaves_out_what_does_not_have_a_name_of_st_s(release: Path, tmp_path: Path) -> None:
     (release / "STM32CubeWB-1.24.0" / "application.bin").write_bytes(b"other")
     result = run("build", release, "-o", tmp_path / "out.json")
-    assert result.stderr.endswith("2 files, 1 others left out\n")
+    assert result.stderr.endswith("2 files, 1 left out that ST would name otherwise\n")
 
 
 def test_build_follows_a_link_and_leaves_devices_alone(release: Path, tmp_path: Path) -> None:

@@ -190,8 +190,15 @@ def test_what_is_said_of_the_chip_counts(arguments: list[str], code: int) -> Non
 
 def test_a_folder_without_images_is_not_a_success(tmp_path: Path) -> None:
     result = run(tmp_path)
-    assert (result.exit_code, result.stdout) == (4, "")
+    assert (result.exit_code, result.stdout) == (4, "0 files: 0 accepted, 0 refused, 0 unreadable\n")
     assert result.stderr == f"imagekit: {tmp_path}: no *.bin or *.hex in this folder\n"
+    document = json.loads(run(tmp_path, "--format", "json").stdout)
+    assert (document["files"], document["summary"]) == ([], {"accepted": 0, "refused": 0, "unreadable": 0})
+    validate_sarif(json.loads(run(tmp_path, "--format", "sarif").stdout))
+
+
+def test_nothing_to_annotate_prints_nothing() -> None:
+    assert run(IMAGES / "stack-4k.bin", "--format", "github").stdout == ""
 
 
 def test_a_folder_without_images_among_others_costs_only_itself(tmp_path: Path) -> None:
@@ -274,6 +281,22 @@ def test_twins_in_a_folder(tmp_path: Path) -> None:
         "two.bin": ["has the same content as one.bin beside it"],
         "ONE.hex": ["holds another image than one.bin beside it"],
     }
+
+
+def test_intel_hex_where_address_puts_it_is_accepted_whatever_the_fus(tmp_path: Path) -> None:
+    old = write_hex(tmp_path / "stack.hex", (0x080F5000, content("stack-4k")))
+    assert run(old, "--part", "wb55rg", "--fus", "0.5.3").exit_code == 0
+    assert run(old, "--part", "wb55rg", "--fus", "1.2.0").exit_code == 3
+    without_spare = write_hex(tmp_path / "fus.hex", (0x080F3000, content("fus-1.1.0")))
+    assert run(without_spare, "--part", "wb55rg").exit_code == 0
+
+
+def test_names_of_twins_are_shown_printable_and_counted(tmp_path: Path) -> None:
+    for index in range(5):
+        (tmp_path / f"{index}\x1b[31m\n.bin").write_bytes(content("stack-4k"))
+    text = run(tmp_path).stdout
+    assert "\x1b" not in text
+    assert "same content as 1\\x1b[31m\\n.bin and 2\\x1b[31m\\n.bin and 3\\x1b[31m\\n.bin and 1 more beside" in text
 
 
 def test_two_images_under_one_name_are_refused(tmp_path: Path) -> None:

@@ -48,19 +48,19 @@ def of_check(files: Iterable[CheckedFile]) -> list[Entry]:
 
 
 def of_audit(releases: "Iterable[AuditedRelease]") -> list[Entry]:
-    """Return an entry for each file of each release, and for each that only the notes name; its verdict is `check`'s.
+    """Return an entry for each file of each release with `check`'s verdict, and for notes that name files of nobody.
 
     A file that ST's notes are wrong about is refused too: nobody should install it as they say.
     """
     entries = []
     for release in releases:
+        verdicts = {PurePath(file.path).name: file.verdict for file in release.files}
         by_file: dict[str, list[Located]] = defaultdict(list)
         for finding in release.findings:
-            by_file[finding.file].append(_located(release.path, finding))
-        verdicts = {PurePath(file.path).name: file.verdict for file in release.files}
+            by_file[finding.file if finding.file in verdicts else NOTES].append(_located(release.path, finding))
         for file in sorted(verdicts.keys() | by_file.keys()):
             found = tuple(by_file[file])
-            verdict = verdicts.get(file, Verdict.UNREADABLE)  # the notes alone name it: there is nothing to read
+            verdict = verdicts.get(file, Verdict.ACCEPTED)
             if verdict is Verdict.ACCEPTED and any(one.severity is Severity.ERROR for one in found):
                 verdict = Verdict.REFUSED
             entries.append(Entry(_beside(release.path, file), verdict, found))

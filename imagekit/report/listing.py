@@ -39,15 +39,21 @@ def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
     verdicts = [entry.verdict for entry in entries]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
     text = f"{len(entries)} file{'' if len(entries) == 1 else 's'}: {counts}"
-    notes = sum(one.severity is Severity.NOTE for entry in entries for one in entry.findings)
-    return text if with_notes or not notes else f"{text}; {notes} note{'' if notes == 1 else 's'} not shown (--notes)"
+    return text + _hidden([one.severity for entry in entries for one in entry.findings], with_notes)
 
 
-def audit_totals(releases: "Sequence[AuditedRelease]") -> str:
-    """Count the releases, their files and their addresses."""
+def audit_totals(releases: "Sequence[AuditedRelease]", *, with_notes: bool) -> str:
+    """Count the releases, their files and their addresses, and what was not listed."""
     files = sum(len(one.files) for one in releases)
-    return (
-        f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}, {files} files: "
+    text = (
+        f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}, {files} file{'' if files == 1 else 's'}: "
         f"{sum(one.equal for one in releases)} addresses equal, {sum(one.lower for one in releases)} lower, "
         f"{sum(one.too_high for one in releases)} too high"
     )
+    return text + _hidden([finding.severity for one in releases for finding in one.findings], with_notes)
+
+
+def _hidden(severities: Sequence[Severity], with_notes: bool) -> str:
+    """Say how many notes were not listed, if any."""
+    notes = severities.count(Severity.NOTE)
+    return "" if with_notes or not notes else f"; {notes} note{'' if notes == 1 else 's'} not shown (--notes)"

@@ -29,6 +29,7 @@ _NOWHERE = {
     "other-series": "not for this series",
     "other-key": "not signed for this series",
     "unknown-format": "unknown",
+    "locks-chip": "never: it may lock the chip",
 }
 _LABEL_WIDTH = 10
 
