@@ -273,13 +273,16 @@ def test_twins_in_a_folder(tmp_path: Path) -> None:
     shutil.copy(IMAGES / "stack-4k.bin", tmp_path / "two.bin")
     write_hex(tmp_path / "ONE.hex", (0x080F3000, content("fus-2.2.0")))
     found = {
-        Path(file["path"]).name: [finding["message"] for finding in file["findings"]]
+        Path(file["path"]).name: [f"{finding['rule']} {finding['message']}" for finding in file["findings"]]
         for file in json.loads(run(tmp_path, "--format", "json").stdout)["files"]
     }
     assert found == {
-        "one.bin": ["has the same content as two.bin beside it", "holds another image than ONE.hex beside it"],
-        "two.bin": ["has the same content as one.bin beside it"],
-        "ONE.hex": ["holds another image than one.bin beside it"],
+        "one.bin": [
+            "WB406 has the same content as two.bin beside it",
+            "WB407 holds another image than ONE.hex beside it",
+        ],
+        "two.bin": ["WB406 has the same content as one.bin beside it"],
+        "ONE.hex": ["WB407 holds another image than one.bin beside it"],
     }
 
 

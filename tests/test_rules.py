@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,6 +182,16 @@ def test_a_gap_in_sectors_of_the_other_size_is_not_known() -> None:
 def test_every_image_rule_has_a_failing_case() -> None:
     folder_and_release = {"WB406", "WB407"} | {id_ for id_ in RULES if id_.startswith(("WB0", "WB5"))}
     assert set(RULES) - folder_and_release == {case[0] for case in FAILING}
+
+
+def test_every_other_rule_is_tested_where_it_belongs() -> None:
+    """Of files that are no images here, of folders in test_check, of release notes in test_audit, each by its id."""
+    tests = Path(__file__).parent
+    for prefixes, file in ((("WB406", "WB407"), "test_check.py"), (("WB5",), "test_audit.py")):
+        text = (tests / file).read_text(encoding="utf-8")
+        assert [id_ for id_ in RULES if id_.startswith(prefixes) and id_ not in text] == []
+    tested = {reason for reason, _ in NOT_IMAGES.values()} | {"unreadable", "too-large"}
+    assert tested == set(REASONS)
 
 
 def test_ids_have_their_form() -> None:
