@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -335,7 +336,10 @@ def test_a_defect_of_ours_is_one_line_and_1(
 def test_wrong_usage_is_one_line() -> None:
     result = spawn("inspect", "--frobnicate", STACK)
     assert (result.returncode, result.stdout) == (2, b"")
-    assert result.stderr == b"imagekit: No such option: --frobnicate. Try 'imagekit inspect --help'.\n"
+    # The words are typer's, and differ a little between its versions; the form is ours.
+    assert re.fullmatch(
+        rb"imagekit: No such option:? \W*--frobnicate\W+ Try 'imagekit inspect --help'\.\n", result.stderr
+    )
 
 
 def test_no_command_shows_the_help_and_is_wrong_usage() -> None:
