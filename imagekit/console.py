@@ -15,7 +15,7 @@ import typer
 from imagekit.errors import ImagekitError, PlacementError
 from imagekit.targets import LARGEST_FLASH
 
-# A command lives for a fraction of a second and makes no cycles: collecting them would cost it a tenth of its time.
+# A command lives for a fraction of a second and makes few cycles: looking for them costs more than it gives.
 gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
