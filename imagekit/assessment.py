@@ -9,7 +9,7 @@ from imagekit.image import Image
 from imagekit.placement import place
 from imagekit.signature import SignatureVerdict, signature_verdict
 from imagekit.signing_keys import SigningKey, st_keys
-from imagekit.targets import SECTOR_SIZES, TARGETS, Target
+from imagekit.targets import SECTOR_SIZES, TARGETS, Target, series_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,10 @@ class Assessment:
         key = self.signature.key
         address = place(self.image, target).address
         if key and target.series not in key.series:
-            names = " or ".join(series.value for series in key.series)
-            raise PlacementError("other-key", f"signed with {key.name}, a key for {names}, not {target.series.value}")
+            raise PlacementError(
+                "other-key",
+                f"signed with {key.name}, a key for {series_names(key.series)}, not {target.series.value}",
+            )
         return address
 
     @property

@@ -22,12 +22,6 @@ TOO_HIGH = enter(
     """An image programmed at the printed address would reach into FUS, or beyond the end of the flash. FUS refuses it
     at best. Use the computed address.""",
 )
-NO_SPARE = enter(
-    "WB511",
-    Severity.NOTE,
-    "Above a FUS 1.x image on 1 MiB parts the usual two sectors are left free",
-    """ST leaves them free in every release but v1.22.1. The image fits without them.""",
-)
 LOWER = enter(
     "WB502",
     Severity.NOTE,
@@ -79,13 +73,18 @@ STRANGE_CELL = enter(
     """The cell holds a text that is no address, an address outside flash or inside a sector, or the very start of
     flash, where CPU1's vector table lies.""",
 )
-
 TWO_ROWS = enter(
     "WB510",
     Severity.WARNING,
     "No file has two rows in the newest tables",
     """One of the two rows is meant for another file: its name was not changed when the row was copied. The first row is
     the one that is compared.""",
+)
+NO_SPARE = enter(
+    "WB511",
+    Severity.NOTE,
+    "Above a FUS 1.x image on 1 MiB parts the usual two sectors are left free",
+    """ST leaves them free in every release but v1.22.1. The image fits without them.""",
 )
 
 _BY_NAME = {target.name: target for target in TARGETS}

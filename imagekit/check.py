@@ -10,7 +10,7 @@ from pathlib import PurePath
 from imagekit import parallel, rules
 from imagekit.assessment import Assessment, assess
 from imagekit.catalogue import Catalogue
-from imagekit.errors import ParseError
+from imagekit.errors import ParseError, printable, why
 from imagekit.image import Image
 from imagekit.rules import Chip, Finding, Rule, Severity
 
@@ -105,7 +105,7 @@ def _check_one(
     except ParseError as error:
         return CheckedFile(path, Verdict.UNREADABLE, (rules.not_an_image(error),), None)
     except OSError as error:
-        unreadable = ParseError("unreadable", (error.strerror or str(error)).lower())
+        unreadable = ParseError("unreadable", why(error))
         return CheckedFile(path, Verdict.UNREADABLE, (rules.not_an_image(unreadable),), None)
     assessment = assessments.get(image.sha256)
     if assessment is None:
@@ -154,14 +154,9 @@ def _note_twins(
         groups[alike(file)].append(file)
     for group in groups.values():
         for file in group if len({unlike(one) for one in group}) > 1 else ():
-            others = sorted(_printable(PurePath(one.path).name) for one in group if unlike(one) != unlike(file))
+            others = sorted(printable(PurePath(one.path).name) for one in group if unlike(one) != unlike(file))
             names = " and ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
             extra[file.path].append(Finding(rule.id, rule.severity, f"{what} {names} beside it"))
-
-
-def _printable(name: str) -> str:
-    """A file's name without what a terminal would act on."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
 
 
 def _add(file: CheckedFile, more: Sequence[Finding]) -> CheckedFile:

@@ -31,10 +31,9 @@ from imagekit.console import (
     size_of,
     terminal_width,
     trace,
-    why,
     write_file,
 )
-from imagekit.errors import ImagekitError, ParseError, TargetError, VersionError
+from imagekit.errors import ImagekitError, ParseError, TargetError, VersionError, why
 
 if TYPE_CHECKING:
     from imagekit.audit import AuditedRelease
@@ -240,7 +239,10 @@ def check(
 
         print_json(check_document(checked))
     else:
-        _print_entries("imagekit check", entries.of_check(checked), format, with_notes=notes)
+        from imagekit.report.listing import totals
+
+        found = entries.of_check(checked)
+        _print_entries("imagekit check", found, format, totals(found, with_notes=notes), with_notes=notes)
     verdicts = {file.verdict for file in checked}
     if Verdict.UNREADABLE in verdicts or is_empty:
         raise typer.Exit(ExitCode.UNREADABLE)
@@ -276,11 +278,10 @@ def audit(
 
         print_json(audit_document(releases))
     else:
-        _print_entries("imagekit audit", entries.of_audit(releases), format, with_notes=notes)
-    if format is Format.TEXT:
         from imagekit.report.listing import audit_totals
 
-        print_result(audit_totals(releases, with_notes=notes))
+        found, last_line = entries.of_audit(releases), audit_totals(releases, with_notes=notes)
+        _print_entries("imagekit audit", found, format, last_line, with_notes=notes)
     severities = {finding.severity for release in releases for finding in release.findings}
     if broken or is_empty or not releases:
         raise typer.Exit(ExitCode.UNREADABLE)
@@ -308,7 +309,7 @@ def _audit_all(pages: Sequence[str]) -> "tuple[list[AuditedRelease], bool]":
                     releases.append(release)
             except (ImagekitError, OSError) as error:
                 trace(error)
-                complain(f"{shown(page)}: {why(error) if isinstance(error, OSError) else error}")
+                complain(f"{shown(page)}: {why(error)}")
                 broken = True
             done(1)
     return releases, broken
@@ -375,6 +376,7 @@ def catalogue_build(
     """
     from imagekit.catalogue import StName, dumps
     from imagekit.catalogue_build import build, published_file
+    from imagekit.report.text import counted
 
     _require_lxml()
     version = _version("--release", release)
@@ -395,7 +397,7 @@ def catalogue_build(
         complain(f"{_output(out)}: {why(error)}")
         raise typer.Exit(ExitCode.UNREADABLE) from error
     left_out = f", {len(paths) - len(files)} left out that ST would name otherwise" if len(files) < len(paths) else ""
-    complain(f"{_output(out)}: {len(files)} file{'' if len(files) == 1 else 's'}{left_out}")
+    complain(f"{_output(out)}: {counted(len(files), 'file')}{left_out}")
 
 
 def _output(path: str) -> str:
@@ -472,7 +474,7 @@ def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) 
     except (ParseError, OSError) as error:
         trace(error)
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
-        message = str(error) if isinstance(error, ParseError) else why(error)
+        message = why(error)
         size, sha256 = _size_and_hash(path, data)
         return _Inspection(document.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
     found = findings(assessment, chip)
@@ -522,8 +524,8 @@ def _progress(length: int, label: str) -> Iterator[Callable[[int], None]]:
 _SLOW = 1000  # fewer files are done before anybody looks
 
 
-def _print_entries(name: str, found: "list[Entry]", format_: Format, *, with_notes: bool) -> None:
-    """Print entries in any format but JSON."""
+def _print_entries(name: str, found: "list[Entry]", format_: Format, last_line: str, *, with_notes: bool) -> None:
+    """Print entries in any format but JSON; `last_line` ends the text for people."""
     if format_ is Format.SARIF:
         from imagekit.report.sarif import sarif
 
@@ -538,13 +540,10 @@ def _print_entries(name: str, found: "list[Entry]", format_: Format, *, with_not
         if text := annotations(found):
             print_result(text)
     else:
-        from imagekit.report.listing import listing, totals
+        from imagekit.report.listing import listing
 
         lines = listing(found, with_notes=with_notes, width=terminal_width(), paint=painter(), name=shown)
-        if name.endswith("check"):
-            lines.append(totals(found, with_notes=with_notes))
-        if lines:
-            print_result("\n".join(lines))
+        print_result("\n".join([*lines, last_line]))
 
 
 @cache

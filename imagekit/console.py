@@ -12,16 +12,14 @@ from typing import NoReturn
 
 import typer
 
-from imagekit.errors import ImagekitError, PlacementError
-from imagekit.targets import LARGEST_FLASH
+from imagekit.errors import ImagekitError, PlacementError, printable, why
+from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 
 # A command lives for a fraction of a second and makes few cycles: looking for them costs more than it gives.
 gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
-# As intel_hex.py has it, which is too slow to import here.
-_LARGEST_HEX = 4 * LARGEST_FLASH
 _LARGEST_TEXT = 16 * 1024 * 1024
 
 
@@ -100,7 +98,7 @@ def about(path: str) -> Iterator[None]:
         yield
     except (ImagekitError, OSError) as error:
         trace(error)
-        complain(f"{shown(path)}: {why(error) if isinstance(error, OSError) else error}")
+        complain(f"{shown(path)}: {why(error)}")
         code = ExitCode.REFUSED if isinstance(error, PlacementError) else ExitCode.UNREADABLE
         raise typer.Exit(code) from error
 
@@ -136,22 +134,16 @@ def print_json(document: object) -> None:
     print_result(dumps(document, indent=1))
 
 
-def why(error: OSError) -> str:
-    """What the operating system says, in its own words."""
-    return (error.strerror or str(error)).lower()
-
-
 def shown(path: str) -> str:
     """A path as it can be shown: no control characters, nothing that a terminal cannot print."""
     if path in ("-", ""):
         return "standard input" if path else "''"
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable(os.fsencode(path).decode("utf-8", "replace"))
 
 
 def read_image(path: str) -> bytes:
     """Read a file, or standard input: one byte more than the largest flash at most. Raises OSError."""
-    limit = (_LARGEST_HEX if path.lower().endswith(".hex") else LARGEST_FLASH) + 1
+    limit = (LARGEST_HEX if path.lower().endswith(".hex") else LARGEST_FLASH) + 1
     if path == "-":
         if sys.stdin is None:
             raise OSError("standard input is closed")

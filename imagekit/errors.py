@@ -1,4 +1,4 @@
-"""What can go wrong in imagekit, by who has to act.
+"""What can go wrong in imagekit, by who has to act, and how it is put into words.
 
 Every error's text is one sentence that a user can act on; the command line puts the file's name before it.
 """
@@ -47,3 +47,13 @@ class ReleaseNotesError(ImagekitError):
 
 class CatalogueError(ImagekitError):
     """The file is no catalogue of known contents."""
+
+
+def why(error: ImagekitError | OSError) -> str:
+    """What went wrong: imagekit's own words, or the operating system's."""
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+
+
+def printable(text: str) -> str:
+    """A text from outside without what a terminal would act on."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

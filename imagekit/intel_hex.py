@@ -6,10 +6,8 @@ from intelhex import IntelHex, IntelHexError
 
 from imagekit import not_an_image
 from imagekit.errors import ParseError
-from imagekit.targets import LARGEST_FLASH
+from imagekit.targets import LARGEST_HEX
 
-LARGEST_HEX = 4 * LARGEST_FLASH
-"""Bytes of text for the largest flash: 2.8 for each byte at 16 bytes a line, more with shorter lines."""
 _END = b":00000001FF"
 
 

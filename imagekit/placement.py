@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 
 from imagekit.errors import PlacementError
 from imagekit.image import Image, ImageKind, Version
-from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target
+from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target, series_names
 from imagekit.upgrade import FUS_0_5_3, lock_up, refusal
 
 FUS_2_GAP = 16 * 1024
 """Bytes that a stack for FUS 2 leaves free above itself, on every series."""
 # Where the FUS with the least room begins: SFSA cannot be higher. WB5x: FUS 0.5.3 (SFSA 0xF6); the parts with less
-# flash read 0xF4 too. WB1x: 0x8C. WB3x: not known, so anything that the field can hold.
+# flash read 0xF4 too. WB1x: 0x8C. WB3x: not known, so the most that the field can hold
+# (FLASH_SFR, bits 7:0; RM0434).
 _HIGHEST_FUS = {Series.WB5X: 0x080F_6000, Series.WB3X: FLASH_BASE + 0xFF * 4096, Series.WB1X: 0x0804_6000}
-_LARGEST_SFSA = 0xFF  # FLASH_SFR holds it in bits 7:0 (RM0434, FLASH_SFR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ def _refuse_other_series(image: Image, target: Target) -> None:
     if image.series and target.series not in image.series:
         raise PlacementError(
             "other-series",
-            f"this image is for {' or '.join(series.value for series in image.series)}, in sectors of "
+            f"this image is for {series_names(image.series)}, in sectors of "
             f"{SECTOR_SIZES[image.series[0]] // 1024} KiB; "
             f"{target.name} has sectors of {target.sector_size // 1024} KiB",
         )
@@ -161,25 +161,17 @@ def _limit(image: Image, target: Target, fus: Version | None) -> tuple[int, str]
 
 def _place_below_sfsa(image: Image, placement: Placement, sfsa: int, fus: Version | None) -> Placement:
     """Place an image on a chip whose SFSA is known; below the limit, it says that a stack is installed there."""
-    target, limit = placement.target, placement.limit
+    target = placement.target
     by_sfsa = FLASH_BASE + sfsa * target.sector_size
     _refuse_impossible_sfsa(target, sfsa, fus)
-    if by_sfsa >= limit:
+    if by_sfsa >= placement.limit:
         return replace(placement, limit_source=f"{placement.limit_source} (SFSA {sfsa:#x} is not below it)")
     if image.kind is not ImageKind.STACK:
-        raise PlacementError(
-            "stack-installed",
-            f"SFSA {sfsa:#x} says that a stack is installed: delete it first, then the address is "
-            f"0x{placement.address:08X}",
-        )
-    if limit - placement.address > limit - by_sfsa:
+        raise _stack_installed("a stack", sfsa, placement)
+    if placement.address < by_sfsa:
         # FUS then needs more room than SFSA tells (AN5185: twice the size less the old one), and that path has killed
         # a chip: fus-protocol, hazard 5.
-        raise PlacementError(
-            "stack-installed",
-            f"SFSA {sfsa:#x} says that a smaller stack is installed: delete it first, then the address is "
-            f"0x{placement.address:08X}",
-        )
+        raise _stack_installed("a smaller stack", sfsa, placement)
     source = f"SFSA {sfsa:#x}: a stack that is no smaller is installed from here up"
     below = replace(placement, limit=by_sfsa, limit_source=source, after_delete=placement.address)
     if below.address <= FLASH_BASE:
@@ -187,10 +179,17 @@ def _place_below_sfsa(image: Image, placement: Placement, sfsa: int, fus: Versio
     return below
 
 
+def _stack_installed(what: str, sfsa: int, placement: Placement) -> PlacementError:
+    return PlacementError(
+        "stack-installed",
+        f"SFSA {sfsa:#x} says that {what} is installed: delete it first, then the address is 0x{placement.address:08X}",
+    )
+
+
 def _refuse_impossible_sfsa(target: Target, sfsa: int, fus: Version | None) -> None:
     """Raise PlacementError for an SFSA that such a chip cannot have, or that contradicts the FUS it is said to have."""
     by_sfsa = FLASH_BASE + sfsa * target.sector_size
-    if not 0 < sfsa <= _LARGEST_SFSA or by_sfsa > _HIGHEST_FUS[target.series]:
+    if not FLASH_BASE < by_sfsa <= _HIGHEST_FUS[target.series]:
         raise PlacementError(
             "bad-sfsa",
             f"SFSA {sfsa:#x} cannot be on {target.name}: it is another chip's, was misread, or the option bytes are "

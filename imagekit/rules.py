@@ -5,7 +5,7 @@ signatures, WB3xx where and whether it can be installed, WB4xx names and known c
 function's docstring is the rule's help text: docs/rules.md and the SARIF report are made from it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -19,7 +19,7 @@ from imagekit.errors import ParseError, PlacementError
 from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
 from imagekit.placement import FUS_2_GAP, place
 from imagekit.signature import SignatureStatus
-from imagekit.targets import FLASH_BASE, Series, Target
+from imagekit.targets import FLASH_BASE, Target, series_names
 from imagekit.upgrade import lock_up, refusal
 
 
@@ -29,6 +29,11 @@ class Severity(Enum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """Its place in a list: the gravest come first."""
+        return list(Severity).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,8 +355,8 @@ def _key_of_another_series(subject: Subject) -> Iterator[str]:
     key, series = subject.assessment.signature.key, subject.image.series
     if key and series and not set(key.series) & set(series):
         yield (
-            f"signed with {key.name}, a key for {_names(key.series)}, but cut in sectors of "
-            f"{_names(series)}: one of the two is wrong, and a chip will refuse it"
+            f"signed with {key.name}, a key for {series_names(key.series)}, but cut in sectors of "
+            f"{series_names(series)}: one of the two is wrong, and a chip will refuse it"
         )
 
 
@@ -361,7 +366,10 @@ def _key_of_some_series(subject: Subject) -> Iterator[str]:
     key, series = subject.assessment.signature.key, subject.image.series
     others = [one for one in series if key and one not in key.series]
     if key and others and len(others) < len(series):
-        yield f"signed with {key.name}, a key that ST used for {_names(key.series)} only, not {_names(others)}"
+        yield (
+            f"signed with {key.name}, a key that ST used for {series_names(key.series)} only, "
+            f"not {series_names(others)}"
+        )
 
 
 @rule("WB204", Severity.ERROR, "No customer signature is there that nobody asked for")
@@ -467,7 +475,7 @@ def _name_series(subject: Subject) -> Iterator[str]:
         return
     for series, what in ((subject.image.series, "cut"), (key.series if key else (), "signed")):
         if series and name.series not in series:
-            yield f"its name says {name.series.value}, and it is {what} for {_names(series)}"
+            yield f"its name says {name.series.value}, and it is {what} for {series_names(series)}"
             return
 
 
@@ -530,7 +538,3 @@ SAME_NAME = enter(
     """Two files of a folder differ in upper and lower case or in their ending alone (`.bin`, `.hex`), and hold
     different images: which one is flashed depends on the tool.""",
 )
-
-
-def _names(series: Iterable[Series]) -> str:
-    return " or ".join(one.value for one in series)

@@ -5,6 +5,7 @@ HAL stm32wbxx_hal_flash.h (FLASH_PAGE_SIZE: 4 KiB on WB5x/WB3x, 2 KiB on WB1x). 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,6 +17,9 @@ FLASH_BASE = 0x0800_0000
 LARGEST_FLASH = 1024 * 1024
 """Bytes of flash on the largest STM32WB (xG parts): no image can be larger."""
 
+LARGEST_HEX = 4 * LARGEST_FLASH
+"""Bytes of Intel HEX for the largest flash: 2.8 for each byte at 16 bytes a line, more with shorter lines."""
+
 
 class Series(Enum):
     """The three STM32WB dies, as ST names their folders of images."""
@@ -23,6 +27,11 @@ class Series(Enum):
     WB1X = "WB1x"
     WB3X = "WB3x"
     WB5X = "WB5x"
+
+
+def series_names(series: Iterable[Series]) -> str:
+    """Return `WB3x or WB5x`."""
+    return " or ".join(one.value for one in series)
 
 
 SECTOR_SIZES = {Series.WB1X: 2048, Series.WB3X: 4096, Series.WB5X: 4096}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.check import Verdict
 from imagekit.report.entries import Entry
-from imagekit.report.text import Paint, plain, row
+from imagekit.report.text import Paint, counted, plain, row
 from imagekit.rules import Severity
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ def listing(
             continue
         role = "good" if entry.verdict is Verdict.ACCEPTED else "error"
         lines.append(f"{paint(name(entry.path), 'bold')}: {paint(entry.verdict.value, role)}")
-        for one in sorted(found, key=lambda one: list(Severity).index(one.severity)):
+        for one in sorted(found, key=lambda one: one.severity.rank):
             where = f"line {one.line}: " if one.line else ""
-            lines += row(one.severity.value, f"{one.rule} {where}{one.message}", one.severity.value, width, paint)
+            lines.append(row(one.severity.value, f"{one.rule} {where}{one.message}", one.severity.value, width, paint))
     return lines
 
 
@@ -38,7 +38,7 @@ def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
     """Count the files by verdict, and what was not listed."""
     verdicts = [entry.verdict for entry in entries]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
-    text = f"{len(entries)} file{'' if len(entries) == 1 else 's'}: {counts}"
+    text = f"{counted(len(entries), 'file')}: {counts}"
     return text + _hidden([one.severity for entry in entries for one in entry.findings], with_notes)
 
 
@@ -46,7 +46,7 @@ def audit_totals(releases: "Sequence[AuditedRelease]", *, with_notes: bool) -> s
     """Count the releases, their files and their addresses, and what was not listed."""
     files = sum(len(one.files) for one in releases)
     text = (
-        f"{len(releases)} release folder{'' if len(releases) == 1 else 's'}, {files} file{'' if files == 1 else 's'}: "
+        f"{counted(len(releases), 'release folder')}, {counted(files, 'file')}: "
         f"{sum(one.equal for one in releases)} addresses equal, {sum(one.lower for one in releases)} lower, "
         f"{sum(one.too_high for one in releases)} too high"
     )
@@ -56,4 +56,4 @@ def audit_totals(releases: "Sequence[AuditedRelease]", *, with_notes: bool) -> s
 def _hidden(severities: Sequence[Severity], with_notes: bool) -> str:
     """Say how many notes were not listed, if any."""
     notes = severities.count(Severity.NOTE)
-    return "" if with_notes or not notes else f"; {notes} note{'' if notes == 1 else 's'} not shown (--notes)"
+    return "" if with_notes or not notes else f"; {counted(notes, 'note')} not shown (--notes)"

@@ -15,7 +15,8 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 def sarif(entries: Iterable[Entry]) -> Json:
     """Return a SARIF log with one run: every rule with its help text, one result for each finding."""
     ids = sorted(RULES)
-    results = [_result(finding, ids.index(finding.rule)) for entry in entries for finding in entry.findings]
+    indices = {id_: index for index, id_ in enumerate(ids)}
+    results = [_result(finding, indices[finding.rule]) for entry in entries for finding in entry.findings]
     driver = {"name": "imagekit", "version": __version__, "rules": [_rule(RULES[id_]) for id_ in ids]}
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 

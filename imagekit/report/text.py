@@ -10,7 +10,7 @@ from imagekit.errors import PlacementError
 from imagekit.image import Image, ImageKind
 from imagekit.placement import Placement
 from imagekit.report.document import hex_word
-from imagekit.rules import Finding, Severity
+from imagekit.rules import Finding
 from imagekit.signature import SignatureStatus
 from imagekit.targets import Target
 
@@ -60,12 +60,12 @@ def inspection(
         ("sha256", image.sha256, "dim"),
         *(
             (finding.severity.value, f"{finding.rule} {finding.message}", finding.severity.value)
-            for finding in sorted(found, key=lambda finding: list(Severity).index(finding.severity))
+            for finding in sorted(found, key=lambda finding: finding.severity.rank)
         ),
     ]
     lines = [paint(name, "bold")]
     for label, text, role in rows:
-        lines += row(label, text, role, width, paint)
+        lines.append(row(label, text, role, width, paint))
     return "\n".join(lines)
 
 
@@ -87,14 +87,16 @@ def working(
         rows.append(("needs", f"FUS {image.requires_fus.text} or later on the chip"))
     rows += [
         ("target", f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {sector} bytes"),
-        ("by size", f"{placement.size} / {sector}, rounded up: {_count(placement.sectors_by_size)}"),
-        ("by footer", f"{_count(placement.sectors_footer)}; the larger of the two counts"),
+        ("by size", f"{placement.size} / {sector}, rounded up: {counted(placement.sectors_by_size, 'sector')}"),
+        ("by footer", f"{counted(placement.sectors_footer, 'sector')}; the larger of the two counts"),
     ]
     if placement.gap_sectors:
-        rows.append(("gap", f"{_count(placement.gap_sectors)} above it, which its format needs"))
+        rows.append(("gap", f"{counted(placement.gap_sectors, 'sector')} above it, which its format needs"))
         terms.append(placement.gap_sectors)
     if placement.spare_sectors:
-        rows.append(("spare", f"{_count(placement.spare_sectors)} that ST leaves free above a FUS 1.x image"))
+        rows.append(
+            ("spare", f"{counted(placement.spare_sectors, 'sector')} that ST leaves free above a FUS 1.x image")
+        )
         terms.append(placement.spare_sectors)
     total = " + ".join(map(str, terms))
     product = f"({total}) x {sector}" if len(terms) > 1 else f"{total} x {sector}"
@@ -105,12 +107,13 @@ def working(
     ]
     lines = [paint(hex_word(placement.address), "bold")]
     for label, text in rows:
-        lines += row(label, text, "", width, paint)
+        lines.append(row(label, text, "", width, paint))
     return "\n".join(lines)
 
 
-def _count(sectors: int) -> str:
-    return f"{sectors} sector{'' if sectors == 1 else 's'}"
+def counted(number: int, what: str) -> str:
+    """Return `1 sector`, `2 sectors`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def contents(matches: Sequence[Content], *, identifying: bool) -> str:
@@ -135,21 +138,20 @@ def _content(content: Content) -> str:
     """One known content, in full."""
     lines = [
         content.sha256,
-        *row("is", f"{' = '.join(content.variants)}, {content.size} bytes", "", None, plain),
-        *row("version", content.version or "not told", "", None, plain),
-        *row("for", ", ".join(content.series) or "not told", "", None, plain),
-        *row("signed", f"by ST: {content.key}" if content.key else "not verified", "", None, plain),
+        row("is", f"{' = '.join(content.variants)}, {content.size} bytes", "", None, plain),
+        row("version", content.version or "not told", "", None, plain),
+        row("for", ", ".join(content.series) or "not told", "", None, plain),
+        row("signed", f"by ST: {content.key}" if content.key else "not verified", "", None, plain),
     ]
     if content.kind:
         needs = f"{content.sectors} sectors; SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB"
-        lines += row("needs", needs, "", None, plain)
+        lines.append(row("needs", needs, "", None, plain))
     for one in content.published:
         addresses = ", ".join(f"{target} {address or 'NA'}" for target, address in one.addresses.items())
-        lines += row(
-            "published", f"{one.release} {one.path}" + (f": {addresses}" if addresses else ""), "", None, plain
-        )
+        where = f"{one.release} {one.path}" + (f": {addresses}" if addresses else "")
+        lines.append(row("published", where, "", None, plain))
     if content.known_bad:
-        lines += row("bad", content.known_bad, "", None, plain)
+        lines.append(row("bad", content.known_bad, "", None, plain))
     return "\n".join(lines)
 
 
@@ -176,7 +178,7 @@ def _needs(assessment: Assessment) -> str:
         needs.append(f"{image.size} bytes of flash")
     else:
         gap = f", {image.gap_sectors} more above it" if image.gap_sectors else ""
-        needs.append(f"{_count(sectors)} of {size // 1024} KiB{gap}")
+        needs.append(f"{counted(sectors, 'sector')} of {size // 1024} KiB{gap}")
     needs.append(f"SRAM2a {image.footer.sram2a_kib} KiB, SRAM2b {image.footer.sram2b_kib} KiB")
     return "; ".join(needs)
 
@@ -213,10 +215,10 @@ def _known(assessment: Assessment) -> str:
     return f"{first.variant} of {first.release}, {first.path}{also}"
 
 
-def row(label: str, text: str, role: str, width: int | None, paint: Paint) -> list[str]:
+def row(label: str, text: str, role: str, width: int | None, paint: Paint) -> str:
     """One labelled text, wrapped under itself."""
     room = max(width - _LABEL_WIDTH - 2, 20) if width else 0
     lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if room else [text]
     painted = [paint(line, role) for line in lines]
     indent = "\n" + " " * (_LABEL_WIDTH + 2)
-    return [f"  {label:<{_LABEL_WIDTH}}" + indent.join(painted)]
+    return f"  {label:<{_LABEL_WIDTH}}" + indent.join(painted)
