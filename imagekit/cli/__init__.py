@@ -1,0 +1,9 @@
+"""The commands: what they take, what they call, how they end (docs/exit-codes.md).
+
+One module for each group of commands; a module that costs start-up time is imported by the command that needs it.
+"""
+
+from imagekit.cli import catalogue, image, release
+from imagekit.cli.app import app
+
+__all__ = ["app", "catalogue", "image", "release"]

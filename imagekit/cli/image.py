@@ -1,0 +1,157 @@
+"""The commands about single images: inspect, address."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagekit.cli.app import app
+from imagekit.cli.options import Fus, KnownContents, Part, chip_of, known_contents, number_of
+from imagekit.console import (
+    ExitCode,
+    about,
+    complain,
+    painter,
+    print_json,
+    print_result,
+    read_image,
+    shown,
+    size_of,
+    terminal_width,
+    trace,
+)
+from imagekit.errors import ParseError, why
+
+if TYPE_CHECKING:
+    from imagekit.catalogue import Catalogue
+    from imagekit.report.document import Json
+    from imagekit.rules import Chip
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Images; - is standard input.")],
+    part: Annotated[str | None, Part] = None,
+    json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
+    known: Annotated[str | None, KnownContents] = None,
+) -> None:
+    """Say what each file is: kind, version, what it needs, who signed it, where it goes, what is wrong.
+
+    Exits with 0 whenever every file is an image, whatever was found; with 4 otherwise.
+
+    Example: imagekit inspect stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG
+    """
+    chip = chip_of(part)
+    if files.count("-") > 1:
+        raise typer.BadParameter("standard input can be read once only", param_hint="FILE")
+    # One after the other: threads would wait for each other here, and the work is too short for processes.
+    contents = known_contents(known)
+    reports = [_inspect_one(path, chip, contents, as_json=json) for path in files]
+    if json:
+        from imagekit.report.document import INSPECT_SCHEMA
+
+        print_json({"schema": INSPECT_SCHEMA, "images": [report.entry for report in reports]})
+    elif texts := [report.text for report in reports if report.text]:
+        print_result("\n\n".join(texts))
+    for report in reports:
+        if report.error:
+            complain(report.error)
+    raise typer.Exit(ExitCode.UNREADABLE if any(report.error for report in reports) else ExitCode.DONE)
+
+
+@app.command()
+def address(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - is standard input.")],
+    part: Annotated[str, Part],
+    fus: Annotated[str | None, Fus] = None,
+    sfsa: Annotated[
+        str | None,
+        typer.Option(
+            envvar="IMAGEKIT_SFSA",
+            metavar="SECTORS",
+            help="SFSA from the chip's option bytes, such as 0xF4.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compute the install address of an image, and show how.
+
+    The first line of the output is the address alone. Exits with 3 when there is none, or when FUS would refuse the
+    image. That ST's signature is not verified is told and does not stop it: the key of some FUS images is not known.
+
+    Example: imagekit address stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG --fus 2.1.0
+    """
+    from imagekit.assessment import assess
+    from imagekit.image import Image
+    from imagekit.placement import differences_from_st, place
+    from imagekit.report.text import working
+    from imagekit.rules import ADDRESS_STANDS, Severity, findings
+
+    chip, sectors = chip_of(part, fus), number_of("--sfsa", sfsa)
+    assert chip.target is not None  # noqa: S101 - --part is required
+    with about(file):
+        image = Image.parse(read_image(file))
+        assessment = assess(image)
+        found = findings(assessment, chip)
+        for finding in found:
+            if finding.severity is not Severity.NOTE:
+                complain(f"{shown(file)}: {finding.rule} {finding.message}")
+        if any(finding.severity is Severity.ERROR and finding.rule not in ADDRESS_STANDS for finding in found):
+            raise typer.Exit(ExitCode.REFUSED)
+        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors, variants=assessment.variants)
+    if placement.after_delete is not None:
+        complain(
+            f"{shown(file)}: SFSA says that a stack is installed: delete it first; without it the address is "
+            f"0x{placement.after_delete:08X}"
+        )
+    notes = differences_from_st(image, placement)
+    print_result(
+        working(image, placement, shown(part.strip()), shown(file), notes, width=terminal_width(), paint=painter())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Inspection:
+    """What is left of one file once it was looked at."""
+
+    entry: "Json | None" = None
+    text: str = ""
+    error: str = ""
+
+
+def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) -> _Inspection:
+    """Read and describe one file."""
+    from imagekit.assessment import assess
+    from imagekit.image import Image
+    from imagekit.report import document, text
+    from imagekit.rules import findings
+
+    data = None
+    try:
+        data = read_image(path)
+        assessment = assess(Image.parse(data), catalogue=known)
+    except (ParseError, OSError) as error:
+        trace(error)
+        reason = error.reason if isinstance(error, ParseError) else "unreadable"
+        message = why(error)
+        size, sha256 = _size_and_hash(path, data)
+        return _Inspection(document.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
+    found = findings(assessment, chip)
+    if as_json:
+        return _Inspection(document.image_entry(path, assessment, found, chip.target))
+    return _Inspection(
+        text=text.inspection(shown(path), assessment, found, chip.target, width=terminal_width(), paint=painter())
+    )
+
+
+def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | None]:
+    """The size and SHA-256 of a file that is no image, as far as they are known without reading on."""
+    from hashlib import sha256
+
+    from imagekit.targets import LARGEST_FLASH
+
+    if data is None:
+        return None, None
+    if len(data) > LARGEST_FLASH:
+        return size_of(path), None
+    return len(data), sha256(data).hexdigest()

@@ -1,0 +1,138 @@
+"""Options that several commands take, and what their texts mean; nonsense is wrong usage."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from imagekit.console import ExitCode, about, complain, files_in, read_text, shown, trace, write_file
+from imagekit.errors import TargetError, VersionError, why
+
+if TYPE_CHECKING:
+    from imagekit.catalogue import Catalogue
+    from imagekit.image import Version
+    from imagekit.rules import Chip
+    from imagekit.targets import Target
+
+
+Part = typer.Option(
+    "--part",
+    "-p",
+    envvar="IMAGEKIT_PART",
+    metavar="PART",
+    help="The number printed on the chip, such as STM32WB55RG.",
+    show_default=False,
+)
+Fus = typer.Option(
+    "--fus",
+    envvar="IMAGEKIT_FUS",
+    metavar="VERSION",
+    help="The FUS on the chip, such as 1.2.0.",
+    show_default=False,
+)
+KnownContents = typer.Option(
+    "--catalogue",
+    envvar="IMAGEKIT_CATALOGUE",
+    metavar="FILE",
+    help="A catalogue that you built, in place of the shipped one.",
+    show_default=False,
+)
+
+
+def chip_of(part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False) -> "Chip":
+    """What the options say of the chip; exits with wrong usage when they say nonsense."""
+    from imagekit.rules import Chip
+    from imagekit.targets import select_target
+
+    target: Target | None = None
+    try:
+        target = select_target(part) if part is not None else None
+    except TargetError as error:
+        raise typer.BadParameter(str(error), param_hint="--part") from error
+    return Chip(target=target, fus=version_of("--fus", fus), needs_customer_signature=needs_customer_signature)
+
+
+def version_of(option: str, text: str | None) -> "Version | None":
+    """A version as people write it; exits with wrong usage when it is none."""
+    from imagekit.image import Version
+
+    try:
+        return Version.from_text(text) if text is not None else None
+    except VersionError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def known_contents(path: str | None) -> "Catalogue":
+    """The catalogue in a file, or the shipped one."""
+    from imagekit.catalogue import loads, shipped
+
+    if path is None:
+        return shipped()
+    with about(path):
+        return loads(read_text(path))
+    raise AssertionError  # about() does not swallow errors
+
+
+def number_of(option: str, text: str | None) -> int | None:
+    """A number as people write it: 244, 0xF4, 0b11, 1_000."""
+    try:
+        number = int(text, 0) if text is not None else None
+    except ValueError:
+        number = -1
+    if number is not None and number < 0:
+        raise typer.BadParameter(f"no number {text!r}: write it as 244 or 0xF4", param_hint=option)
+    return number
+
+
+def expanded(paths: Sequence[str], endings: tuple[str, ...], what: str) -> tuple[list[str], bool]:
+    """The files themselves and those below the folders, and whether a folder held none: that is no success."""
+    files: list[str] = []
+    is_empty = False
+    for path in paths:
+        below = files_in(path, endings) if os.path.isdir(path) else [path]  # noqa: PTH112 - the path as the user typed it
+        if not below:
+            complain(f"{shown(path)}: no {what} in this folder")
+            is_empty = True
+        files += below
+    return list(dict.fromkeys(files)), is_empty
+
+
+@contextmanager
+def progress(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; call what is yielded with how many more are done."""
+    if not sys.stderr.isatty() or length < _SLOW:
+        yield lambda count: None  # noqa: ARG005 - nobody looks
+        return
+    with typer.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield bar.update
+
+
+_SLOW = 1000  # fewer files are done before anybody looks
+
+
+def require(module: str, extra: str) -> None:
+    """Exit with wrong usage when the package of an extra is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        package = {"elftools": "pyelftools"}.get(module, module)
+        complain(f"this needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def write_result(path: str, data: bytes) -> None:
+    """Write a result whole or not at all; exits with one line when that fails."""
+    try:
+        write_file(path, data)
+    except OSError as error:
+        trace(error)
+        complain(f"{output_name(path)}: {why(error)}")
+        raise typer.Exit(ExitCode.UNREADABLE) from error
+
+
+def output_name(path: str) -> str:
+    """Where something is written to, as it can be shown."""
+    return "standard output" if path == "-" else shown(path)
