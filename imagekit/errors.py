@@ -41,6 +41,14 @@ class PlacementError(ImagekitError):
         self.reason = reason
 
 
+class PlanError(ImagekitError):
+    """There is no way from this chip to what is wanted, or it was not said what that is."""
+
+
+class EmitError(ImagekitError):
+    """A plan cannot be written as the commands of that tool."""
+
+
 class ReleaseNotesError(ImagekitError):
     """The release notes cannot be read as ST's address tables."""
 

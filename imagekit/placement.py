@@ -139,6 +139,16 @@ def _is_old_stack(image: Image) -> bool:
     return image.kind is ImageKind.STACK and image.version is not None and image.version < Version(1, 11, 1)
 
 
+def holds_stack(target: Target, sfsa: int, fus: Version | None) -> bool:
+    """Say whether SFSA tells that a stack is installed: it then lies lower than with FUS alone.
+
+    Raises PlacementError `bad-sfsa` for what such a chip cannot have.
+    """
+    _refuse_impossible_sfsa(target, sfsa, fus)
+    limit = target.limit_fus_0_5_3 if fus == FUS_0_5_3 and target.limit_fus_0_5_3 else target.limit
+    return FLASH_BASE + sfsa * target.sector_size < limit
+
+
 def _refuse_other_series(image: Image, target: Target) -> None:
     """Raise PlacementError when the image is cut in sectors of another size than the target's."""
     if image.series and target.series not in image.series:

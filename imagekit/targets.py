@@ -60,6 +60,10 @@ class Target:
         """Bytes in a flash sector."""
         return SECTOR_SIZES[self.series]
 
+    def sector_address(self, sector: int) -> int:
+        """Return the address of a sector, such as the one that SFSA names."""
+        return FLASH_BASE + sector * self.sector_size
+
 
 _ABOVE = "the end of this part's flash; FUS lies above it"
 

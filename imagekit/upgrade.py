@@ -1,8 +1,11 @@
-"""Which FUS may install which image. There is no way back, ever.
+"""Which FUS may install which image, and what comes next on the way up. There is no way back, ever.
 
 Sources: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 7; "Safeboot"), v1.22.1 ("FUS_v2 only"), v1.11.0
-(steps 5, 6) and v1.5.0 (V1.1.1: parts with less than 1 MiB); AN5185; bluekitchen/btstack pull request 228 (FUS 1.0.1).
+(steps 5, 6), v1.5.0 (steps 4 - 6; V1.1.1: parts with less than 1 MiB) and v1.1.0 (step 5); AN5185;
+bluekitchen/btstack pull request 228 (FUS 1.0.1).
 """
+
+from typing import NamedTuple
 
 from imagekit.image import FUS_1_2, FUS_2, Image, ImageKind, Version
 from imagekit.targets import LARGEST_FLASH, Series, Target
@@ -11,8 +14,83 @@ FUS_0_5_3 = Version(0, 5, 3)
 _FUS_1_0_1 = Version(1, 0, 1)
 _FUS_1_0_2 = Version(1, 0, 2)
 _FUS_1_1 = Version(1, 1, 0)
+_ANY = Version(0, 0, 0)
+_NONE_YET = Version(256, 0, 0)  # above every version that a byte can hold
 FOR_FUS_0_5_3 = "FUS_for_fus_0_5_3"
 """The variant, by ST's file name, of the one image of today that FUS 0.5.3 installs."""
+NEWEST_FUS = Version(2, 2, 0)
+"""The newest FUS that is known (STM32CubeWB v1.24.0)."""
+
+
+class _Row(NamedTuple):
+    """FUS images of some versions, and the FUS that installs them: from the oldest up to the newest."""
+
+    image_below: Version
+    oldest: Version
+    newest: Version
+    source: str
+
+
+_INSTALLED_BY = (
+    _Row(_FUS_1_1, _ANY, FUS_0_5_3, "v1.1.0, step 5; v1.11.0, step 5; btstack: 1.0.1 does not become 1.0.2"),
+    _Row(FUS_2, _FUS_1_0_1, _NONE_YET, "v1.11.0, step 6; v1.24.0, step 6"),
+    _Row(_NONE_YET, FUS_1_2, _NONE_YET, "v1.24.0, step 7"),
+)
+"""FUS images below a version -> which FUS installs them, if it is older than they are. The image for FUS 0.5.3 alone,
+which hides its version, is not in the table."""
+
+
+class Hop(NamedTuple):
+    """One FUS upgrade on ST's way: what comes next on a chip whose FUS is below a version."""
+
+    below: Version
+    gives: Version
+    file: str
+    """ST's name of the file, behind `stm32wb5x_`."""
+    where: str
+    """Which releases of STM32CubeWB hold it."""
+
+
+HOPS = (
+    Hop(_FUS_1_0_1, FUS_1_2, "FUS_fw_for_fus_0_5_3.bin", "v1.11.1 or later"),
+    Hop(FUS_1_2, FUS_1_2, "FUS_fw_1_2_0.bin", "v1.22.1 or later; in v1.11.1 - v1.22.0 it is called FUS_fw.bin"),
+    Hop(FUS_2, NEWEST_FUS, "FUS_fw.bin", "v1.23.0 or later"),
+)
+"""ST's way up (release notes of v1.24.0, steps 5 - 7). v1.22.1 has FUS 2.0.0, which installs over USB only."""
+
+_ASKED = (
+    (Version(1, 11, 1), FUS_1_2, "v1.11.1 and later"),
+    (Version(1, 5, 0), _FUS_1_1, "v1.5.0 - v1.11.0"),
+    (Version(1, 1, 1), _FUS_1_0_2, "v1.1.1 - v1.4.0"),
+    (_ANY, _FUS_1_0_1, "v1.1.0"),
+)
+"""Stacks from a version on -> the FUS that the release notes beside them ask for first (step 4 of each)."""
+
+
+def asked_fus(stack: Image) -> tuple[Version, str]:
+    """Return the FUS that ST's notes ask for before this stack is installed, and which notes those are."""
+    if stack.requires_fus:
+        return stack.requires_fus, "its format"
+    version = stack.version or _NONE_YET
+    return next((fus, f"the notes of {notes}") for since, fus, notes in _ASKED if version >= since)
+
+
+def given_fus(image: Image) -> Version:
+    """Return the FUS that a chip has once it has installed this FUS image; a hidden version is 1.2.0 (AN5185, p. 26).
+
+    Sources disagree about the image for FUS 0.5.3: the notes of v1.24.0 print V1.0.0 in a table and 1.2.0 in step 5.
+    """
+    return image.version or FUS_1_2
+
+
+def is_small_wb5x(target: Target) -> bool:
+    """Whether this is a WB5x with less than 1 MiB, which FUS before 1.0.2 may lock for ever (v1.5.0, V1.1.1)."""
+    return target.series is Series.WB5X and target.flash_kib < LARGEST_FLASH // 1024
+
+
+def needs_fus_first(target: Target, fus: Version | None) -> bool:
+    """Whether ST wants a newer FUS on this chip before any other operation (release notes of v1.5.0, V1.1.1)."""
+    return is_small_wb5x(target) and fus is not None and fus < _FUS_1_0_2
 
 
 def lock_up(image: Image, target: Target, fus: Version | None) -> str:
@@ -20,12 +98,12 @@ def lock_up(image: Image, target: Target, fus: Version | None) -> str:
 
     On WB5x with less than 1 MiB, FUS 1.0.2 must be installed before anything else, and 1.0.1 never.
     """
-    if target.series is not Series.WB5X or target.flash_kib >= LARGEST_FLASH // 1024:
+    if not is_small_wb5x(target):
         return ""
     is_fus = image.kind is ImageKind.FUS
     if is_fus and image.version is not None and image.version < _FUS_1_0_2:
         return f"FUS {image.version.text} may lock a part with less than 1 MiB for ever: not on {target.name}"
-    if fus is not None and fus < _FUS_1_0_2 and not is_fus:
+    if fus is not None and needs_fus_first(target, fus) and not is_fus:
         return (
             f"with FUS {fus.text} a part with less than 1 MiB may lock for ever: on {target.name} install FUS 1.0.2 or "
             "1.2.0 before anything else"
@@ -48,26 +126,27 @@ def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
     if image.requires_fus and fus < image.requires_fus:
         return (
             f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first (there is "
-            "no way back) or take an image of an older release"
+            "no way back) or take an image of STM32CubeWB v1.22.0 or older"
         )
     return ""
 
 
 def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
     """Why FUS does not install this FUS image."""
-    version = image.version or FUS_1_2
-    is_for_0_5_3 = FOR_FUS_0_5_3 in variants
-    may_be_for_0_5_3 = is_for_0_5_3 or version < _FUS_1_1 or (image.is_hidden_fus and not variants)
-    if fus <= FUS_0_5_3:
-        return "" if may_be_for_0_5_3 else f"FUS {fus.text} installs only the file named FUS_fw_for_fus_0_5_3"
-    if is_for_0_5_3:
-        return f"this image is for FUS 0.5.3 alone, and the chip has {fus.text}"
+    version, is_old = given_fus(image), fus <= FUS_0_5_3
+    if FOR_FUS_0_5_3 in variants:
+        return "" if is_old else f"this image is for FUS 0.5.3 alone, and the chip has {fus.text}"
+    if image.is_hidden_fus and not variants and is_old:
+        return ""  # it may be the one for FUS 0.5.3: nothing known says otherwise
     if version.text == fus.text:
         return f"the chip has FUS {fus.text} already, and FUS refuses its own version"
     if version < fus:
         return f"the chip has FUS {fus.text}: there is no way back to {version.text}"
-    if version.text == _FUS_1_0_2.text and fus.text == _FUS_1_0_1.text:
-        return "FUS 1.0.1 does not become 1.0.2: take 1.2.0"
-    if version >= FUS_2 and fus < FUS_1_2:
-        return f"the chip has FUS {fus.text}: it must become {FUS_1_2.text} before {version.text}"
-    return ""
+    row = next(row for row in _INSTALLED_BY if version < row.image_below)
+    if row.oldest <= fus <= row.newest:
+        return ""
+    if is_old:
+        return f"FUS {fus.text} installs only the file named FUS_fw_for_fus_0_5_3"
+    if fus > row.newest:
+        return f"FUS {fus.text} does not become {version.text}: take {FUS_1_2.text}"
+    return f"the chip has FUS {fus.text}: it must become {row.oldest.text} before {version.text}"

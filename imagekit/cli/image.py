@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import Fus, KnownContents, Part, chip_of, known_contents, number_of
+from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
 from imagekit.console import (
     ExitCode,
     about,
@@ -64,15 +64,7 @@ def address(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - is standard input.")],
     part: Annotated[str, Part],
     fus: Annotated[str | None, Fus] = None,
-    sfsa: Annotated[
-        str | None,
-        typer.Option(
-            envvar="IMAGEKIT_SFSA",
-            metavar="SECTORS",
-            help="SFSA from the chip's option bytes, such as 0xF4.",
-            show_default=False,
-        ),
-    ] = None,
+    sfsa: Annotated[str | None, Sfsa] = None,
 ) -> None:
     """Compute the install address of an image, and show how.
 

@@ -33,6 +33,13 @@ Fus = typer.Option(
     help="The FUS on the chip, such as 1.2.0.",
     show_default=False,
 )
+Sfsa = typer.Option(
+    "--sfsa",
+    envvar="IMAGEKIT_SFSA",
+    metavar="SECTORS",
+    help="SFSA from the chip's option bytes, such as 0xF4.",
+    show_default=False,
+)
 KnownContents = typer.Option(
     "--catalogue",
     envvar="IMAGEKIT_CATALOGUE",

@@ -81,7 +81,6 @@ def working(
 ) -> str:
     """Show an install address, alone on the first line, and how it was computed, line by line."""
     target, sector = placement.target, placement.target.sector_size
-    terms = [placement.sectors]
     rows = [("file", f"{name}, {placement.size} bytes: {_what(image)}")]
     if image.requires_fus:
         rows.append(("needs", f"FUS {image.requires_fus.text} or later on the chip"))
@@ -92,23 +91,26 @@ def working(
     ]
     if placement.gap_sectors:
         rows.append(("gap", f"{counted(placement.gap_sectors, 'sector')} above it, which its format needs"))
-        terms.append(placement.gap_sectors)
     if placement.spare_sectors:
         rows.append(
             ("spare", f"{counted(placement.spare_sectors, 'sector')} that ST leaves free above a FUS 1.x image")
         )
-        terms.append(placement.spare_sectors)
-    total = " + ".join(map(str, terms))
-    product = f"({total}) x {sector}" if len(terms) > 1 else f"{total} x {sector}"
     rows += [
         ("limit", f"{hex_word(placement.limit)}: {placement.limit_source}"),
-        ("address", f"{hex_word(placement.limit)} - {product} = {hex_word(placement.address)}"),
+        ("address", arithmetic(placement)),
         *(("note", note) for note in notes),
     ]
     lines = [paint(hex_word(placement.address), "bold")]
     for label, text in rows:
         lines.append(row(label, text, "", width, paint))
     return "\n".join(lines)
+
+
+def arithmetic(placement: Placement) -> str:
+    """Return `0x080F4000 - (32 + 4) x 4096 = 0x080D0000`."""
+    terms = [str(number) for number in (placement.sectors, placement.gap_sectors, placement.spare_sectors) if number]
+    total = f"({' + '.join(terms)})" if len(terms) > 1 else terms[0]
+    return f"{hex_word(placement.limit)} - {total} x {placement.target.sector_size} = {hex_word(placement.address)}"
 
 
 def counted(number: int, what: str) -> str:

@@ -1,0 +1,157 @@
+"""A plan as the commands of other tools: STM32_Programmer_CLI, and a J-Link Commander script.
+
+Sources: release notes of STM32CubeWB v1.23.0, "How to flash the Wireless Coprocessor Binary via SWD/JTAG (Command Line
+Interface)", steps 1 - 9, and v1.11.0 for -fwdelete; UM2237 (-fwupgrade, -startwirelessstack); SEGGER's pages ST_STM32WB
+and STM32WB55 ("- FUS" devices). Neither script was run on a chip.
+"""
+
+from collections.abc import Iterator
+
+from imagekit import __version__
+from imagekit.errors import EmitError, printable
+from imagekit.image import Version
+from imagekit.plan import Action, Plan, Step
+from imagekit.report.document import hex_word
+from imagekit.report.text import arithmetic
+from imagekit.report.upgrade_plan import title
+from imagekit.targets import LARGEST_FLASH, Series
+from imagekit.upgrade import given_fus
+
+# What a shell, cmd or PowerShell reads as its own between double quotes.
+_UNSAFE = set('"$`%!')
+_TOOL = "STM32_Programmer_CLI -c port=swd"
+_READ_FUS = f"{_TOOL} mode=UR -r32 0x20030030 1"
+
+
+def cubeprogrammer(plan: Plan, part: str) -> str:
+    """Return the plan as commands of STM32_Programmer_CLI over ST-LINK, for sh and PowerShell. Raises EmitError."""
+    lines = [
+        *_head(plan, part, "STM32_Programmer_CLI 2.20 or later, over SWD with an ST-LINK"),
+        "Give one command at a time and look at its answer; do not go on after an error, and never repeat or interrupt",
+        "-fwupgrade. After a FUS upgrade that ends with an error read the version first: it may have worked.",
+        "STM32CubeProgrammer writes its own program to the start of flash, over the application: flash that again.",
+    ]
+    if not plan.steps:
+        return _joined("# ", [*lines, "Nothing to do."])
+    text = _joined("# ", lines) + f"\n{_TOOL} -startfus\n{_READ_FUS}"
+    text += f"\n# expected: {_word(plan.start.fus)} (or at 0x20010010, see the release notes)\n"
+    for number, step in enumerate(plan.steps, start=1):
+        text += "\n" + _joined("# ", _comment(number, step)) + f"\n{_cubeprogrammer(step)}\n"
+    text += "\n# Boot options as they were (release notes, step 9)"
+    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1"
+
+
+def _cubeprogrammer(step: Step) -> str:
+    """The command of a step, and what it must be followed by."""
+    if step.action is Action.DELETE_STACK:
+        return f"{_TOOL} -fwdelete"
+    if step.action is Action.START_STACK:
+        return f"{_TOOL} -startwirelessstack"
+    command = f"{_TOOL} mode=UR -fwupgrade {_file(step)} {_address(step)} firstinstall=0"
+    if step.action is Action.INSTALL_FUS and step.candidate:
+        command += f"\n{_READ_FUS}\n# expected: {_word(given_fus(step.candidate.image))}; if not, stop here"
+    return command
+
+
+def jlink(plan: Plan, part: str) -> str:
+    """Return the first image of the plan as a J-Link Commander script, the rest in comments.
+
+    One image for each run: nothing in such a script can wait for FUS, and an interrupted FUS upgrade is the end of a
+    chip. Raises EmitError for what SEGGER's FUS support is not known to do.
+    """
+    target = plan.start.target
+    device = _device(plan)
+    lines = [
+        *_head(plan, part, "J-Link Commander V7.86f or later: JLinkExe -CommandFile FILE (Windows: JLink.exe)"),
+        "The J-Link library deletes the stack before each image by itself, writes the image, and starts FUS.",
+        'It prints O.K. even when FUS found no image: look for "no valid signature" in its output.',
+    ]
+    if target.flash_kib * 1024 < LARGEST_FLASH:
+        lines.append(
+            f"WARNING: on {target.name} users saw it fail: it looked for the image in other sectors than ST's address. "
+            "Read the stack's version afterwards"
+        )
+    if not plan.steps:
+        return _joined("// ", [*lines, "Nothing to do."])
+    parts = [_joined("// ", lines), "ExitOnError 1", f"device {device}", "si SWD", "speed 4000", "connect"]
+    images = 0
+    for number, step in enumerate(plan.steps, start=1):
+        images += step.placement is not None
+        parts.append("\n" + _joined("// ", [*_comment(number, step), *_jlink_words(step, images)]))
+        if step.placement and images == 1:
+            parts.append(f"{_loadbin(step)}\nexit")
+    return "\n".join(parts)
+
+
+def _device(plan: Plan) -> str:
+    """The J-Link device with FUS; raises EmitError where there is none, or where it would not find the image."""
+    target = plan.start.target
+    device = {Series.WB5X: "STM32WB55xx - FUS", Series.WB1X: "STM32WB15CC - FUS"}.get(target.series)
+    if device is None:
+        raise EmitError(f"SEGGER names no J-Link device with FUS for {target.name}: use --emit cubeprogrammer")
+    for step in plan.steps:
+        if step.action is Action.INSTALL_SAFEBOOT:
+            raise EmitError("no source tells whether J-Link Commander installs Safeboot: use --emit cubeprogrammer")
+        # "... a valid signature in the last 5 unsecured sectors" (SEGGER, STM32WB55; log in forum thread 7375).
+        if step.placement and step.placement.gap_sectors + step.placement.spare_sectors > _SEARCHED - 1:
+            raise EmitError(
+                f"J-Link looks for an image in the last {_SEARCHED} sectors below FUS, and this one ends "
+                f"{step.placement.gap_sectors} sectors below: use --emit cubeprogrammer"
+            )
+    return device
+
+
+_SEARCHED = 5
+
+
+def _jlink_words(step: Step, images: int) -> Iterator[str]:
+    """What is to be said of a step that is no command of the script."""
+    if step.action is Action.DELETE_STACK:
+        yield "the next loadbin does it"
+    elif step.action is Action.START_STACK:
+        yield "FUS starts it by itself; J-Link Commander has no command for it. If it does not run, reset the chip"
+    elif images > 1:
+        yield f"in a run of its own, when FUS {step.fus.text} was read back: {_loadbin(step)}"
+
+
+def _loadbin(step: Step) -> str:
+    return f"loadbin {_file(step)}, {_address(step)}"
+
+
+def _head(plan: Plan, part: str, tool: str) -> Iterator[str]:
+    """What every script begins with."""
+    start = plan.start
+    yield f"imagekit {__version__}: {part} ({start.target.name}) with FUS {start.fus.text} to {plan.goal.title}"
+    yield f"For {tool}. Not tried on a chip by imagekit's authors."
+    for warning in plan.warnings:
+        yield f"WARNING: {warning}"
+
+
+def _comment(number: int, step: Step) -> Iterator[str]:
+    """A step in words: what, what is irreversible, how the address came about."""
+    yield f"{number}. {title(step)}" + (": CANNOT BE UNDONE" if step.irreversible else "")
+    yield f"needs {step.needs}; gives {step.gives}"
+    yield from step.afterwards
+    if step.placement:
+        yield f"address: {arithmetic(step.placement)}"
+
+
+def _word(fus: Version) -> str:
+    """FUS's version as it stands in memory (shci.h): `0x010200xx`, without the build."""
+    return f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
+
+
+def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
+    return "\n".join(mark + printable(line) for line in lines)
+
+
+def _file(step: Step) -> str:
+    """The path between double quotes; raises EmitError for one that a shell would read as more than a path."""
+    path = step.candidate.path if step.candidate else ""
+    if path in ("", "-") or _UNSAFE & set(path) or not path.isprintable():
+        raise EmitError(f"{printable(path)}: a script cannot name this file safely: copy it to a plain name")
+    return f'"{path}"'
+
+
+def _address(step: Step) -> str:
+    return hex_word(step.placement.address) if step.placement else ""
