@@ -1,0 +1,471 @@
+"""The way to a stack: which steps, in which order, at which addresses; or which reason, and which file is missing."""
+
+import dataclasses
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from imagekit.assessment import Assessment
+from imagekit.catalogue import Content, Publication
+from imagekit.cli import app
+from imagekit.errors import EmitError, PlanError
+from imagekit.image import Version
+from imagekit.placement import place
+from imagekit.plan import Action, AntiRollback, Candidate, Plan, Start, choose, plan
+from imagekit.report import scripts, upgrade_plan
+from imagekit.targets import select_target
+from tests.support.images import IMAGES, assessed
+
+GOLDEN = Path(__file__).parent / "golden"
+WAYS = {
+    "stack": "stack-4k",
+    "stack for FUS 2": "stack-fus2-4k",
+    "stack for WB1x": "stack-fus2-2k",
+    "FUS 1.1.0": "fus-1.1.0",
+    "FUS 1.2.0": "fus-hidden-version",
+    "FUS 2.2.0": "fus-2.2.0",
+    "FUS 2.2.0 for WB1x": "fus-2.2.0-2k",
+    "Safeboot 2.0.0": "safeboot-2.0.0",
+    "Safeboot 2.0.1": "safeboot-2.0.1",
+}
+
+
+@cache
+def candidate(name: str, path: str = "", *, is_named: bool = True) -> Candidate:
+    return Candidate(path or f"{name}.bin", assessed(name), is_named)
+
+
+def for_fus_0_5_3() -> Candidate:
+    """The image that FUS 0.5.3 installs: no key is known that verifies it, and the catalogue knows it."""
+    unsigned = assessed("fus-hidden-version")
+    published = (Publication("v1.23.0", "STM32WB5x/stm32wb5x_FUS_fw_for_fus_0_5_3.bin", {}),)
+    known = Content("", 0, "fus", None, (), None, None, None, None, None, published, None)
+    from imagekit.signature import SignatureStatus, SignatureVerdict
+
+    image = dataclasses.replace(unsigned.image, sha256="0" * 64)
+    return Candidate(
+        "stm32wb5x_FUS_fw_for_fus_0_5_3.bin",
+        dataclasses.replace(unsigned, image=image, known=known, signature=SignatureVerdict(SignatureStatus.UNVERIFIED)),
+        True,
+    )
+
+
+def start(part: str = "WB55RG", fus: str = "1.2.0", **said: object) -> Start:
+    return Start(target=select_target(part), fus=Version.from_text(fus), **said)  # type: ignore[arg-type]
+
+
+def way(begin: Start, goal: str, *others: str | Candidate) -> Plan:
+    """Plan with images by their names here; the first is the goal."""
+    wanted = candidate(WAYS[goal])
+    found = [one if isinstance(one, Candidate) else candidate(WAYS[one]) for one in others]
+    return plan(begin, [wanted, *found], wanted)
+
+
+def steps(made: Plan) -> str:
+    """`delete 1.2.0 stack start`: what is installed, in order."""
+    assert not made.refusals, made.refusals
+    words = {Action.DELETE_STACK: "delete", Action.START_STACK: "start", Action.INSTALL_STACK: "stack"}
+    return " ".join(words.get(step.action) or str(upgrade_plan.version(step)) for step in made.steps)
+
+
+@pytest.mark.parametrize(
+    ("begin", "goal", "others", "expected"),
+    [
+        (start(stack_installed=False), "stack", (), "stack start"),
+        (start(stack_installed=True), "stack", (), "delete stack start"),
+        (start(), "stack", (), "delete stack start"),
+        (start(sfsa=0xF4), "stack", (), "stack start"),
+        (start(sfsa=0xCE), "stack", (), "delete stack start"),
+        (start(stack_version=Version(1, 13, 0)), "stack", (), "delete stack start"),
+        (start(fus="2.2.0", stack_installed=False), "stack for FUS 2", (), "stack start"),
+        (start(), "stack for FUS 2", ("FUS 2.2.0",), "delete 2.2.0 stack start"),
+        (start(fus="1.0.2"), "stack for FUS 2", ("FUS 2.2.0", "FUS 1.2.0"), "delete 1.2.0 2.2.0 stack start"),
+        (start(fus="1.1.0"), "stack", ("FUS 2.2.0", "FUS 1.2.0"), "delete 1.2.0 stack start"),
+        (start(), "stack", ("FUS 2.2.0",), "delete stack start"),
+        (start("WB15CC"), "stack for WB1x", ("FUS 2.2.0 for WB1x",), "delete 2.2.0 stack start"),
+        (start("WB35CE"), "stack for FUS 2", ("FUS 2.2.0",), "delete 2.2.0 stack start"),
+        (start(), "FUS 2.2.0", (), "delete 2.2.0"),
+        (start(fus="1.0.1", sfsa=0xF4), "FUS 2.2.0", ("FUS 1.2.0",), "1.2.0 2.2.0"),
+        (start(fus="1.1.0", stack_installed=False), "Safeboot 2.0.0", (), "2.0.0"),
+        (start(fus="2.1.0", stack_installed=True), "Safeboot 2.0.1", (), "delete 2.0.1"),
+        (start(fus="1.0.1", stack_installed=False), "FUS 1.1.0", (), "1.1.0"),
+    ],
+)
+def test_ways(begin: Start, goal: str, others: tuple[str, ...], expected: str) -> None:
+    assert steps(way(begin, goal, *others)) == expected
+
+
+def test_from_0_5_3_the_one_image_for_it_then_2_x_then_the_stack() -> None:
+    made = way(start(fus="0.5.3", sfsa=0xF6), "stack for FUS 2", "FUS 2.2.0", "FUS 1.2.0", for_fus_0_5_3())
+    assert steps(made) == "1.2.0 2.2.0 stack start"
+    assert made.steps[0].candidate is not None
+    assert made.steps[0].candidate.path == "stm32wb5x_FUS_fw_for_fus_0_5_3.bin"
+    assert any("not verified; ST published these very bytes in v1.23.0" in warning for warning in made.warnings)
+    assert "read it back, sources disagree" in made.steps[0].gives
+
+
+def test_an_image_of_1_2_0_that_verifies_is_not_for_fus_0_5_3() -> None:
+    made = way(start(fus="0.5.3", sfsa=0xF6), "FUS 2.2.0", "FUS 1.2.0")
+    assert "FUS_fw_for_fus_0_5_3.bin of STM32CubeWB v1.11.1 or later" in made.refusals[0]
+
+
+@pytest.mark.parametrize(
+    ("begin", "goal", "others", "reason"),
+    [
+        (start(), "stack for FUS 2", (), r"needs FUS 2\.0\.0.*missing: stm32wb5x_FUS_fw\.bin of STM32CubeWB v1\.23\.0"),
+        (start("WB35CE"), "stack for FUS 2", (), r"missing: stm32wb3x_FUS_fw\.bin of"),
+        (
+            start(fus="1.0.2"),
+            "stack for FUS 2",
+            ("FUS 2.2.0",),
+            r"FUS 1\.0\.2 is on the chip; missing: stm32wb5x_FUS_fw_1_2_0\.bin .*, then stm32wb5x_FUS_fw\.bin",
+        ),
+        (
+            start(fus="1.0.2"),
+            "stack for FUS 2",
+            ("FUS 1.2.0",),
+            r"FUS 1\.2\.0 is as far as the files lead; missing: stm32wb5x_FUS_fw\.bin",
+        ),
+        (start(fus="1.1.0"), "stack", (), r"the notes of v1\.11\.1 and later ask for FUS 1\.2\.0 or later first"),
+        (start(fus="2.2.0"), "FUS 1.1.0", (), r"no way back to 1\.1\.0"),
+        (start(fus="2.2.0"), "Safeboot 2.0.0", (), r"Safeboot 2\.0\.0 is for FUS 1\.1"),
+        (start("WB15CC"), "stack", (), r"WB301 .*in sectors of 4 KiB; STM32WB1xxC has sectors of 2 KiB"),
+        (start(fus="0.0.0"), "stack", (), r"0\.0\.0 means that FUS was not running"),
+        (start("WB15CC", fus="1.1.0"), "stack for WB1x", (), r"no WB1x has FUS 1\.1\.0"),
+        (start(sfsa=0), "stack", (), r"SFSA 0x0 cannot be on STM32WB5xxG"),
+        (start(sfsa=0xF6), "stack", (), r"SFSA 0xf6 is that of FUS 0\.5\.3"),
+        (start(sfsa=0xF4, stack_installed=True), "stack", (), r"SFSA 0xf4 tells that a stack is not installed"),
+        (start(sfsa=0xCE, stack_installed=False), "stack", (), r"SFSA 0xce tells that a stack is installed"),
+        (start("WB55CC", fus="1.0.1"), "FUS 1.2.0", (), r"ST wants FUS 1\.0\.2 .* say --no-stack"),
+        (start(anti_rollback=AntiRollback.NO_STACK), "stack", (), r"refuses every stack for ever"),
+        (start(anti_rollback=AntiRollback.UNKNOWN), "stack", (), r"which version it stored is not known"),
+        (start(anti_rollback=Version(1, 14, 0)), "stack", (), r"stored 1\.14\.0: FUS refuses stack 1\.13\.3"),
+        (start(fus="1.1.0", anti_rollback=Version(1, 1, 0)), "stack", (), r"on a FUS before 1\.2\.0"),
+    ],
+)
+def test_no_way(begin: Start, goal: str, others: tuple[str, ...], reason: str) -> None:
+    made = way(begin, goal, *others)
+    assert not made.steps
+    assert len(made.refusals) == 1
+    import re
+
+    assert re.search(reason, made.refusals[0]), made.refusals
+
+
+def test_a_part_with_less_than_1_mib_and_fus_1_0_1_gets_fus_first_when_no_stack_is_said_to_be_there() -> None:
+    made = way(start("WB55CC", fus="1.0.1", stack_installed=False), "stack", "FUS 1.2.0")
+    assert steps(made) == "1.2.0 stack start"
+
+
+def test_an_image_that_st_did_not_sign_and_never_published_is_no_goal_and_no_step() -> None:
+    altered = dataclasses.replace(candidate("stack-4k"), assessment=_unverified("stack-4k"))
+    made = plan(start(), [altered], altered)
+    assert "WB201 ST's signature is not verified" in made.refusals[0]
+    fus = Candidate("fus.bin", _unverified("fus-2.2.0"), True)
+    made = plan(start(), [fus, candidate("stack-fus2-4k")], candidate("stack-fus2-4k"))
+    assert "missing: stm32wb5x_FUS_fw.bin" in made.refusals[0]
+    assert "not used: fus.bin: WB201" in made.notes[0]
+
+
+def _unverified(name: str) -> Assessment:
+    from imagekit.signature import SignatureStatus, SignatureVerdict
+
+    return dataclasses.replace(assessed(name), signature=SignatureVerdict(SignatureStatus.UNVERIFIED))
+
+
+@pytest.mark.parametrize(
+    ("begin", "goal"),
+    [
+        (start(fus="2.2.0"), "FUS 2.2.0"),
+        (start(fus="1.2.0"), "FUS 1.2.0"),
+        (start(sfsa=0xF3, stack_version=Version(1, 13, 3, 0, 5)), "stack"),
+    ],
+)
+def test_nothing_to_do(begin: Start, goal: str) -> None:
+    made = way(begin, goal)
+    assert (made.steps, made.refusals) == ((), ())
+    assert "already" in made.notes[0]
+
+
+@pytest.mark.parametrize("said", [{"stack_version": Version(1, 13, 3, 0, 5)}, {"sfsa": 0xF3}, {"sfsa": 0xF2}])
+def test_version_alone_or_place_alone_does_not_prove_that_the_stack_is_there(said: dict[str, object]) -> None:
+    made = way(start(**said), "stack")  # type: ignore[arg-type]
+    assert steps(made) == "delete stack start"
+    assert any("version does not tell" in warning for warning in made.warnings) is ("stack_version" in said)
+
+
+def test_anti_rollback_lets_the_same_and_newer_versions_pass() -> None:
+    for stored in (Version(1, 13, 3, 0, 5), Version(1, 2, 0)):
+        made = way(start(anti_rollback=stored), "stack")
+        assert steps(made) == "delete stack start"
+        assert any("anti-rollback is on: no source says" in warning for warning in made.warnings)
+
+
+def test_fus_2_0_0_is_told_to_install_over_usb_only() -> None:
+    for begin, expected in ((start(fus="2.0.0.3"), True), (start(fus="2.1.0"), False)):
+        assert any("over USB only" in warning for warning in way(begin, "stack for FUS 2").warnings) is expected
+
+
+def test_a_deleted_stack_without_a_new_one_is_told() -> None:
+    assert any("left without a stack" in warning for warning in way(start(), "FUS 2.2.0").warnings)
+    assert not any("left without" in warning for warning in way(start(stack_installed=False), "FUS 2.2.0").warnings)
+
+
+def test_a_fus_newer_than_known_is_told() -> None:
+    assert any("newer than this imagekit knows" in warning for warning in way(start(fus="3.0.0"), "stack").warnings)
+
+
+def test_what_was_named_and_is_not_needed_is_told() -> None:
+    made = way(start(), "stack", "FUS 2.2.0")
+    assert made.notes == ("not used: fus-2.2.0.bin (FUS 2.2.0) was named, and the way does not need it",)
+
+
+def test_every_fus_and_safeboot_step_is_irreversible_and_no_other() -> None:
+    made = way(start(fus="1.0.2"), "stack for FUS 2", "FUS 2.2.0", "FUS 1.2.0")
+    assert [step.irreversible for step in made.steps] == [False, True, True, False, False]
+    assert way(start(fus="2.1.0", stack_installed=False), "Safeboot 2.0.1").steps[0].irreversible
+
+
+def test_addresses_are_the_computed_ones() -> None:
+    made = way(start(fus="1.0.2"), "stack for FUS 2", "FUS 2.2.0", "FUS 1.2.0")
+    for step in made.steps:
+        if step.candidate and step.placement:
+            assert step.placement == place(step.candidate.image, made.start.target)
+
+
+# Which image is meant.
+
+
+def folder(*names: str) -> list[Candidate]:
+    return [candidate(name, f"folder/{name}.bin", is_named=False) for name in names]
+
+
+def test_the_named_stack_is_the_goal_beside_those_of_folders() -> None:
+    assert choose([*folder("stack-fus2-4k", "fus-2.2.0"), candidate("stack-4k")]).path == "stack-4k.bin"
+
+
+def test_the_only_stack_of_a_folder_is_the_goal_and_safeboot_never_is() -> None:
+    assert choose(folder("safeboot-2.0.1", "stack-4k", "fus-2.2.0")).path == "folder/stack-4k.bin"
+    assert choose(folder("safeboot-2.0.1", "fus-1.1.0", "fus-2.2.0")).path == "folder/fus-2.2.0.bin"
+    assert choose([candidate("safeboot-2.0.1"), *folder("stack-4k")]).path == "safeboot-2.0.1.bin"
+
+
+def test_two_names_of_one_content_are_one_goal() -> None:
+    assert choose([candidate("stack-4k", "a.bin"), candidate("stack-4k", "b.bin")]).path == "a.bin"
+
+
+def test_several_stacks_need_a_word() -> None:
+    with pytest.raises(PlanError, match=r"2 images could be meant \(stack 1\.13\.3, stack 1\.24\.0\): .*--want"):
+        choose(folder("stack-4k", "stack-fus2-4k"))
+    with pytest.raises(PlanError, match="2 images could be meant"):
+        choose([candidate("stack-4k"), candidate("stack-fus2-4k")])
+
+
+@pytest.mark.parametrize("wanted", ["stack-4k", "STACK-4K.bin", "folder/stack-4k.bin"])
+def test_the_word_is_a_name_or_a_path(wanted: str) -> None:
+    assert choose(folder("stack-4k", "stack-fus2-4k"), wanted).path == "folder/stack-4k.bin"
+
+
+def test_a_word_for_nothing_lists_what_there_is() -> None:
+    with pytest.raises(PlanError, match=r"no image 'full' among the files: stack 1\.13\.3"):
+        choose(folder("stack-4k"), "full")
+
+
+def test_st_s_name_is_told_by_the_file_when_the_catalogue_does_not_know_it() -> None:
+    made = candidate("stack-4k", "x/stm32wb5x_BLE_Stack_full_fw.bin")
+    assert made.title == "BLE_Stack_full 1.13.3"
+    assert choose([made, *folder("stack-fus2-4k")], "ble_stack_full") is made
+
+
+# What is printed.
+
+
+def _golden(name: str, printed: str, request: pytest.FixtureRequest) -> None:
+    path = GOLDEN / name
+    if request.config.getoption("--update-golden"):
+        path.write_text(printed + "\n", encoding="utf-8")
+    assert printed + "\n" == path.read_text(encoding="utf-8")
+
+
+LONG = ("stack for FUS 2", "FUS 2.2.0", "FUS 1.2.0")
+PRINTED = {
+    "long": lambda: way(start(fus="1.0.2"), *LONG),
+    "wb1x": lambda: way(start("WB15CC", stack_installed=False), "FUS 2.2.0 for WB1x"),
+    "512-kib": lambda: way(start("WB55CE", fus="2.0.0"), "stack for FUS 2"),
+    "safeboot": lambda: way(start(fus="2.1.0"), "Safeboot 2.0.1"),
+    "refused": lambda: way(start(fus="1.0.2"), "stack for FUS 2", "FUS 2.2.0"),
+    "nothing": lambda: way(start(fus="2.2.0"), "FUS 2.2.0"),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_text(name: str, request: pytest.FixtureRequest) -> None:
+    _golden(f"plan-{name}.txt", upgrade_plan.text(PRINTED[name](), "STM32WB"), request)
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_json(name: str, request: pytest.FixtureRequest) -> None:
+    _golden(f"plan-{name}.json", json.dumps(upgrade_plan.document(PRINTED[name]()), indent=1), request)
+
+
+@pytest.mark.parametrize("name", ["long", "wb1x", "512-kib", "safeboot", "nothing"])
+def test_cubeprogrammer(name: str, request: pytest.FixtureRequest) -> None:
+    _golden(f"plan-{name}.cubeprogrammer", scripts.cubeprogrammer(PRINTED[name](), "STM32WB"), request)
+
+
+@pytest.mark.parametrize("name", ["long", "wb1x", "512-kib", "nothing"])
+def test_jlink(name: str, request: pytest.FixtureRequest) -> None:
+    _golden(f"plan-{name}.jlink", scripts.jlink(PRINTED[name](), "STM32WB"), request)
+
+
+@pytest.mark.parametrize("write", [scripts.cubeprogrammer, scripts.jlink])
+def test_every_address_in_a_command_is_the_computed_one_and_every_image_is_there(write: object) -> None:
+    import re
+
+    made = way(start(fus="1.0.2"), *LONG)
+    commands = re.findall(r'"([^"]+)",? (0x[0-9A-F]{8})', write(made, "STM32WB55RG"))  # type: ignore[operator]
+    expected = [
+        (step.candidate.path, f"0x{place(step.candidate.image, made.start.target).address:08X}")
+        for step in made.steps
+        if step.candidate
+    ]
+    assert commands == expected
+
+
+def test_a_j_link_script_installs_one_image_and_ends() -> None:
+    text = scripts.jlink(way(start(fus="1.0.2"), *LONG), "STM32WB55RG")
+    commands = [line for line in text.splitlines() if line and not line.startswith("//")]
+    assert [line.split()[0] for line in commands] == [
+        "ExitOnError",
+        "device",
+        "si",
+        "speed",
+        "connect",
+        "loadbin",
+        "exit",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (lambda: way(start("WB35CE", fus="2.2.0"), "stack for FUS 2"), "no J-Link device with FUS for STM32WB3xxE"),
+        (lambda: way(start("WB15CC", fus="2.2.0"), "stack for WB1x"), "last 5 sectors below FUS, and this one ends 8"),
+        (
+            lambda: way(start(fus="2.2.0"), "Safeboot 2.0.1"),
+            "no source tells whether J-Link Commander installs Safeboot",
+        ),
+    ],
+)
+def test_what_j_link_cannot_do(made: object, reason: str) -> None:
+    with pytest.raises(EmitError, match=reason):
+        scripts.jlink(made(), "STM32WB")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "path", ['a"b.bin', "$(reboot).bin", "`x`.bin", "a%PATH%.bin", "a\nloadbin b.bin", "-", "a!b.bin"]
+)
+@pytest.mark.parametrize("write", [scripts.cubeprogrammer, scripts.jlink])
+def test_a_name_that_a_shell_would_act_on_is_in_no_script(path: str, write: object) -> None:
+    made = plan(start(), [candidate("stack-4k", path)], candidate("stack-4k", path))
+    with pytest.raises(EmitError, match="a script cannot name this file safely"):
+        write(made, "STM32WB55RG")  # type: ignore[operator]
+
+
+def test_a_windows_path_with_spaces_is() -> None:
+    path = "C:\\Program Files\\ST\\stm32wb5x_BLE_Stack_full_fw.bin"
+    made = plan(start(), [candidate("stack-4k", path)], candidate("stack-4k", path))
+    assert f'-fwupgrade "{path}" 0x080F3000' in scripts.cubeprogrammer(made, "STM32WB55RG")
+
+
+# The command.
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["plan", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The throw-away keys, as if they were ST's."""
+    from tests.support.images import throw_away_keys
+
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    monkeypatch.chdir(IMAGES)
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_the_command_plans_and_ends_with_0() -> None:
+    code, out, _ = run("--part", "stm32wb55cg", "--fus", "1.2.0", "--no-stack", "stack-4k.bin")
+    assert code == 0
+    assert out.startswith(
+        "stm32wb55cg (STM32WB5xxG) with FUS 1.2.0: the way to stack 1.13.3\n1. install stack 1.13.3\n"
+    )
+
+
+@pytest.mark.usefixtures("_trusted")
+@pytest.mark.parametrize("emit", ["text", "json"])
+def test_the_command_refuses_with_3_and_prints_why(emit: str) -> None:
+    code, out, _ = run("--part", "WB55CG", "--fus", "1.2.0", "stack-fus2-4k.bin", "--emit", emit)
+    assert code == 3
+    assert "missing: stm32wb5x_FUS_fw.bin" in out
+
+
+@pytest.mark.usefixtures("_trusted")
+@pytest.mark.parametrize("emit", ["cubeprogrammer", "jlink"])
+def test_a_refusal_is_no_script(emit: str) -> None:
+    code, out, errors = run("--part", "WB55CG", "--fus", "1.2.0", "stack-fus2-4k.bin", "--emit", emit)
+    assert (code, out) == (3, "")
+    assert "missing: stm32wb5x_FUS_fw.bin" in errors
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_nothing_to_do_ends_with_0() -> None:
+    code, out, _ = run("--part", "WB55CG", "--fus", "2.2.0", "fus-2.2.0.bin")
+    assert code == 0
+    assert "nothing to do" in out
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_the_images_of_a_folder_are_used_and_what_is_none_is_told(tmp_path: Path) -> None:
+    for name in ("stack-fus2-4k", "fus-2.2.0", "empty"):
+        (tmp_path / f"{name}.bin").write_bytes((IMAGES / f"{name}.bin").read_bytes())
+    code, out, errors = run("--part", "WB55CG", "--fus", "1.2.0", str(tmp_path))
+    assert code == 0
+    assert "2. install FUS 2.2.0" in out
+    assert "empty.bin: not used: " in errors
+
+
+def test_a_named_file_that_is_no_image_ends_with_4(tmp_path: Path) -> None:
+    code, out, errors = run("--part", "WB55CG", "--fus", "1.2.0", str(IMAGES / "web-page.bin"), str(tmp_path))
+    assert (code, out) == (4, "")
+    assert "this is a web page" in errors
+    assert "no image in this folder" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--part", "WB55CG", str(IMAGES / "stack-4k.bin")], "which FUS is on the chip?"),
+        (["--part", "WB55CG", "--fus", "x", str(IMAGES / "stack-4k.bin")], "no firmware version 'x'"),
+        (["--part", "WB55", "--fus", "1.2.0", str(IMAGES / "stack-4k.bin")], "its last letter is the flash size"),
+        (["--part", "WB55CG", "--fus", "1.2.0", str(IMAGES)], "images could be meant"),
+        (["--part", "WB55CG", "--fus", "1.2.0", "--want", "x", str(IMAGES / "stack-4k.bin")], "no image 'x'"),
+        (
+            ["--part", "WB55CG", "--fus", "1.2.0", "--anti-rollback", "yes", str(IMAGES / "stack-4k.bin")],
+            "or unknown, or no-stack",
+        ),
+        (
+            ["--part", "WB55CG", "--fus", "1.2.0", "--no-stack", "--stack-version", "1", str(IMAGES / "stack-4k.bin")],
+            "contradict each other",
+        ),
+    ],
+)
+def test_wrong_usage(arguments: list[str], reason: str) -> None:
+    code, out, errors = run(*arguments)
+    assert (code, out) == (2, "")
+    assert reason in " ".join(errors.replace("│", " ").split())
