@@ -42,7 +42,14 @@ class PlacementError(ImagekitError):
 
 
 class PlanError(ImagekitError):
-    """There is no way from this chip to what is wanted, or it was not said what that is."""
+    """There is no way from this chip to what is wanted, or it was not said what that is.
+
+    `missing` names the files with which there would be one, each with where ST has it.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class EmitError(ImagekitError):

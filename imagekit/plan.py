@@ -179,10 +179,14 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan
         upgrades = _fus_way(start, [one for one in candidates if one.image.sha256 not in unusable], goal)
         steps = tuple(_steps(start, goal, upgrades, installed=installed))
     except (PlanError, PlacementError) as error:
-        blocked = [
-            f"not used: {printable(one.path)}: {unusable[one.image.sha256]}" for one in _fus(candidates, unusable)
-        ]
-        return Plan(start=start, goal=goal, refusals=(str(error),), notes=tuple(blocked))
+        missing = [f"missing: {file}" for file in getattr(error, "missing", ())]
+        blocked = [one for one in candidates if one.image.kind is ImageKind.FUS and one.image.sha256 in unusable]
+        return Plan(
+            start=start,
+            goal=goal,
+            refusals=(str(error), *missing),
+            notes=tuple(f"not used: {printable(one.path)}: {unusable[one.image.sha256]}" for one in blocked),
+        )
     used = {step.candidate.image.sha256 for step in steps if step.candidate}
     return Plan(
         start=start,
@@ -200,11 +204,6 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan
 def _refuse_image(goal: Candidate, unusable: dict[str, str]) -> None:
     if (why := unusable.get(goal.image.sha256)) is not None:
         raise PlanError(f"{goal.title}: {why}")
-
-
-def _fus(candidates: Sequence[Candidate], among: dict[str, str]) -> list[Candidate]:
-    """The FUS images among the candidates whose hashes are given."""
-    return [one for one in candidates if one.image.kind is ImageKind.FUS and one.image.sha256 in among]
 
 
 def _why_unusable(candidate: Candidate, target: Target) -> str:
@@ -310,7 +309,7 @@ def _fus_way(start: Start, usable: Sequence[Candidate], goal: Candidate) -> list
             if gives not in reached and not refusal(one.image, fus, _told_variants(one)):
                 reached[gives] = [*reached[fus], one]
                 queue.append(gives)
-    raise PlanError(_no_way(start, goal, max(reached)))
+    raise _no_way(start, goal, max(reached))
 
 
 def _told_variants(candidate: Candidate) -> tuple[str, ...]:
@@ -332,16 +331,16 @@ def _hindrance(goal: Candidate, target: Target, fus: Version) -> str:
     return f"{notes} ask for FUS {asked.text} or later first" if fus < asked else ""
 
 
-def _no_way(start: Start, goal: Candidate, best: Version) -> str:
-    """Why there is no way to the goal, and which files are missing."""
-    why = _hindrance(goal, start.target, best)
-    if goal.image.kind is ImageKind.FUS and given_fus(goal.image) < start.fus:
-        return f"{goal.title}: {why}"
-    missing = [f"{_file(start.target, hop)} of STM32CubeWB {hop.where}" for hop in _hops(start, goal, best)]
-    if goal.image.kind is ImageKind.SAFEBOOT or not missing:
-        return f"{goal.title}: {why}"
-    have = f"FUS {best.text}" + (" is as far as the files lead" if best != start.fus else " is on the chip")
-    return f"{goal.title}: {why}; {have}; missing: {', then '.join(missing)}"
+def _no_way(start: Start, goal: Candidate, best: Version) -> PlanError:
+    """Why there is no way to the goal, and which files are missing; `best` is the FUS that the files lead to."""
+    why = f"{goal.title}: {_hindrance(goal, start.target, best)}"
+    if best != start.fus:
+        why += f" (the files lead from FUS {start.fus.text} to {best.text})"
+    is_dead_end = goal.image.kind is ImageKind.SAFEBOOT or (
+        goal.image.kind is ImageKind.FUS and given_fus(goal.image) < start.fus
+    )
+    hops = [] if is_dead_end else _hops(start, goal, best)
+    return PlanError(why, tuple(f"{_file(start.target, hop)} of STM32CubeWB {hop.where}" for hop in hops))
 
 
 def _hops(start: Start, goal: Candidate, fus: Version) -> Iterator[Hop]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def test_from_0_5_3_the_one_image_for_it_then_2_x_then_the_stack() -> None:
 
 def test_an_image_of_1_2_0_that_verifies_is_not_for_fus_0_5_3() -> None:
     made = way(start(fus="0.5.3", sfsa=0xF6), "FUS 2.2.0", "FUS 1.2.0")
-    assert "FUS_fw_for_fus_0_5_3.bin of STM32CubeWB v1.11.1 or later" in made.refusals[0]
+    assert "missing: stm32wb5x_FUS_fw_for_fus_0_5_3.bin of STM32CubeWB v1.11.1 or later" in made.refusals
 
 
 @pytest.mark.parametrize(
@@ -121,13 +122,13 @@ def test_an_image_of_1_2_0_that_verifies_is_not_for_fus_0_5_3() -> None:
             start(fus="1.0.2"),
             "stack for FUS 2",
             ("FUS 2.2.0",),
-            r"FUS 1\.0\.2 is on the chip; missing: stm32wb5x_FUS_fw_1_2_0\.bin .*, then stm32wb5x_FUS_fw\.bin",
+            r"missing: stm32wb5x_FUS_fw_1_2_0\.bin .*; missing: stm32wb5x_FUS_fw\.bin",
         ),
         (
             start(fus="1.0.2"),
             "stack for FUS 2",
             ("FUS 1.2.0",),
-            r"FUS 1\.2\.0 is as far as the files lead; missing: stm32wb5x_FUS_fw\.bin",
+            r"the files lead from FUS 1\.0\.2 to 1\.2\.0\); missing: stm32wb5x_FUS_fw\.bin",
         ),
         (start(fus="1.1.0"), "stack", (), r"the notes of v1\.11\.1 and later ask for FUS 1\.2\.0 or later first"),
         (start(fus="2.2.0"), "FUS 1.1.0", (), r"no way back to 1\.1\.0"),
@@ -149,10 +150,7 @@ def test_an_image_of_1_2_0_that_verifies_is_not_for_fus_0_5_3() -> None:
 def test_no_way(begin: Start, goal: str, others: tuple[str, ...], reason: str) -> None:
     made = way(begin, goal, *others)
     assert not made.steps
-    assert len(made.refusals) == 1
-    import re
-
-    assert re.search(reason, made.refusals[0]), made.refusals
+    assert re.search(reason, "; ".join(made.refusals)), made.refusals
 
 
 def test_a_part_with_less_than_1_mib_and_fus_1_0_1_gets_fus_first_when_no_stack_is_said_to_be_there() -> None:
@@ -166,7 +164,7 @@ def test_an_image_that_st_did_not_sign_and_never_published_is_no_goal_and_no_ste
     assert "WB201 ST's signature is not verified" in made.refusals[0]
     fus = Candidate("fus.bin", _unverified("fus-2.2.0"), True)
     made = plan(start(), [fus, candidate("stack-fus2-4k")], candidate("stack-fus2-4k"))
-    assert "missing: stm32wb5x_FUS_fw.bin" in made.refusals[0]
+    assert "missing: stm32wb5x_FUS_fw.bin" in made.refusals[1]
     assert "not used: fus.bin: WB201" in made.notes[0]
 
 
@@ -323,8 +321,6 @@ def test_jlink(name: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.parametrize("write", [scripts.cubeprogrammer, scripts.jlink])
 def test_every_address_in_a_command_is_the_computed_one_and_every_image_is_there(write: object) -> None:
-    import re
-
     made = way(start(fus="1.0.2"), *LONG)
     commands = re.findall(r'"([^"]+)",? (0x[0-9A-F]{8})', write(made, "STM32WB55RG"))  # type: ignore[operator]
     expected = [
