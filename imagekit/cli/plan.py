@@ -149,20 +149,22 @@ def _candidates(paths: Sequence[str], catalogue: "Catalogue") -> "list[Candidate
     from imagekit.image import Image
     from imagekit.plan import Candidate
 
-    found, broken = [], False
+    found: list[Candidate] = []
+    is_broken = False
     for path in paths:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - the path as the user typed it
+        before = len(found)
         for file in files_in(path, (".bin",)) if is_folder else (path,):
             try:
                 found.append(Candidate(file, assess(Image.parse(read_image(file)), catalogue=catalogue), not is_folder))
             except (ParseError, OSError) as error:
                 trace(error)
                 complain(f"{shown(file)}: {'not used: ' if is_folder else ''}{why(error)}")
-                broken = broken or not is_folder
-        if is_folder and not any(one.path.startswith(path) for one in found):
+                is_broken = is_broken or not is_folder
+        if is_folder and len(found) == before:
             complain(f"{shown(path)}: no image in this folder")
-            broken = True
-    if broken:
+            is_broken = True
+    if is_broken:
         raise typer.Exit(ExitCode.UNREADABLE)
     return found
 
