@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def explain(
     codes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CODE]...", help="Rule ids, numbers, names, or pasted lines.", show_default=False),
+        typer.Argument(metavar="CODE", help="Rule ids, numbers, names, or pasted lines.", show_default=False),
     ] = None,
     dump: Annotated[
         str | None,
@@ -83,12 +83,12 @@ def _unknown(code: str) -> str:
 
     shown = printable(code if len(code) <= _LONGEST_SHOWN else f"{code[:_LONGEST_SHOWN]}...")
     if "=" in code:
-        return f"nothing is known of {shown!r}: fields are judged with --option-bytes {shown} --part PART"
+        return f"nothing is known of '{shown}': fields are judged with --option-bytes {shown} --part PART"
     if number_in(code) is not None:
         return f"nothing is known of the number {shown}: no documented state, error, status or magic word"
     if near := suggestions(code):
-        return f"nothing is known of {shown!r}: did you mean {' or '.join(near)}?"
-    return f"nothing is known of {shown!r}: `imagekit explain` lists everything"
+        return f"nothing is known of '{shown}': did you mean {' or '.join(near)}?"
+    return f"nothing is known of '{shown}': `imagekit explain` lists everything"
 
 
 _LONGEST_SHOWN = 60
@@ -139,7 +139,7 @@ def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes"
             raise typer.BadParameter(str(error), param_hint="--option-bytes") from error
     if pairs:
         raise typer.BadParameter(
-            f"{printable(pairs[0][:_LONGEST_SHOWN])!r}: with a dump, nothing else is explained", param_hint="CODE"
+            f"'{printable(pairs[0][:_LONGEST_SHOWN])}': with a dump, nothing else is explained", param_hint="CODE"
         )
     with about(dump):
         return decode(read_some(dump, LARGEST_DUMP + 1), target)
