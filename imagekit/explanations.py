@@ -162,9 +162,7 @@ def _by_name() -> dict[str, tuple[Explanation, ...]]:
 
 def _in_line(text: str) -> tuple[Explanation, ...]:
     """What the names inside a pasted line stand for: words with an underscore, rules, magic words, whole messages."""
-    words = re.findall(
-        r"[A-Za-z]+(?:_[A-Za-z0-9]+)+|\bWB[0-9]{3}\b|\b0x[0-9A-Fa-f]{8}\b|[Vv]?-?[0-9]+(?:\.-?[0-9]+){2,3}", text
-    )
+    words = _WORD.findall(text)
     found = {(one.group, one.name): one for word in words for one in _by_name().get(_key(word), ())}
     for word in words:
         if word.lower().startswith("0x"):

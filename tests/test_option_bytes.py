@@ -1,4 +1,4 @@
-"""Option bytes as chips had them: decoded from dumps and tools' output, judged, and reported with the right exit code."""
+"""Option bytes as chips had them: decoded from dumps and tools' output, judged, reported, exit codes."""
 
 import json
 import re
@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from imagekit import option_verdicts
 from imagekit.cli import app
 from imagekit.errors import OptionBytesError
 from imagekit.explanations import named
 from imagekit.option_bytes import LARGEST_DUMP, OptionBytes, decode, decode_pairs
 from imagekit.option_verdicts import Grade, judge_fields, judge_together
-from imagekit.targets import TARGETS, select_target
+from imagekit.targets import select_target
 
 GOLDEN = Path(__file__).parent / "golden"
 WB55RG, WB55CE, WB35CE, WB15CC = map(select_target, ("WB55RG", "WB55CE", "WB35CE", "WB15CC"))
@@ -62,7 +63,8 @@ def test_flipper_s_reference_is_good() -> None:
 
 def test_the_dump_of_a_chip_with_fus_selected() -> None:
     chip = decode(memory(FUS_SELECTED), WB55RG)
-    assert chip.damaged == chip.not_given == ()
+    assert not chip.damaged
+    assert not chip.not_given
     cut = {name: chip.fields[name] for name in ("SBRV", "SBRSA", "BRSD", "SNBRSA", "NBRSD", "C2OPT")}
     assert cut == {"SBRV": 0x3D000, "SBRSA": 10, "BRSD": 0, "SNBRSA": 15, "NBRSD": 0, "C2OPT": 1}
     assert judged(chip)["SBRV"] == (
@@ -160,9 +162,7 @@ def test_where_cpu1_boots(bits: tuple[int, int, int], grade: str, words: str) ->
 
 
 def test_every_bad_verdict_tells_what_can_be_done() -> None:
-    bad = (
-        "RDP=0 ESE=0 BOR_LEV=0 nSWBOOT0=0 nBOOT0=0 nBOOT1=0 IPCCDBA=1 FSD=1 DDS=0 SFSA=0 SBRV=0x3FFFF C2OPT=1 WRP1AR=0"
-    )
+    bad = "RDP=0 ESE=0 BOR_LEV=0 nSWBOOT0=0 nBOOT0=0 nBOOT1=0 IPCCDBA=1 FSD=1 DDS=0 SFSA=0 SBRV=0x3FFFF WRP1AR=0"
     verdicts = (*judge_fields(decode_pairs(bad, WB55RG)), *judge_together(decode_pairs(bad, WB55RG)))
     for one in verdicts:
         if one.grade in (Grade.WARNING, Grade.ERROR):
@@ -186,11 +186,10 @@ DISPL = b"""OPTION BYTES BANK: 0
      SBRV         : 0x3D000  (0x3D000)
      nSWboot0     : 0x1 (BOOT0 taken from PH3/BOOT0 pin)
 """
+DISPL_BOM, DISPL_16 = b"\xef\xbb\xbf" + DISPL, DISPL.decode().encode("utf-16")
 
 
-@pytest.mark.parametrize(
-    "data", [R32, JLINK, REGISTERS, DISPL, DISPL.decode().encode("utf-16"), b"\xef\xbb\xbf" + DISPL]
-)
+@pytest.mark.parametrize("data", [R32, JLINK, REGISTERS, DISPL, DISPL_BOM, DISPL_16])
 def test_the_output_of_tools_is_read(data: bytes) -> None:
     fields = decode(data, WB55RG).fields
     assert (fields["SFSA"], fields["SBRV"]) == (0xF4, 0x3D000)
@@ -236,9 +235,7 @@ def test_what_is_no_dump_says_why(data: bytes, reason: str, words: str) -> None:
 
 
 def test_a_dump_of_wb5x_is_refused_for_wb1x() -> None:
-    with pytest.raises(
-        OptionBytesError, match="as on WB5x and WB3x; the option bytes of STM32WB1xxC are at 0x1FFF7800"
-    ):
+    with pytest.raises(OptionBytesError, match="the option bytes of STM32WB1xxC are at 0x1FFF7800"):
         decode(R32, WB15CC)
 
 
@@ -267,9 +264,8 @@ def test_a_vector_too_large_for_wb1x_is_refused() -> None:
         decode_pairs("SBRV=0x3FFFF", WB15CC)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_an_explanation_stands_behind_every_name(target: object) -> None:
-    source = "".join(Path(path).read_text(encoding="utf-8") for path in Path("imagekit").glob("option_*.py"))
+def test_an_explanation_stands_behind_every_name() -> None:
+    source = Path(option_verdicts.__file__).read_text(encoding="utf-8")
     for name in re.findall(r'"(OB_[A-Z0-9_]+)"', source):
         assert named(name).todo
 
