@@ -351,7 +351,9 @@ def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
         name="OB_DAMAGE",
         value="",
         grade=Grade.WARNING,
-        meaning="if FUS on this chip is older than 1.1.0, this damage cannot be undone; the option bytes do not tell",
+        meaning="FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"
+        if ob.sfsa_address is not None and ob.sfsa_address == ob.target.limit_fus_0_5_3
+        else "if FUS on this chip is older than 1.1.0, this damage cannot be undone; the option bytes do not tell",
         explains="OB_DAMAGE",
     )
 

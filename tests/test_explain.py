@@ -22,7 +22,7 @@ from imagekit.explanations import (
     shci_status,
     suggestions,
 )
-from imagekit.report.explanation import complete
+from imagekit.report.explanation import complete, overview, page
 from imagekit.rules import RULES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -266,3 +266,12 @@ def test_text(file: str, arguments: list[str], request: pytest.FixtureRequest) -
 
 def _of(group: Group) -> list[Explanation]:
     return [one for one in explanations() if one.group is group]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_pages_wrap_at_the_terminal_s_width(width: int) -> None:
+    for one in explanations():
+        for line in page(one, width=width).splitlines()[1:]:
+            is_one_word = len(line[12:].removeprefix("- ").split()) == 1  # an address, which must stay whole
+            assert len(line) <= width or is_one_word
+    assert all(len(line) <= 120 for line in overview(explanations(), width=120).splitlines())

@@ -329,3 +329,8 @@ def test_text(file: str, part: str, pairs: str, request: pytest.FixtureRequest) 
     if request.config.getoption("--update-golden"):
         (GOLDEN / file).write_text(printed, encoding="utf-8")
     assert printed == (GOLDEN / file).read_text(encoding="utf-8")
+
+
+def test_damage_under_fus_0_5_3_is_said_to_be_final() -> None:
+    verdicts = judge_together(decode_pairs("SFSA=0xF6 ESE=0", WB55RG))
+    assert [one.meaning for one in verdicts] == ["FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"]

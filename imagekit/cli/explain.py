@@ -59,7 +59,7 @@ def explain(
         width, paint = terminal_width(), painter()
         print_result("\n\n".join(explanation.page(one, width=width, paint=paint) for one in found))
     else:
-        print_result(explanation.overview(found, paint=painter()))
+        print_result(explanation.overview(found, width=terminal_width(), paint=painter()))
 
 
 def _found(codes: Sequence[str]) -> "tuple[Explanation, ...]":

@@ -1,6 +1,7 @@
 """What `explain` prints: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -45,41 +46,51 @@ def complete(explanation: Explanation) -> Explanation:
     return replace(explanation, title=rule.title, means=re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", rule.help))
 
 
-def overview(explanations: Iterable[Explanation], *, paint: Paint = plain) -> str:
+def overview(explanations: Iterable[Explanation], *, width: int | None = None, paint: Paint = plain) -> str:
     """List explanations, one line each, under the headings of their groups."""
     found = [complete(one) for one in explanations]
     blocks = []
     for group in Group:
-        lines = [_overview_line(one) for one in found if one.group is group]
+        lines = [_overview_line(one, width) for one in found if one.group is group]
         if lines:
             blocks.append("\n".join([paint(_PLURALS[group], "bold"), *lines]))
     return "\n\n".join(blocks)
 
 
-def _overview_line(explanation: Explanation) -> str:
+def _overview_line(explanation: Explanation, columns: int | None) -> str:
     code = f"{_codes(explanation):<{_CODE_WIDTH}} " if explanation.codes else ""
     width = 5 if explanation.group is Group.RULE else _NAME_WIDTH
-    return f"  {code}{explanation.name:<{width}}  {explanation.title}"
+    start = f"  {code}{explanation.name:<{width}}  "
+    if not columns or columns < len(start) + _NARROWEST:
+        return start + explanation.title
+    return textwrap.fill(explanation.title, columns, initial_indent=start, subsequent_indent=" " * len(start))
+
+
+_NARROWEST = 20
+"""Columns that a wrapped title needs at least."""
 
 
 def page(explanation: Explanation, *, width: int | None = None, paint: Paint = plain) -> str:
     """Explain one thing in full: what it means, usual causes with their evidence, what to do, what never to do."""
     explanation = complete(explanation)
-    rows = [("is", explanation.title, "")] if explanation.group is not Group.RULE else []
-    rows += [("holds", explanation.title, "")] if explanation.group is Group.RULE else []
-    rows += [("means", explanation.means, ""), *_labelled("", explanation.sources, "dim")]
-    for index, cause in enumerate(explanation.causes):
-        rows += [("" if index else "causes", f"- {cause.text}", ""), ("", f"  {cause.source}", "dim")]
-    rows += _labelled("do", [f"- {one}" for one in explanation.todo], "")
-    rows += _labelled("never", [f"- {one}" for one in explanation.never], "error")
+    causes = [line for cause in explanation.causes for line in ((cause.text, _ITEM), (cause.source, _UNDER_ITEM))]
+    parts = [
+        ("holds" if explanation.group is Group.RULE else "is", [(explanation.title, _PLAIN)], ""),
+        ("means", [(explanation.means, _PLAIN)], ""),
+        ("", [(source, _PLAIN) for source in explanation.sources], "dim"),
+        ("causes", causes, ""),
+        ("do", [(text, _ITEM) for text in explanation.todo], ""),
+        ("never", [(text, _ITEM) for text in explanation.never], "error"),
+    ]
     lines = [paint(_heading(explanation), "bold")]
-    lines += [row(label, text, role, width, paint) for label, text, role in rows]
+    for label, texts, role in parts:
+        for index, (text, indents) in enumerate(texts):
+            shade = "dim" if indents is _UNDER_ITEM else role
+            lines.append(row("" if index else label, text, shade, width, paint, indents))
     return "\n".join(lines)
 
 
-def _labelled(label: str, texts: Iterable[str], role: str) -> list[tuple[str, str, str]]:
-    """Rows of which the first alone has the label."""
-    return [("" if index else label, text, role) for index, text in enumerate(texts)]
+_PLAIN, _ITEM, _UNDER_ITEM = ("", ""), ("- ", "  "), ("  ", "  ")
 
 
 def _heading(explanation: Explanation) -> str:
