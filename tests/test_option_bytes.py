@@ -89,6 +89,7 @@ def test_the_dump_of_a_chip_with_fus_selected() -> None:
         ("SFSA=0", "WB55RG", [("OB_SFSA_ZERO", "error"), ("OB_DAMAGE", "warning")]),
         ("SFSA=0x9D SBRV=0x31C00", "WB55RG", [("OB_SBRV_INSIDE", "error"), ("OB_DAMAGE", "warning")]),
         ("C2OPT=0 SBRSA=0x1F", "WB15CC", [("OB_C2OPT_ZERO", "error"), ("OB_DAMAGE", "warning")]),
+        ("SFSA=0xF4 SBRV=0x3E000", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
         ("SFSA=0xCE SBRV=0x30000", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
         ("ESE=0", "WB55RG", [("OB_DAMAGE", "warning")]),
         # Where FUS begins on WB3x is unknown: nothing may be called an error for it.
@@ -276,6 +277,7 @@ def test_an_explanation_stands_behind_every_name() -> None:
         (["--option-bytes", "SFSA=0xF4 SBRV=0x3D000"], None, 0),
         (["--option-bytes", "SFSA=0xF4", "SBRV=0x3D000"], None, 0),
         (["--option-bytes", "SFSA=0xCE SBRV=0x3D000"], None, 0),
+        (["--option-bytes", "RDP=0xAA"], None, 0),
         (["--option-bytes", "SFSA=0"], None, 3),
         (["--option-bytes", "-"], memory(FUS_SELECTED), 0),
         (["--option-bytes", "-"], R32, 0),
