@@ -264,6 +264,9 @@ def _sram2(ob: OptionBytes) -> Iterator[Verdict]:
         if is_open:
             meaning = f"all of {what} is CPU1's: not secured"
             yield Verdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning, explains="OB_SRAM_NOT_SECURE")
+        elif not start and base == _SRAM2A:
+            meaning = "all of SRAM2A is secure: CPU1 has no room there for the mailbox; never seen"
+            yield Verdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning)
         else:
             meaning = f"{what} is secure from 0x{base + start * 1024:08X}: {start} KiB of it are CPU1's"
             yield Verdict(name=name, value=value, grade=Grade.GOOD, meaning=meaning)

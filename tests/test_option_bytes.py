@@ -133,6 +133,7 @@ def test_what_fields_tell_together(pairs: str, part: str, expected: list[tuple[s
         ("IPCCDBA=0x10", "WB55RG", "IPCCDBA", "warning", "disputed"),
         ("SRAM2RST=0", "WB55RG", "SRAM2RST", "good", "a system reset erases SRAM2"),
         ("SBRSA=0 BRSD=1", "WB55RG", "SBRSA BRSD", "note", "not secured"),
+        ("SBRSA=0 BRSD=0", "WB55RG", "SBRSA BRSD", "note", "no room there for the mailbox"),
         ("SBRSA_B=3 BRSD_B=0", "WB15CC", "SBRSA_B BRSD_B", "good", "0x20038C00: 3 KiB"),
         ("SNBRSA=3 NBRSD=0", "WB15CC", "SBRSA_B BRSD_B", "good", "0x20038C00: 3 KiB"),
         ("WRP1A_STRT=0 WRP1A_END=1", "WB55RG", "WRP1A", "warning", "0x08000000 - 0x08001FFF"),
