@@ -7,7 +7,7 @@ from imagekit.catalogue import Catalogue, Content, shipped
 from imagekit.errors import PlacementError
 from imagekit.image import Image
 from imagekit.placement import place
-from imagekit.signature import SignatureVerdict, signature_verdict
+from imagekit.signature import SignatureStatus, SignatureVerdict, signature_verdict
 from imagekit.signing_keys import SigningKey, st_keys
 from imagekit.targets import SECTOR_SIZES, TARGETS, Target, series_names
 
@@ -52,6 +52,15 @@ class Assessment:
     def variants(self) -> tuple[str, ...]:
         """ST's names for it, such as `BLE_Stack_full`; empty when the catalogue does not know it."""
         return self.known.variants if self.known else ()
+
+    @property
+    def fus_variants(self) -> tuple[str, ...]:
+        """The names by which `refusal` tells two FUS images apart that hide their version.
+
+        One that verifies is not the one for FUS 0.5.3, known or not: no key verifies that (docs/image-format.md).
+        """
+        is_valid = self.signature.status is SignatureStatus.VALID
+        return self.variants or (("FUS",) if is_valid and self.image.is_hidden_fus else ())
 
 
 def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Catalogue | None = None) -> Assessment:

@@ -7,37 +7,16 @@ FUS up one image at a time, install the stack, start it. Nothing irreversible is
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePath
 
-from imagekit.assessment import Assessment
-from imagekit.catalogue import StName
+from imagekit.candidates import Candidate
 from imagekit.errors import PlacementError, PlanError, printable
-from imagekit.image import FUS_2, Image, ImageKind, Version
-from imagekit.placement import FUS_2_GAP, Placement, holds_stack, place
+from imagekit.image import FUS_1_2, FUS_2, ImageKind, Version
+from imagekit.placement import holds_stack, place
 from imagekit.rules import Chip, Severity, findings
 from imagekit.signature import SignatureStatus
-from imagekit.targets import FLASH_BASE, Series, Target
-from imagekit.upgrade import (
-    FUS_0_5_3,
-    HOPS,
-    NEWEST_FUS,
-    Hop,
-    asked_fus,
-    given_fus,
-    lock_up,
-    needs_fus_first,
-    refusal,
-)
-
-
-class Action(Enum):
-    """What a step does; the values are those of `plan --emit json`."""
-
-    DELETE_STACK = "delete-stack"
-    INSTALL_FUS = "install-fus"
-    INSTALL_STACK = "install-stack"
-    INSTALL_SAFEBOOT = "install-safeboot"
-    START_STACK = "start-stack"
+from imagekit.steps import Action, Step, delete_stack, install_fus, install_safeboot, install_stack, start_stack
+from imagekit.targets import Series, Target
+from imagekit.upgrade import FUS_0_5_3, HOPS, NEWEST_FUS, Hop, asked_fus, given_fus, lock_up, needs_fus_first, refusal
 
 
 class AntiRollback(Enum):
@@ -65,55 +44,6 @@ class Start:
     """The version below which FUS refuses stacks; None: anti-rollback was never activated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An image that may be used, and where it was found."""
-
-    path: str
-    assessment: Assessment
-    is_named: bool
-    """Whether the user named this file, and did not name a folder that holds it."""
-
-    @property
-    def image(self) -> Image:
-        """The image itself."""
-        return self.assessment.image
-
-    @property
-    def variants(self) -> tuple[str, ...]:
-        """ST's names for it: those of the catalogue, or else that of the file."""
-        name = StName.parse(PurePath(self.path).name)
-        return self.assessment.variants or ((name.variant,) if name else ())
-
-    @property
-    def title(self) -> str:
-        """What to call it: `BLE_Stack_full 1.23.0`, `FUS 2.1.0`."""
-        image = self.image
-        if image.kind is ImageKind.FUS:
-            return f"FUS {given_fus(image).text}"
-        name = self.variants[0] if self.variants else image.kind.value
-        return f"{name} {image.version.text}" if image.version else name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One thing to do, and what comes of it."""
-
-    action: Action
-    needs: str
-    gives: str
-    why: str
-    fus: Version
-    """The FUS on the chip when the step begins."""
-    candidate: Candidate | None = None
-    placement: Placement | None = None
-    irreversible: bool = False
-    afterwards: tuple[str, ...] = ()
-    """What is different from then on, or works no longer."""
-    takes: str = ""
-    """How long it takes, where a source tells; empty otherwise."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Every step in its order; or, with refusals, none."""
@@ -124,47 +54,6 @@ class Plan:
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> Candidate:
-    """Return the image that the plan is to end with.
-
-    `wanted` is ST's name of a variant, a file's name or its path. Without it: the one stack, or Safeboot, that was
-    named; else the one stack of the folders; else the newest FUS. Safeboot is never chosen from a folder: it is a
-    factory reset. Raises PlanError when there is no such image or when there are several.
-    """
-    if wanted is not None:
-        chosen = [one for one in candidates if _is_called(one, wanted)]
-        return _only(chosen, f"no image {wanted!r} among the files: {_titles(candidates)}", "--want a file's path")
-    named = [one for one in candidates if one.is_named and one.image.kind is not ImageKind.FUS]
-    if named:
-        return _only(named, "", "name the one you want with --want")
-    stacks = [one for one in candidates if one.image.kind is ImageKind.STACK]
-    if stacks:
-        return _only(stacks, "", "name the one you want with --want")
-    fus = [one for one in candidates if one.image.kind is ImageKind.FUS]
-    if not fus:
-        raise PlanError("no stack and no FUS among the files")
-    return max(fus, key=lambda one: (given_fus(one.image), one.is_named))
-
-
-def _only(chosen: Sequence[Candidate], none: str, several: str) -> Candidate:
-    contents = {one.image.sha256: one for one in reversed(chosen)}
-    if not contents:
-        raise PlanError(none)
-    if len(contents) > 1:
-        raise PlanError(f"{len(contents)} images could be meant ({_titles(chosen)}): {several}")
-    return next(iter(contents.values()))
-
-
-def _titles(candidates: Sequence[Candidate]) -> str:
-    titles = sorted({printable(one.title) for one in candidates if one.image.kind is not ImageKind.FUS})
-    return ", ".join(titles) or "FUS alone"
-
-
-def _is_called(candidate: Candidate, wanted: str) -> bool:
-    names = (candidate.path, PurePath(candidate.path).name, PurePath(candidate.path).stem, *candidate.variants)
-    return wanted.casefold() in (name.casefold() for name in names)
 
 
 def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan:
@@ -243,7 +132,7 @@ def _refuse_start(start: Start, goal: Candidate, installed: bool | None) -> None
             f"no FUS {fus.text} is known: 0.0.0 means that FUS was not running or not readable when its version was "
             "read (`imagekit explain fus-0.0.0`); start FUS and read it again"
         )
-    if target.series is Series.WB1X and fus < Version(1, 2, 0):
+    if target.series is Series.WB1X and fus < FUS_1_2:
         raise PlanError(f"no WB1x has FUS {fus.text}: the first was 1.2.0; read the version again")
     if needs_fus_first(target, fus) and installed is not False:
         raise PlanError(
@@ -257,7 +146,7 @@ def _refuse_start(start: Start, goal: Candidate, installed: bool | None) -> None
 
 def _refuse_rollback(stored: Version | AntiRollback, fus: Version, goal: Candidate) -> None:
     """Raise PlanError when anti-rollback forbids the goal (release notes of v1.24.0; AN5185 section 2.4)."""
-    if stored is AntiRollback.NO_STACK or fus < Version(1, 2, 0):
+    if stored is AntiRollback.NO_STACK or fus < FUS_1_2:
         raise PlanError(
             "anti-rollback was activated without a stack, or on a FUS before 1.2.0: FUS then refuses every stack for "
             "ever (FW_ROLLBACK_ERROR), and nothing is known to undo it"
@@ -306,24 +195,16 @@ def _fus_way(start: Start, usable: Sequence[Candidate], goal: Candidate) -> list
             return reached[fus]
         for one in images:
             gives = given_fus(one.image)
-            if gives not in reached and not refusal(one.image, fus, _told_variants(one)):
+            if gives not in reached and not refusal(one.image, fus, one.assessment.fus_variants):
                 reached[gives] = [*reached[fus], one]
                 queue.append(gives)
     raise _no_way(start, goal, max(reached))
 
 
-def _told_variants(candidate: Candidate) -> tuple[str, ...]:
-    """ST's names for a FUS image. One that hides its version and verifies is not for FUS 0.5.3: those do not verify."""
-    assessment = candidate.assessment
-    if not assessment.variants and assessment.signature.status is SignatureStatus.VALID:
-        return ("FUS",)
-    return assessment.variants
-
-
 def _hindrance(goal: Candidate, target: Target, fus: Version) -> str:
     """Why the goal is not to be installed on a chip with this FUS; empty when it may be."""
     image = goal.image
-    if why := refusal(image, fus, _told_variants(goal)) or lock_up(image, target, fus):
+    if why := refusal(image, fus, goal.assessment.fus_variants) or lock_up(image, target, fus):
         return why
     if image.kind is not ImageKind.STACK:
         return ""
@@ -359,121 +240,20 @@ def _steps(start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, inst
     """The steps of the way, in order. Raises PlacementError where an image has no address."""
     fus, target = start.fus, start.target
     if installed is not False:
-        yield _delete_step(start, installed)
+        yield delete_stack(target, fus, is_told=installed is not None)
     ups = [*upgrades, goal] if goal.image.kind is ImageKind.FUS else upgrades
     for one in ups:
-        placement = place(one.image, target, fus=fus, variants=_told_variants(one))
-        yield _fus_step(one, placement, fus, goal)
+        placement = place(one.image, target, fus=fus, variants=one.assessment.fus_variants)
+        yield install_fus(one, placement, fus, goal)
         fus = given_fus(one.image)
     if goal.image.kind is ImageKind.FUS:
         return
-    placement = place(goal.image, target, fus=fus, variants=goal.assessment.variants)
+    placement = place(goal.image, target, fus=fus, variants=goal.assessment.fus_variants)
     if goal.image.kind is ImageKind.SAFEBOOT:
-        yield _safeboot_step(goal, placement, fus)
+        yield install_safeboot(goal, placement, fus)
         return
-    yield _stack_step(goal, placement, fus)
-    yield Step(
-        action=Action.START_STACK,
-        fus=fus,
-        needs="FUS idle, without an error",
-        gives=f"{goal.title} running, also after power is switched off and on",
-        why="FUS starts a stack that it has installed; asking again costs nothing, and a chip left in FUS has no radio",
-        takes="one reset",
-    )
-
-
-def _delete_step(start: Start, installed: bool | None) -> Step:
-    why = "FUS upgrades and new stacks are installed on a chip without a stack (AN5185; release notes, step 8)"
-    if installed is None:
-        why += "; whether one is installed was not said: deleting none is harmless, FUS answers IMG_NOT_FOUND"
-    return Step(
-        action=Action.DELETE_STACK,
-        fus=start.fus,
-        needs="FUS running (not the stack)",
-        gives=f"no stack; {_idle_sfsa(start)}",
-        why=why,
-        afterwards=("no radio until a stack is installed again",),
-        takes="1 to 7 s in logs of STM32CubeProgrammer",
-    )
-
-
-def _idle_sfsa(start: Start) -> str:
-    """What SFSA reads without a stack, where it is known."""
-    target = start.target
-    if target.series is Series.WB3X:
-        return "SFSA above the end of this part's flash"
-    if target.series is Series.WB1X:
-        return "SFSA 0x8c"
-    return "SFSA 0xf6" if start.fus == FUS_0_5_3 else "SFSA 0xf4"
-
-
-def _fus_step(one: Candidate, placement: Placement, fus: Version, goal: Candidate) -> Step:
-    gives = given_fus(one.image)
-    afterwards = [f"no way back to FUS {fus.text}, ever", "user keys stored in FUS are erased"]
-    if gives >= FUS_2 > fus:
-        afterwards.append("STM32CubeProgrammer before 2.20 neither deletes stacks nor finds their addresses any more")
-    if one is goal:
-        why = "asked for"
-    else:
-        asked, notes = asked_fus(goal.image) if goal.image.kind is ImageKind.STACK else (gives, "it")
-        why = (
-            f"{goal.title} needs FUS {asked.text} or later ({notes})"
-            if asked <= gives
-            else f"the way to FUS {asked.text}"
-        )
-    return Step(
-        action=Action.INSTALL_FUS,
-        candidate=one,
-        placement=placement,
-        fus=fus,
-        needs=f"FUS {fus.text}, no stack installed",
-        gives=f"FUS {gives.text}"
-        + (": read it back, sources disagree" if one.variants == ("FUS_for_fus_0_5_3",) else ""),
-        why=why,
-        irreversible=True,
-        afterwards=tuple(afterwards),
-        takes="at least 3 to 4 resets; no source gives a limit: never interrupt it",
-    )
-
-
-def _stack_step(goal: Candidate, placement: Placement, fus: Version) -> Step:
-    image, address = goal.image, placement.address
-    sfsa = (address - FLASH_BASE) // placement.target.sector_size
-    asked, notes = asked_fus(image)
-    ram = [f"{image.footer.sram2a_kib} KiB of SRAM2a"]
-    ram += [f"{image.footer.sram2b_kib} KiB of SRAM2b"] if image.footer.sram2b_kib else []
-    gap = f" and {FUS_2_GAP // 1024} KiB above it free" if placement.gap_sectors else ""
-    return Step(
-        action=Action.INSTALL_STACK,
-        candidate=goal,
-        placement=placement,
-        fus=fus,
-        needs=f"FUS {asked.text} or later ({notes}), no stack installed{gap}",
-        gives=f"{goal.title}; SFSA {sfsa:#x} expected",
-        why="asked for",
-        afterwards=(
-            f"the application must end below 0x{address:08X} and keeps the first {' and the first '.join(ram)}",
-            "the application must be built for this very stack",
-        ),
-        takes="7 to 12 s in logs of STM32CubeProgrammer; the first answer of FUS took 4 s",
-    )
-
-
-def _safeboot_step(goal: Candidate, placement: Placement, fus: Version) -> Step:
-    return Step(
-        action=Action.INSTALL_SAFEBOOT,
-        candidate=goal,
-        placement=placement,
-        fus=fus,
-        needs=f"FUS {fus.text}",
-        gives=f"{goal.title}, and the chip in factory state",
-        why="asked for by name",
-        irreversible=True,
-        afterwards=(
-            "the stack and the application are erased",
-            "FUS_UFB_CORRUPT is shown once and means success; after a reset it is FUS_NO_ERROR",
-        ),
-    )
+    yield install_stack(goal, placement, fus)
+    yield start_stack(goal, fus)
 
 
 def _warnings(start: Start, steps: Sequence[Step], installed: bool | None) -> Iterator[str]:

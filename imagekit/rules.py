@@ -434,7 +434,7 @@ def _fus_installs(subject: Subject) -> Iterator[str]:
     fus, target = subject.chip.fus, subject.chip.target
     if fus is None:
         return
-    why = refusal(subject.image, fus, subject.assessment.variants)
+    why = refusal(subject.image, fus, subject.assessment.fus_variants)
     if not why and target is not None:
         why = lock_up(subject.image, target, fus)
     if why:
@@ -452,7 +452,7 @@ def _hex_address(subject: Subject) -> Iterator[str]:
     highest = []
     for target in assessment.install_addresses if chip.target is None else (chip.target,):
         with suppress(PlacementError):
-            placement = place(subject.image, target, fus=chip.fus, variants=assessment.variants)
+            placement = place(subject.image, target, fus=chip.fus, variants=assessment.fus_variants)
             highest.append(placement.address + placement.spare_sectors * target.sector_size)
     if not highest:
         return

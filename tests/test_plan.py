@@ -10,13 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from imagekit.assessment import Assessment
+from imagekit.candidates import Candidate, choose
 from imagekit.catalogue import Content, Publication
 from imagekit.cli import app
 from imagekit.errors import EmitError, PlanError
 from imagekit.image import Version
 from imagekit.placement import place
-from imagekit.plan import Action, AntiRollback, Candidate, Plan, Start, choose, plan
+from imagekit.plan import AntiRollback, Plan, Start, plan
 from imagekit.report import scripts, upgrade_plan
+from imagekit.steps import Action
 from imagekit.targets import select_target
 from tests.support.images import IMAGES, assessed
 

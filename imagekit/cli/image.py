@@ -90,7 +90,7 @@ def address(
                 complain(f"{shown(file)}: {finding.rule} {finding.message}")
         if any(finding.severity is Severity.ERROR and finding.rule not in ADDRESS_STANDS for finding in found):
             raise typer.Exit(ExitCode.REFUSED)
-        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors, variants=assessment.variants)
+        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors, variants=assessment.fus_variants)
     if placement.after_delete is not None:
         complain(
             f"{shown(file)}: SFSA says that a stack is installed: delete it first; without it the address is "

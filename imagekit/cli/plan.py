@@ -24,9 +24,10 @@ from imagekit.console import (
 from imagekit.errors import EmitError, ParseError, PlanError, VersionError, why
 
 if TYPE_CHECKING:
+    from imagekit.candidates import Candidate
     from imagekit.catalogue import Catalogue
     from imagekit.image import Version
-    from imagekit.plan import AntiRollback, Candidate, Plan
+    from imagekit.plan import AntiRollback, Plan
 
 
 class Emit(StrEnum):
@@ -94,7 +95,8 @@ def plan(
 
     Example: imagekit plan --part STM32WB55RG --fus 1.2.0 STM32CubeWB/.../STM32WB5x --want BLE_Stack_full
     """
-    from imagekit.plan import Start, choose
+    from imagekit.candidates import choose
+    from imagekit.plan import Start
     from imagekit.plan import plan as plan_way
 
     chip = chip_of(part, fus)
@@ -146,8 +148,8 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
 def _candidates(paths: Sequence[str], catalogue: "Catalogue") -> "list[Candidate]":
     """Every image that was named or lies in a folder that was named; exits when a named file is none."""
     from imagekit.assessment import assess
+    from imagekit.candidates import Candidate
     from imagekit.image import Image
-    from imagekit.plan import Candidate
 
     found: list[Candidate] = []
     is_broken = False

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from imagekit import __version__
 from imagekit.errors import EmitError, printable
 from imagekit.image import Version
-from imagekit.plan import Action, Plan, Step
+from imagekit.plan import Plan
 from imagekit.report.document import hex_word
 from imagekit.report.text import arithmetic
 from imagekit.report.upgrade_plan import title
+from imagekit.steps import Action, Step
 from imagekit.targets import LARGEST_FLASH, Series
 from imagekit.upgrade import given_fus
 

@@ -1,8 +1,9 @@
 """A plan as text for people and as the JSON document of `plan --emit json` (docs/json.md)."""
 
-from imagekit.plan import Action, Plan, Step
+from imagekit.plan import Plan
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
+from imagekit.steps import Action, Step
 from imagekit.upgrade import given_fus
 
 PLAN_SCHEMA = "imagekit.plan/1"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.assessment import assess
+from imagekit.candidates import Candidate
 from imagekit.image import Image, ImageKind, Version
-from imagekit.plan import Candidate, Plan, Start, plan
+from imagekit.plan import Plan, Start, plan
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
 from tests.support.chip import OracleChip

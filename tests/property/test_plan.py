@@ -6,8 +6,9 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagekit.candidates import Candidate
 from imagekit.image import ImageKind, Version
-from imagekit.plan import Candidate, Plan, Start, plan
+from imagekit.plan import Plan, Start, plan
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
 from tests.support.chip import OracleChip

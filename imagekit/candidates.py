@@ -1,0 +1,82 @@
+"""The images that a plan may use, and which of them it is to end with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from imagekit.assessment import Assessment
+from imagekit.catalogue import StName
+from imagekit.errors import PlanError, printable
+from imagekit.image import Image, ImageKind
+from imagekit.upgrade import given_fus
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image that may be used, and where it was found."""
+
+    path: str
+    assessment: Assessment
+    is_named: bool
+    """Whether the user named this file, and did not name a folder that holds it."""
+
+    @property
+    def image(self) -> Image:
+        """The image itself."""
+        return self.assessment.image
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """ST's names for it: those of the catalogue, or else that of the file."""
+        name = StName.parse(PurePath(self.path).name)
+        return self.assessment.variants or ((name.variant,) if name else ())
+
+    @property
+    def title(self) -> str:
+        """What to call it: `BLE_Stack_full 1.23.0`, `FUS 2.1.0`."""
+        image = self.image
+        if image.kind is ImageKind.FUS:
+            return f"FUS {given_fus(image).text}"
+        name = self.variants[0] if self.variants else image.kind.value
+        return f"{name} {image.version.text}" if image.version else name
+
+
+def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> Candidate:
+    """Return the image that the plan is to end with.
+
+    `wanted` is ST's name of a variant, a file's name or its path. Without it: the one stack, or Safeboot, that was
+    named; else the one stack of the folders; else the newest FUS. Safeboot is never chosen from a folder: it is a
+    factory reset. Raises PlanError when there is no such image or when there are several.
+    """
+    if wanted is not None:
+        chosen = [one for one in candidates if _is_called(one, wanted)]
+        return _only(chosen, f"no image {wanted!r} among the files: {_titles(candidates)}", "--want a file's path")
+    named = [one for one in candidates if one.is_named and one.image.kind is not ImageKind.FUS]
+    if named:
+        return _only(named, "", "name the one you want with --want")
+    stacks = [one for one in candidates if one.image.kind is ImageKind.STACK]
+    if stacks:
+        return _only(stacks, "", "name the one you want with --want")
+    fus = [one for one in candidates if one.image.kind is ImageKind.FUS]
+    if not fus:
+        raise PlanError("no stack and no FUS among the files")
+    return max(fus, key=lambda one: (given_fus(one.image), one.is_named))
+
+
+def _only(chosen: Sequence[Candidate], none: str, several: str) -> Candidate:
+    contents = {one.image.sha256: one for one in reversed(chosen)}
+    if not contents:
+        raise PlanError(none)
+    if len(contents) > 1:
+        raise PlanError(f"{len(contents)} images could be meant ({_titles(chosen)}): {several}")
+    return next(iter(contents.values()))
+
+
+def _titles(candidates: Sequence[Candidate]) -> str:
+    titles = sorted({printable(one.title) for one in candidates if one.image.kind is not ImageKind.FUS})
+    return ", ".join(titles) or "FUS alone"
+
+
+def _is_called(candidate: Candidate, wanted: str) -> bool:
+    names = (candidate.path, PurePath(candidate.path).name, PurePath(candidate.path).stem, *candidate.variants)
+    return wanted.casefold() in (name.casefold() for name in names)
