@@ -8,6 +8,7 @@ from imagekit.assessment import Assessment
 from imagekit.catalogue import StName
 from imagekit.errors import PlanError, printable
 from imagekit.image import Image, ImageKind
+from imagekit.targets import Target
 from imagekit.upgrade import given_fus
 
 
@@ -40,43 +41,66 @@ class Candidate:
         name = self.variants[0] if self.variants else image.kind.value
         return f"{name} {image.version.text}" if image.version else name
 
+    def is_for(self, target: Target) -> bool:
+        """Whether its sectors and its signing key are those of the target's series, as far as they tell."""
+        key = self.assessment.signature.key
+        told = [series for series in (self.image.series, key.series if key else ()) if series]
+        return all(target.series in series for series in told)
+
 
 def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> Candidate:
     """Return the image that the plan is to end with.
 
-    `wanted` is ST's name of a variant, a file's name or its path. Without it: the one stack, or Safeboot, that was
+    `wanted` is ST's name of a variant, with its version or without, a file's name or its path. Without it: the one stack, or Safeboot, that was
     named; else the one stack of the folders; else the newest FUS. Safeboot is never chosen from a folder: it is a
     factory reset. Raises PlanError when there is no such image or when there are several.
     """
     if wanted is not None:
         chosen = [one for one in candidates if _is_called(one, wanted)]
-        return _only(chosen, f"no image {wanted!r} among the files: {_titles(candidates)}", "--want a file's path")
+        if not chosen:
+            raise PlanError(f"no image {wanted!r} among the files: {_titles(candidates)}")
+        if all(one.image.kind is ImageKind.FUS for one in chosen):
+            return _newest_fus(chosen)
+        return _only(chosen, "give the path of the one you want with --want")
     named = [one for one in candidates if one.is_named and one.image.kind is not ImageKind.FUS]
     if named:
-        return _only(named, "", "name the one you want with --want")
+        return _only(named, "name the one you want with --want")
     stacks = [one for one in candidates if one.image.kind is ImageKind.STACK]
     if stacks:
-        return _only(stacks, "", "name the one you want with --want")
+        return _only(stacks, "name the one you want with --want")
     fus = [one for one in candidates if one.image.kind is ImageKind.FUS]
     if not fus:
-        raise PlanError("no stack and no FUS among the files")
+        raise PlanError("no stack and no FUS for this part among the files")
+    return _newest_fus(fus)
+
+
+def _newest_fus(fus: Sequence[Candidate]) -> Candidate:
     return max(fus, key=lambda one: (given_fus(one.image), one.is_named))
 
 
-def _only(chosen: Sequence[Candidate], none: str, several: str) -> Candidate:
+def _only(chosen: Sequence[Candidate], what_next: str) -> Candidate:
     contents = {one.image.sha256: one for one in reversed(chosen)}
-    if not contents:
-        raise PlanError(none)
     if len(contents) > 1:
-        raise PlanError(f"{len(contents)} images could be meant ({_titles(chosen)}): {several}")
+        raise PlanError(f"{len(contents)} images could be meant ({_titles(tuple(contents.values()))}): {what_next}")
     return next(iter(contents.values()))
 
 
 def _titles(candidates: Sequence[Candidate]) -> str:
-    titles = sorted({printable(one.title) for one in candidates if one.image.kind is not ImageKind.FUS})
-    return ", ".join(titles) or "FUS alone"
+    """What there is: with their paths where they are few."""
+    if len(candidates) <= _FEW:
+        return ", ".join(printable(f"{one.title}: {one.path}") for one in candidates) or "none for this part"
+    return ", ".join(sorted({printable(one.title) for one in candidates if one.image.kind is not ImageKind.FUS}))
+
+
+_FEW = 4
 
 
 def _is_called(candidate: Candidate, wanted: str) -> bool:
-    names = (candidate.path, PurePath(candidate.path).name, PurePath(candidate.path).stem, *candidate.variants)
+    names = (
+        candidate.title,
+        candidate.path,
+        PurePath(candidate.path).name,
+        PurePath(candidate.path).stem,
+        *candidate.variants,
+    )
     return wanted.casefold() in (name.casefold() for name in names)

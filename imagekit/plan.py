@@ -214,7 +214,9 @@ def _hindrance(goal: Candidate, target: Target, fus: Version) -> str:
 
 def _no_way(start: Start, goal: Candidate, best: Version) -> PlanError:
     """Why there is no way to the goal, and which files are missing; `best` is the FUS that the files lead to."""
-    why = f"{goal.title}: {_hindrance(goal, start.target, best)}"
+    why = _hindrance(goal, start.target, best)
+    if not why.startswith(goal.title):
+        why = f"{goal.title}: {why}"
     if best != start.fus:
         why += f" (the files lead from FUS {start.fus.text} to {best.text})"
     is_dead_end = goal.image.kind is ImageKind.SAFEBOOT or (

@@ -258,19 +258,41 @@ def test_two_names_of_one_content_are_one_goal() -> None:
 
 
 def test_several_stacks_need_a_word() -> None:
-    with pytest.raises(PlanError, match=r"2 images could be meant \(stack 1\.13\.3, stack 1\.24\.0\): .*--want"):
+    with pytest.raises(
+        PlanError,
+        match=r"2 images could be meant \(stack 1\.24\.0: .*, stack 1\.13\.3: folder/stack-4k\.bin\): .*--want",
+    ):
         choose(folder("stack-4k", "stack-fus2-4k"))
     with pytest.raises(PlanError, match="2 images could be meant"):
         choose([candidate("stack-4k"), candidate("stack-fus2-4k")])
 
 
-@pytest.mark.parametrize("wanted", ["stack-4k", "STACK-4K.bin", "folder/stack-4k.bin"])
+@pytest.mark.parametrize("wanted", ["stack-4k", "STACK-4K.bin", "folder/stack-4k.bin", "stack 1.13.3"])
 def test_the_word_is_a_name_or_a_path(wanted: str) -> None:
     assert choose(folder("stack-4k", "stack-fus2-4k"), wanted).path == "folder/stack-4k.bin"
 
 
+def test_a_word_for_several_fus_means_the_newest() -> None:
+    found = [candidate("fus-1.1.0", "a/stm32wb5x_FUS_fw.bin"), candidate("fus-2.2.0", "b/stm32wb5x_FUS_fw.bin")]
+    assert choose(found, "FUS").path == "b/stm32wb5x_FUS_fw.bin"
+
+
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        ("stack-4k", "WB5x WB3x"),
+        ("stack-2k", "WB1x"),
+        ("signed-by-wb3x-early", "WB3x"),
+        ("signed-by-wb1x-cut-in-4k", ""),
+    ],
+)
+def test_sectors_and_key_tell_the_series(name: str, series: str) -> None:
+    told = [part for part in ("WB55RG", "WB35CE", "WB15CC") if candidate(name).is_for(select_target(part))]
+    assert told == [{"WB5x": "WB55RG", "WB3x": "WB35CE", "WB1x": "WB15CC"}[one] for one in series.split()]
+
+
 def test_a_word_for_nothing_lists_what_there_is() -> None:
-    with pytest.raises(PlanError, match=r"no image 'full' among the files: stack 1\.13\.3"):
+    with pytest.raises(PlanError, match=r"no image 'full' among the files: stack 1\.13\.3: folder/stack-4k\.bin"):
         choose(folder("stack-4k"), "full")
 
 
@@ -426,6 +448,17 @@ def test_nothing_to_do_ends_with_0() -> None:
     code, out, _ = run("--part", "WB55CG", "--fus", "2.2.0", "fus-2.2.0.bin")
     assert code == 0
     assert "nothing to do" in out
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_images_of_another_series_in_a_folder_are_left_out(tmp_path: Path) -> None:
+    for name in ("stack-4k", "stack-2k"):
+        (tmp_path / f"{name}.bin").write_bytes((IMAGES / f"{name}.bin").read_bytes())
+    for part, name in (("WB55CG", "stack-4k"), ("WB15CC", "stack-2k")):
+        code, out, _ = run("--part", part, "--fus", "1.2.0", str(tmp_path))
+        assert code == 0
+        assert f"{name}.bin" in out
+    assert run("--part", "WB15CC", "--fus", "1.2.0", str(tmp_path / "stack-4k.bin"))[0] == 3
 
 
 @pytest.mark.usefixtures("_trusted")

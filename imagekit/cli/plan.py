@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.plan import AntiRollback, Plan
+    from imagekit.targets import Target
 
 
 class Emit(StrEnum):
@@ -113,7 +114,7 @@ def plan(
     )
     if stack_installed is False and stack_version is not None:
         raise typer.BadParameter("--no-stack and --stack-version contradict each other", param_hint="--stack-version")
-    candidates = _candidates(paths, known_contents(known))
+    candidates = _candidates(paths, chip.target, known_contents(known))
     try:
         goal = choose(candidates, want)
     except PlanError as error:
@@ -145,8 +146,8 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
         raise typer.BadParameter(f"{error}; or unknown, or no-stack", param_hint="--anti-rollback") from error
 
 
-def _candidates(paths: Sequence[str], catalogue: "Catalogue") -> "list[Candidate]":
-    """Every image that was named or lies in a folder that was named; exits when a named file is none."""
+def _candidates(paths: Sequence[str], target: "Target", catalogue: "Catalogue") -> "list[Candidate]":
+    """Every image that was named, and those for the target's series in folders; exits when a named file is no image."""
     from imagekit.assessment import assess
     from imagekit.candidates import Candidate
     from imagekit.image import Image
@@ -168,7 +169,7 @@ def _candidates(paths: Sequence[str], catalogue: "Catalogue") -> "list[Candidate
             is_broken = True
     if is_broken:
         raise typer.Exit(ExitCode.UNREADABLE)
-    return found
+    return [one for one in found if one.is_named or one.is_for(target)]
 
 
 def _print(way: "Plan", part: str, emit: Emit) -> None:
