@@ -51,9 +51,9 @@ class Candidate:
 def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> Candidate:
     """Return the image that the plan is to end with.
 
-    `wanted` is ST's name of a variant, with its version or without, a file's name or its path. Without it: the one stack, or Safeboot, that was
-    named; else the one stack of the folders; else the newest FUS. Safeboot is never chosen from a folder: it is a
-    factory reset. Raises PlanError when there is no such image or when there are several.
+    `wanted` is ST's name of a variant, with its version or without, a file's name or its path. Without it: the one
+    stack, or Safeboot, that was named; else the one stack of the folders; else the newest FUS. Safeboot is never chosen
+    from a folder: it is a factory reset. Raises PlanError when there is no such image or when there are several.
     """
     if wanted is not None:
         chosen = [one for one in candidates if _is_called(one, wanted)]

@@ -13,6 +13,9 @@ from imagekit.placement import FUS_2_GAP, Placement
 from imagekit.targets import FLASH_BASE, Series, Target
 from imagekit.upgrade import FOR_FUS_0_5_3, FUS_0_5_3, asked_fus, given_fus
 
+AS_WANTED = "asked for"
+"""Why a step is there that the user asked for."""
+
 
 class Action(Enum):
     """What a step does; the values are those of `plan --emit json`."""
@@ -45,9 +48,9 @@ class Step:
 
 def delete_stack(target: Target, fus: Version, *, is_told: bool) -> Step:
     """Delete the stack. `is_told`: whether somebody said that one is installed."""
-    why = "FUS upgrades and new stacks are installed on a chip without a stack (AN5185; release notes, step 8)"
+    why = "FUS is upgraded, and a stack installed, on a chip without a stack (AN5185; release notes, step 8)"
     if not is_told:
-        why += "; whether one is installed was not said: deleting none is harmless, FUS answers IMG_NOT_FOUND"
+        why += "; if none is installed, FUS answers IMG_NOT_FOUND, and that is harmless"
     return Step(
         action=Action.DELETE_STACK,
         fus=fus,
@@ -75,7 +78,7 @@ def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candid
     if gives >= FUS_2 > fus:
         afterwards.append("STM32CubeProgrammer before 2.20 neither deletes stacks nor finds their addresses any more")
     if one is goal:
-        why = "asked for"
+        why = AS_WANTED
     else:
         asked, notes = asked_fus(goal.image) if goal.image.kind is ImageKind.STACK else (gives, "it")
         why = (
@@ -112,7 +115,7 @@ def install_stack(goal: Candidate, placement: Placement, fus: Version) -> Step:
         fus=fus,
         needs=f"FUS {asked.text} or later ({notes}), no stack installed{gap}",
         gives=f"{goal.title}; SFSA {sfsa:#x} expected",
-        why="asked for",
+        why=AS_WANTED,
         afterwards=(
             f"the application must end below 0x{address:08X} and keeps the first {' and the first '.join(ram)}",
             "the application must be built for this very stack",

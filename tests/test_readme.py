@@ -6,10 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from imagekit.cli import app
+from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.images import FIXTURES
 
 README = FIXTURES.parent / "README.md"
 BLOCK = re.compile(r"(?<=```console\n)\$ imagekit (.+)\n(?:(?!```).*\n)*")
+CORPUS_BLOCK = re.compile(r"(?<=```console corpus\n)\$ imagekit (.+)\n(?:(?!```).*\n)*")
+"""What is shown with ST's own images, in a folder of ST's releases."""
 
 
 def _shown(command: re.Match[str]) -> str:
@@ -18,14 +21,26 @@ def _shown(command: re.Match[str]) -> str:
     return f"$ imagekit {command[1]}\n{result.output}"
 
 
-def test_console_blocks_show_what_is_printed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(README.parent)
+def _compare(block: re.Pattern[str], count: int, request: pytest.FixtureRequest) -> None:
     text = README.read_text(encoding="utf-8")
-    shown, blocks = BLOCK.subn(_shown, text)
+    shown, blocks = block.subn(_shown, text)
     if request.config.getoption("--update-golden"):
         README.write_text(shown, encoding="utf-8")
-    assert blocks == 5
+    assert blocks == count
     assert README.read_text(encoding="utf-8") == shown
+
+
+def test_console_blocks_show_what_is_printed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(README.parent)
+    _compare(BLOCK, 6, request)
+
+
+@needs_corpus
+def test_blocks_on_st_s_images_show_what_is_printed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CORPUS)
+    _compare(CORPUS_BLOCK, 1, request)
 
 
 def test_ci_runs_the_two_commands_of_readme() -> None:
@@ -38,5 +53,5 @@ def test_ci_runs_the_two_commands_of_readme() -> None:
 
 def test_links_lead_somewhere() -> None:
     for page in [README, *(README.parent / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        for link in re.findall(r"\]\((?!https://)([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), (page.name, link)

@@ -3,7 +3,7 @@
 from imagekit.plan import Plan
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
-from imagekit.steps import Action, Step
+from imagekit.steps import AS_WANTED, Action, Step
 from imagekit.upgrade import given_fus
 
 PLAN_SCHEMA = "imagekit.plan/1"
@@ -45,7 +45,8 @@ def _step(number: int, step: Step, width: int | None, paint: Paint) -> list[str]
     rows = []
     if step.candidate and step.placement:
         rows += [("file", step.candidate.path), ("goes to", hex_word(step.placement.address))]
-    rows += [("why", step.why), ("needs", step.needs), ("gives", step.gives)]
+    rows += [("why", step.why)] if step.why != AS_WANTED else []
+    rows += [("needs", step.needs), ("gives", step.gives)]
     rows += [("then", consequence) for consequence in step.afterwards]
     rows += [("takes", step.takes)] if step.takes else []
     return lines + [row(label, line, "", width, paint) for label, line in rows]
