@@ -41,6 +41,10 @@ class PlacementError(ImagekitError):
         self.reason = reason
 
 
+class ApplicationError(ImagekitError):
+    """The file is no application for CPU1: damaged, for another processor, or not in flash."""
+
+
 class ReleaseNotesError(ImagekitError):
     """The release notes cannot be read as ST's address tables."""
 

@@ -53,6 +53,13 @@ def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
     return ""
 
 
+def fus_after(image: Image, fus: Version | None) -> Version | None:
+    """Return the FUS on a chip once it has installed an image; None where it was not known and still is not."""
+    if image.kind is not ImageKind.FUS or fus is None:
+        return fus
+    return image.version or FUS_1_2
+
+
 def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
     """Why FUS does not install this FUS image."""
     version = image.version or FUS_1_2
