@@ -3,7 +3,7 @@
 One module for each group of commands; a module that costs start-up time is imported by the command that needs it.
 """
 
-from imagekit.cli import catalogue, image, release
+from imagekit.cli import catalogue, image, layout, release
 from imagekit.cli.app import app
 
-__all__ = ["app", "catalogue", "image", "release"]
+__all__ = ["app", "catalogue", "image", "layout", "release"]
