@@ -16,8 +16,9 @@ _WIDTH = 800
 _MARGIN, _GUTTER, _BETWEEN = 20, 84, 10
 _LINE = 16
 """Pixels from one line of text to the next, at 12 pixels a letter."""
-_LETTER = 6.9
+_LETTER = 7.2
 """Pixels that a letter takes at the most, on average, in any common sans-serif font at 12 pixels."""
+_BOLD_LETTER = 8
 _PADDING = 11
 _TOP, _HEADING = 58, 40
 _STRIP_HEIGHT, _LEAST_CELL = 44, 158
@@ -184,7 +185,7 @@ def _plate(kind: RegionKind, lines: Sequence[str], x: int, first: int, width: in
 
 def _tag(label: str, right: int, y: int) -> str:
     """SFSA's name on its line, at the right."""
-    wide = round(len(label) * _LETTER) + 10
+    wide = round(len(label) * _BOLD_LETTER) + 10
     return (
         f'<rect class="paper" x="{right - wide - 6}" y="{y - 9}" width="{wide}" height="18" rx="4"/>'
         f'<text class="tag" x="{right - 11}" y="{y + 4}" text-anchor="end">{_escaped(label)}</text>'
