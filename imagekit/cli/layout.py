@@ -167,6 +167,7 @@ def _to_binary(file: str, chip: "Chip") -> tuple[bytes, str]:
 def _refuse_input(out: str, inputs: "Sequence[str | None]", hint: str) -> None:
     """Exit with wrong usage when a result would be written over what it is made from."""
     for one in inputs:
-        path = one if one is None or os.path.exists(one) else one.rpartition("@")[0]  # noqa: PTH110
-        if path and path != "-" and os.path.realpath(path) == os.path.realpath(out):
+        # A binary's address may stand behind its name.
+        paths = {one, one.rpartition("@")[0]} - {"", "-"} if one else set()
+        if os.path.realpath(out) in map(os.path.realpath, paths):
             raise typer.BadParameter(f"{shown(out)} is an input: write to another file", param_hint=hint)
