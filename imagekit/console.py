@@ -160,6 +160,25 @@ def read_some(path: str, limit: int) -> bytes:
         return file.read(limit)
 
 
+def read_application(path: str) -> bytes:
+    """Read an application's file: one byte more than the largest of its kind at most. Raises OSError."""
+    from imagekit.application import LARGEST_ELF
+
+    ending = os.path.splitext(path)[1].lower()  # noqa: PTH122 - the path as the user typed it
+    limit = {".hex": LARGEST_HEX, ".bin": LARGEST_FLASH}.get(ending, LARGEST_ELF)
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read(limit + 1)
+
+
+def can_print(text: str) -> bool:
+    """Whether standard output's encoding has every character of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def read_text(path: str) -> bytes:
     """Read a page of release notes or a catalogue: 16 MiB at most, fifty times the largest known. Raises OSError."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it

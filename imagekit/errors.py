@@ -56,6 +56,10 @@ class EmitError(ImagekitError):
     """A plan cannot be written as the commands of that tool."""
 
 
+class ApplicationError(ImagekitError):
+    """The file is no application for CPU1: damaged, for another processor, or not in flash."""
+
+
 class ReleaseNotesError(ImagekitError):
     """The release notes cannot be read as ST's address tables."""
 

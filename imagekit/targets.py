@@ -21,6 +21,13 @@ LARGEST_HEX = 4 * LARGEST_FLASH
 """Bytes of Intel HEX for the largest flash: 2.8 for each byte at 16 bytes a line, more with shorter lines."""
 
 
+SRAM2A, SRAM2B = 0x2003_0000, 0x2003_8000
+"""Where the two SRAMs begin that CPU1 and CPU2 share (RM0434, RM0473: memory organization)."""
+
+SRAM2A_KIB = 32
+"""KiB of SRAM2a, on every series (as SRAM2B_KIB)."""
+
+
 class Series(Enum):
     """The three STM32WB dies, as ST names their folders of images."""
 
@@ -36,6 +43,10 @@ def series_names(series: Iterable[Series]) -> str:
 
 SECTOR_SIZES = {Series.WB1X: 2048, Series.WB3X: 4096, Series.WB5X: 4096}
 """Bytes in a flash sector, FUS's unit (the manuals say page)."""
+
+
+SRAM2B_KIB = {Series.WB1X: 4, Series.WB3X: 32, Series.WB5X: 32}
+"""KiB of SRAM2b (RM0473; RM0434)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -131,6 +131,11 @@ def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
     return ""
 
 
+def fus_after(image: Image, fus: Version | None) -> Version | None:
+    """Return the FUS on a chip once it has installed an image; None where it was not known and still is not."""
+    return given_fus(image) if image.kind is ImageKind.FUS else fus
+
+
 def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
     """Why FUS does not install this FUS image."""
     version, is_old = given_fus(image), fus <= FUS_0_5_3

@@ -1,6 +1,7 @@
 """Options that several commands take, and what their texts mean; nonsense is wrong usage."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,10 +9,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imagekit.console import ExitCode, about, complain, files_in, read_text, shown, trace, write_file
+from imagekit.console import (
+    ExitCode,
+    about,
+    complain,
+    files_in,
+    read_application,
+    read_text,
+    shown,
+    trace,
+    write_file,
+)
 from imagekit.errors import TargetError, VersionError, why
 
 if TYPE_CHECKING:
+    from imagekit.application import Application
     from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.rules import Chip
@@ -40,6 +52,13 @@ Sfsa = typer.Option(
     help="SFSA from the chip's option bytes, such as 0xF4.",
     show_default=False,
 )
+App = typer.Option(
+    "--app",
+    envvar="IMAGEKIT_APP",
+    metavar="FILE",
+    help="The application on CPU1: app.elf, app.hex or app.bin@0x08000000.",
+    show_default=False,
+)
 KnownContents = typer.Option(
     "--catalogue",
     envvar="IMAGEKIT_CATALOGUE",
@@ -49,7 +68,9 @@ KnownContents = typer.Option(
 )
 
 
-def chip_of(part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False) -> "Chip":
+def chip_of(
+    part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False, app: str | None = None
+) -> "Chip":
     """What the options say of the chip; exits with wrong usage when they say nonsense."""
     from imagekit.rules import Chip
     from imagekit.targets import select_target
@@ -59,7 +80,42 @@ def chip_of(part: str | None, fus: str | None = None, *, needs_customer_signatur
         target = select_target(part) if part is not None else None
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--part") from error
-    return Chip(target=target, fus=version_of("--fus", fus), needs_customer_signature=needs_customer_signature)
+    if app is not None and target is None:
+        raise typer.BadParameter("needs --part: only the part tells where an image starts", param_hint="--app")
+    return Chip(
+        target=target,
+        fus=version_of("--fus", fus),
+        needs_customer_signature=needs_customer_signature,
+        application=application_of(app) if app is not None else None,
+    )
+
+
+def application_of(given: str) -> "Application":
+    """The application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is none."""
+    from imagekit import application
+    from imagekit.targets import FLASH_BASE, LARGEST_FLASH
+
+    # The last @ that follows .bin: others belong to the path, as a drive's colon does.
+    binary = re.fullmatch(r"(.+\.bin)@([^@]*)", given, re.DOTALL | re.IGNORECASE)
+    if given == "-" or given.lower().endswith(".bin"):
+        what = "standard input does not tell its kind: name a file" if given == "-" else "a binary needs its address"
+        like = "app.bin" if given == "-" else shown(given)
+        raise typer.BadParameter(f"{what}, such as {like}@0x{FLASH_BASE:08X}", param_hint="--app")
+    path = binary[1] if binary else given
+    address = number_of("--app", binary[2]) if binary else None
+    if address is not None and not FLASH_BASE <= address < FLASH_BASE + LARGEST_FLASH:
+        raise typer.BadParameter(
+            f"0x{address:08X} is not in flash, which starts at 0x{FLASH_BASE:08X}", param_hint="--app"
+        )
+    with about(path):
+        data, name = read_application(path), shown(os.path.basename(path))  # noqa: PTH119 - as the user typed it
+        if address is not None:
+            return application.from_binary(name, data, address)
+        if path.lower().endswith(".hex"):
+            return application.from_hex(name, data)
+        require("elftools", "elf")
+        return application.from_elf(name, data)
+    raise AssertionError  # about() does not swallow errors
 
 
 def version_of(option: str, text: str | None) -> "Version | None":
