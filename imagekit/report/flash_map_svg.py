@@ -151,7 +151,9 @@ def _column(column: Column, x: int, width: int, heights: dict[int, int]) -> Iter
     if column.sfsa is not None:
         y = heights[column.sfsa]
         yield f'<path class="sfsa" d="M{x} {y}H{x + width}"/>'
-        yield _tag(column.sfsa_label, x + width, y)
+        # In a narrow column the words that the notes say too are left out.
+        label = column.sfsa_label
+        yield _tag(label if _tag_width(label) < width else label.partition(",")[0], x + width, y)
 
 
 def _box(region: Region, x: int, y: int, width: int, height: int) -> Iterator[str]:
@@ -185,11 +187,15 @@ def _plate(kind: RegionKind, lines: Sequence[str], x: int, first: int, width: in
 
 def _tag(label: str, right: int, y: int) -> str:
     """SFSA's name on its line, at the right."""
-    wide = round(len(label) * _BOLD_LETTER) + 10
+    wide = _tag_width(label)
     return (
         f'<rect class="paper" x="{right - wide - 6}" y="{y - 9}" width="{wide}" height="18" rx="4"/>'
         f'<text class="tag" x="{right - 11}" y="{y + 4}" text-anchor="end">{_escaped(label)}</text>'
     )
+
+
+def _tag_width(label: str) -> int:
+    return round(len(label) * _BOLD_LETTER) + 10
 
 
 def _strips(picture: Picture, y: int) -> tuple[list[str], int]:
