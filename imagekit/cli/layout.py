@@ -23,6 +23,7 @@ from imagekit.console import (
 )
 
 if TYPE_CHECKING:
+    from imagekit.image import Image
     from imagekit.report.flash_map import Step
     from imagekit.rules import Chip
 
@@ -82,9 +83,8 @@ def _steps(files: Sequence[str], chip: "Chip", sfsa: int | None) -> "tuple[list[
 
     target, steps, collide = chip.target, [], False
     assert target is not None  # noqa: S101 - --part is required
-    for file in files:
+    for file, (image, _, hex_address) in zip(files, _read_all(files), strict=True):
         with about(file):
-            image, _, hex_address = read_as_image(file, read_image(file))
             assessment, errors = judged(file, image, chip, hex_address=hex_address, passing=_COLLISIONS)
             placement = place(image, target, fus=chip.fus, sfsa=sfsa, variants=assessment.fus_variants)
         collide = collide or bool(errors & _COLLISIONS)
@@ -95,6 +95,15 @@ def _steps(files: Sequence[str], chip: "Chip", sfsa: int | None) -> "tuple[list[
         if image.kind is ImageKind.SAFEBOOT:
             chip = replace(chip, application=None)
     return steps, collide
+
+
+def _read_all(files: Sequence[str]) -> "list[tuple[Image, bytes, int | None]]":
+    """Every file, or the exit code of the one that is no image: that weighs more than one without a place."""
+    found = []
+    for file in files:
+        with about(file):
+            found.append(read_as_image(file, read_image(file)))
+    return found
 
 
 @app.command()
