@@ -89,6 +89,11 @@ class Version:
         return f"{self.major}.{self.minor}.{self.sub}"
 
     @property
+    def without_build(self) -> "Version":
+        """The version without branch and build."""
+        return Version(self.major, self.minor, self.sub)
+
+    @property
     def full_text(self) -> str:
         """`major.minor.sub.n`, as ST's tools print it: branch and build as one number."""
         return f"{self.text}.{self.branch << 4 | self.build}"

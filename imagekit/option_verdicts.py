@@ -6,7 +6,7 @@ verdict gives.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from imagekit.explanations import named
@@ -49,8 +49,15 @@ class Verdict:
 
 
 def judge_fields(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
-    """Judge every field that was given."""
-    return tuple(verdict for judge in _JUDGES for verdict in judge(option_bytes))
+    """Judge every field that was given. No field of a damaged word is good."""
+    damaged = {field for register, _, _ in option_bytes.damaged for field in option_bytes.fields_of(register)}
+    verdicts = [verdict for judge in _JUDGES for verdict in judge(option_bytes)]
+    return tuple(
+        replace(one, grade=Grade.NOTE, meaning=f"{one.meaning}; its word is damaged")
+        if one.grade is Grade.GOOD and damaged & set(one.name.split())
+        else one
+        for one in verdicts
+    )
 
 
 def judge_together(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
@@ -315,17 +322,6 @@ def _cpu2(ob: OptionBytes) -> Iterator[Verdict]:
         yield Verdict(name="OB_NO_STACK", value="", grade=grade, meaning=meaning, explains="OB_NO_STACK")
 
 
-def _all_secure(ob: OptionBytes) -> Iterator[Verdict]:
-    if ob.fields.get("SFSA") == 0:
-        yield Verdict(
-            name="OB_SFSA_ZERO",
-            value="",
-            grade=Grade.ERROR,
-            meaning="SFSA 0: no sector of the flash is left to CPU1 and to tools",
-            explains="OB_SFSA_ZERO",
-        )
-
-
 _CPU2 = {
     "OB_FUS_SELECTED": "a stack is installed, and CPU2 boots FUS: start the stack",
     "OB_SBRV_SAFEBOOT": "CPU2 boots Safeboot: an update went badly wrong, FUS does not start",
@@ -347,8 +343,10 @@ def _field_return(ob: OptionBytes) -> Iterator[Verdict]:
 
 
 def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
-    """Damage with a FUS before 1.1.0 cannot be undone (release notes of STM32CubeWB, Safeboot)."""
-    if not ob.damaged and all(verdict.grade is not Grade.ERROR for verdict in judge_fields(ob)):
+    """What Safeboot repairs with FUS 1.1.0 and later, and nothing before (release notes of STM32CubeWB, Safeboot)."""
+    answered = {"OB_SFSA_ZERO", "OB_SBRV_SAFEBOOT"} & {verdict.explains for verdict in judge_fields(ob)}
+    # No WB1x ever had an older FUS than 1.2.0.
+    if ob.target.series is Series.WB1X or not (ob.damaged or answered):
         return
     yield Verdict(
         name="OB_DAMAGE",
@@ -363,7 +361,6 @@ def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
 
 _TOGETHER: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
     _complements,
-    _all_secure,
     _cpu2,
     _field_return,
     _no_way_back,

@@ -61,7 +61,7 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
     ("WB303", "fus-2.2.0", {"fus": "2.2.0"}, "refuses its own version"),
     ("WB303", "fus-2.2.0", {"fus": "1.1.0"}, "must become 1.2.0 before 2.2.0"),
     ("WB303", "fus-1.1.0", {"fus": "1.2.0"}, "no way back to 1.1.0"),
-    ("WB303", "fus-2.2.0", {"fus": "0.5.3"}, "installs only the file named FUS_fw_for_fus_0_5_3"),
+    ("WB303", "fus-2.2.0", {"fus": "0.5.3"}, "installs the file named FUS_fw_for_fus_0_5_3, or"),
     ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
     ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
     ("WB304", "stack-4k", {"hex_address": 0x080F4000}, "may start at 0x080F3000 at the most on any target"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of, version_of
+from imagekit.cli.options import Fus, Part, Sfsa, chip_of, number_of, version_of
 from imagekit.console import (
     ExitCode,
     complain,
@@ -25,7 +25,6 @@ from imagekit.errors import EmitError, ParseError, PlanError, VersionError, why
 
 if TYPE_CHECKING:
     from imagekit.candidates import Candidate
-    from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.plan import AntiRollback, Plan
     from imagekit.targets import Target
@@ -87,7 +86,6 @@ def plan(
         ),
     ] = None,
     emit: Annotated[Emit, typer.Option("--emit", envvar="IMAGEKIT_EMIT", help="What to print.")] = Emit.TEXT,
-    known: Annotated[str | None, KnownContents] = None,
 ) -> None:
     """Show the way from your chip to the stack you want: every step, its address, what can never be undone.
 
@@ -114,7 +112,7 @@ def plan(
     )
     if stack_installed is False and stack_version is not None:
         raise typer.BadParameter("--no-stack and --stack-version contradict each other", param_hint="--stack-version")
-    candidates = _candidates(paths, chip.target, known_contents(known))
+    candidates = _candidates(paths, chip.target)
     try:
         goal = choose(candidates, want)
     except PlanError as error:
@@ -146,7 +144,7 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
         raise typer.BadParameter(f"{error}; or unknown, or no-stack", param_hint="--anti-rollback") from error
 
 
-def _candidates(paths: Sequence[str], target: "Target", catalogue: "Catalogue") -> "list[Candidate]":
+def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
     """Every image that was named, and those for the target's series in folders; exits when a named file is no image."""
     from imagekit.assessment import assess
     from imagekit.candidates import Candidate
@@ -159,7 +157,7 @@ def _candidates(paths: Sequence[str], target: "Target", catalogue: "Catalogue") 
         before = len(found)
         for file in files_in(path, (".bin",)) if is_folder else (path,):
             try:
-                found.append(Candidate(file, assess(Image.parse(read_image(file)), catalogue=catalogue), not is_folder))
+                found.append(Candidate(file, assess(Image.parse(read_image(file))), not is_folder))
             except (ParseError, OSError) as error:
                 trace(error)
                 complain(f"{shown(file)}: {'not used: ' if is_folder else ''}{why(error)}")

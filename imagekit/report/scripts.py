@@ -14,14 +14,15 @@ from imagekit.plan import Plan
 from imagekit.report.document import hex_word
 from imagekit.report.text import arithmetic
 from imagekit.report.upgrade_plan import title
-from imagekit.steps import Action, Step
-from imagekit.targets import LARGEST_FLASH, Series
-from imagekit.upgrade import given_fus
+from imagekit.steps import AS_WANTED, Action, Step
+from imagekit.targets import Series
+from imagekit.upgrade import given_fus, is_small_wb5x, needs_fus_first
 
 # What a shell, cmd or PowerShell reads as its own between double quotes.
-_UNSAFE = set('"$`%!')
+_UNSAFE = frozenset('"$`%!')
 _TOOL = "STM32_Programmer_CLI -c port=swd"
-_READ_FUS = f"{_TOOL} mode=UR -r32 0x20030030 1"
+_READ_FUS = f"{_TOOL} -startfus\n{_TOOL} mode=UR -r32 0x20030030 1\n{_TOOL} mode=UR -r32 0x20010010 1"
+"""The version is at the first address; while ST's FUS operator runs, at the second (release notes, step 4)."""
 
 
 def cubeprogrammer(plan: Plan, part: str) -> str:
@@ -34,11 +35,10 @@ def cubeprogrammer(plan: Plan, part: str) -> str:
     ]
     if not plan.steps:
         return _joined("# ", [*lines, "Nothing to do."])
-    text = _joined("# ", lines) + f"\n{_TOOL} -startfus\n{_READ_FUS}"
-    text += f"\n# expected: {_word(plan.start.fus)} (or at 0x20010010, see the release notes)\n"
+    text = _joined("# ", lines) + f"\n{_READ_FUS}\n# expected at one of the two: {_word(plan.start.fus)}\n"
     for number, step in enumerate(plan.steps, start=1):
         text += "\n" + _joined("# ", _comment(number, step)) + f"\n{_cubeprogrammer(step)}\n"
-    text += "\n# Boot options as they were (release notes, step 9)"
+    text += "\n# Boot options: ST's default (release notes, step 9); if yours were others, set those"
     return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1"
 
 
@@ -50,7 +50,9 @@ def _cubeprogrammer(step: Step) -> str:
         return f"{_TOOL} -startwirelessstack"
     command = f"{_TOOL} mode=UR -fwupgrade {_file(step)} {_address(step)} firstinstall=0"
     if step.action is Action.INSTALL_FUS and step.candidate:
-        command += f"\n{_READ_FUS}\n# expected: {_word(given_fus(step.candidate.image))}; if not, stop here"
+        command += (
+            f"\n{_READ_FUS}\n# expected at one of the two: {_word(given_fus(step.candidate.image))}; if not, stop"
+        )
     return command
 
 
@@ -67,10 +69,15 @@ def jlink(plan: Plan, part: str) -> str:
         "The J-Link library deletes the stack before each image by itself, writes the image, and starts FUS.",
         'It prints O.K. even when FUS found no image: look for "no valid signature" in its output.',
     ]
-    if target.flash_kib * 1024 < LARGEST_FLASH:
+    if is_small_wb5x(target):
         lines.append(
-            f"WARNING: on {target.name} users saw it fail: it looked for the image in other sectors than ST's address. "
-            "Read the stack's version afterwards"
+            "WARNING: on a WB55CE a J-Link of before V7.86f looked for the image in other sectors than ST's, and did "
+            "nothing; whether later ones find it nobody has reported. Read the stack's version afterwards"
+        )
+    if target.series is Series.WB1X:
+        lines.append(
+            "WARNING: on a WB15 an upgrade failed with a J-Link of before V7.86f, for no known reason; whether later "
+            "ones do it nobody has reported. Read the stack's version afterwards"
         )
     if not plan.steps:
         return _joined("// ", [*lines, "Nothing to do."])
@@ -90,6 +97,8 @@ def _device(plan: Plan) -> str:
     device = {Series.WB5X: "STM32WB55xx - FUS", Series.WB1X: "STM32WB15CC - FUS"}.get(target.series)
     if device is None:
         raise EmitError(f"SEGGER names no J-Link device with FUS for {target.name}: use --emit cubeprogrammer")
+    if needs_fus_first(target, plan.start.fus):
+        raise EmitError("J-Link deletes the stack first, and ST wants a newer FUS first: use --emit cubeprogrammer")
     for step in plan.steps:
         if step.action is Action.INSTALL_SAFEBOOT:
             raise EmitError("no source tells whether J-Link Commander installs Safeboot: use --emit cubeprogrammer")
@@ -126,11 +135,15 @@ def _head(plan: Plan, part: str, tool: str) -> Iterator[str]:
     yield f"For {tool}. Not tried on a chip by imagekit's authors."
     for warning in plan.warnings:
         yield f"WARNING: {warning}"
+    if not plan.steps:
+        yield from plan.notes
 
 
 def _comment(number: int, step: Step) -> Iterator[str]:
     """A step in words: what, what is irreversible, how the address came about."""
     yield f"{number}. {title(step)}" + (": CANNOT BE UNDONE" if step.irreversible else "")
+    if step.why != AS_WANTED:
+        yield step.why
     yield f"needs {step.needs}; gives {step.gives}"
     yield from step.afterwards
     if step.placement:
@@ -149,7 +162,15 @@ def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
 def _file(step: Step) -> str:
     """The path between double quotes; raises EmitError for one that a shell would read as more than a path."""
     path = step.candidate.path if step.candidate else ""
-    if path in ("", "-") or _UNSAFE & set(path) or not path.isprintable():
+    # A backslash is a separator on Windows; sh would take one before the closing quote, or one of two.
+    if (
+        not path
+        or path.startswith("-")
+        or path.endswith("\\")
+        or "\\\\" in path
+        or _UNSAFE & set(path)
+        or not path.isprintable()
+    ):
         raise EmitError(f"{printable(path)}: a script cannot name this file safely: copy it to a plain name")
     return f'"{path}"'
 
