@@ -210,10 +210,10 @@ def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
     if address == ob.fus_address:
         return Grade.GOOD, f"{where}, where FUS begins: no stack", "OB_NO_STACK"
     if address > ob.fus_address:
-        return Grade.ERROR, f"{where}, higher than FUS can begin on {target.name}", "OB_SFSA_IMPOSSIBLE"
+        return Grade.ERROR, f"{where}, higher than FUS begins on {target.name}: is --part right?", "OB_SFSA_IMPOSSIBLE"
     return (
         Grade.WARNING,
-        f"{where}, beyond the flash and below FUS: never seen; its meaning is unknown",
+        f"{where}, beyond the flash of {target.name} and below FUS, which was never seen: is --part right?",
         "OB_SFSA_IMPOSSIBLE",
     )
 
@@ -238,25 +238,32 @@ def _sbrv_meaning(ob: OptionBytes, value: int) -> tuple[Grade, str, str]:
 def _boot_meaning(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str, str]:
     """Grade, meaning and explanation of the address that CPU2 boots from."""
     first, stack = ob.sfsa_address, ob.has_stack
-    if first is None or first == FLASH_BASE:
-        known = address in ob.fus_starts
-        told = "FUS" if known else "what is there cannot be told without a sound SFSA"
-        return Grade.GOOD if known else Grade.NOTE, f"{boots}: {told}", ""
+    if first is None or stack is None:
+        if address in ob.fus_starts:
+            return Grade.GOOD, f"{boots}: FUS", ""
+        return Grade.NOTE, f"{boots}: what is there cannot be told without an SFSA of {ob.target.name}", ""
     if address == first:
-        what = {True: "the stack", False: "FUS", None: "the first secure sector"}[stack]
-        return Grade.GOOD, f"{boots}: {what}", ""
-    if stack and address in ob.fus_starts:
-        return Grade.WARNING, f"{boots}: FUS, though a stack is installed", "OB_FUS_SELECTED"
+        return Grade.GOOD, f"{boots}: {'the stack' if stack else 'FUS'}", ""
     if address < first:
         return Grade.ERROR, f"{boots}, below SFSA: nothing that CPU2 can boot is there", "OB_SBRV_NOWHERE"
+    if stack:
+        return _above_stack(ob, address, boots)
     if ob.fus_address is None:
         told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
         return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
     if first == ob.target.limit_fus_0_5_3:
         return Grade.NOTE, f"{boots}; what FUS 0.5.3 has here is unknown", "OB_FUS_0_5_3"
-    if stack:
-        return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
     return Grade.ERROR, f"{boots}: nothing known begins there", "OB_SBRV_NOWHERE"
+
+
+def _above_stack(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str, str]:
+    """Grade, meaning and explanation of a place above the first sector of an installed stack."""
+    if address in ob.fus_starts:
+        return Grade.WARNING, f"{boots}: FUS, though a stack is installed", "OB_FUS_SELECTED"
+    if ob.fus_address is None:
+        told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
+        return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
+    return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
 
 
 def _sram2(ob: OptionBytes) -> Iterator[Verdict]:

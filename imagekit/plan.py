@@ -149,6 +149,8 @@ def _refuse_start(start: Start, installed: bool | None) -> None:
             f"no FUS {fus.text} is known: 0.0.0 means that FUS was not running or not readable when its version was "
             "read (`imagekit explain fus-0.0.0`); start FUS and read it again"
         )
+    if fus.major > NEWEST_FUS.major:
+        raise PlanError(f"FUS {fus.text} is not known: what it installs nobody can say; take a newer imagekit")
     if FUS_0_5_3 < fus < FUS_1_0_1:
         raise PlanError(
             f"FUS {fus.text} was never published. ST's notes give two versions, 1.0.0 and 1.2.0, to the image for FUS "
@@ -308,7 +310,8 @@ def _warnings(start: Start, goal: Candidate, steps: Sequence[Step], installed: b
     if any(step.fus.text == FUS_2.text and step.placement for step in steps):
         yield (
             "FUS 2.0.0: ST's notes of v1.22.1 allow stacks over USB only, because STM32CubeProgrammer could not delete "
-            "over ST-LINK then; 2.20 can, and the notes of FUS 2.1.0 do not repeat it. Nobody has reported trying"
+            "over ST-LINK then; 2.20 can, and the notes of FUS 2.1.0 do not repeat it. Nobody has reported trying; FUS "
+            "2.1.0 or later (STM32CubeWB v1.23.0 or later) is the better way"
         )
     if installed is not False and start.anti_rollback is not None:
         yield "anti-rollback is on: no source says that a stack can be deleted then without harm"

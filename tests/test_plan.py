@@ -142,6 +142,7 @@ def test_an_image_of_1_2_0_that_verifies_is_not_for_fus_0_5_3() -> None:
         (start("WB15CC"), "stack", (), r"WB301 .*in sectors of 4 KiB; STM32WB1xxC has sectors of 2 KiB"),
         (start(fus="0.0.0"), "stack", (), r"0\.0\.0 means that FUS was not running"),
         (start("WB15CC", fus="1.1.0"), "stack for WB1x", (), r"no WB1x has FUS 1\.1\.0"),
+        (start(fus="3.0.0"), "stack", (), r"FUS 3\.0\.0 is not known"),
         (start(sfsa=0), "stack", (), r"SFSA 0x0 was never seen on STM32WB5xxG"),
         (start(sfsa=0xF6), "stack", (), r"SFSA 0xF6 is that of FUS 0\.5\.3"),
         (start(sfsa=0xF4, stack_installed=True), "stack", (), r"SFSA 0xF4 tells that a stack is not installed"),
@@ -311,7 +312,7 @@ def test_a_deleted_stack_without_a_new_one_is_told() -> None:
 
 
 def test_a_fus_newer_than_known_is_told() -> None:
-    assert any("newer than this imagekit knows" in warning for warning in way(start(fus="3.0.0"), "stack").warnings)
+    assert any("newer than this imagekit knows" in warning for warning in way(start(fus="2.3.0"), "stack").warnings)
 
 
 def test_what_was_named_and_is_not_needed_is_told() -> None:
@@ -385,6 +386,13 @@ def test_a_word_for_several_fus_means_the_newest() -> None:
 def test_sectors_and_key_tell_the_series(name: str, series: str) -> None:
     told = [part for part in ("WB55RG", "WB35CE", "WB15CC") if candidate(name).is_for(select_target(part))]
     assert told == [{"WB5x": "WB55RG", "WB3x": "WB35CE", "WB1x": "WB15CC"}[one] for one in series.split()]
+
+
+@pytest.mark.parametrize(("wanted", "near"), [("BLE_Stack_ful", "BLE_Stack_full"), ("stack", "BLE_Stack_full")])
+def test_a_word_that_is_nearly_a_name_gets_a_hint(wanted: str, near: str) -> None:
+    found = [candidate("stack-4k", "x/stm32wb5x_BLE_Stack_full_fw.bin"), *folder("stack-fus2-4k")]
+    with pytest.raises(PlanError, match=f"did you mean {near}"):
+        choose(found, wanted)
 
 
 def test_a_word_for_nothing_lists_what_there_is() -> None:
@@ -568,6 +576,24 @@ def test_images_of_another_series_in_a_folder_are_left_out(tmp_path: Path) -> No
         assert code == 0
         assert f"{name}.bin" in out
     assert run("--part", "WB15CC", "--fus", "1.2.0", str(tmp_path / "stack-4k.bin"))[0] == 3
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_of_two_names_of_one_content_that_of_the_part_s_series_is_used(tmp_path: Path) -> None:
+    for name in ("stm32wb3x_BLE_Stack_full_fw", "stm32wb5x_BLE_Stack_full_fw"):
+        (tmp_path / f"{name}.bin").write_bytes((IMAGES / "stack-4k.bin").read_bytes())
+    for part, name in (("WB55CG", "stm32wb5x"), ("WB35CE", "stm32wb3x")):
+        assert f"{name}_BLE_Stack_full_fw.bin" in run("--part", part, "--fus", "1.2.0", str(tmp_path))[1]
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_intel_hex_will_do_too(tmp_path: Path) -> None:
+    from intelhex import IntelHex
+
+    records = IntelHex()
+    records.puts(0x080F3000, (IMAGES / "stack-4k.bin").read_bytes())
+    records.write_hex_file(str(tmp_path / "stack.hex"))
+    assert run("--part", "WB55CG", "--fus", "1.2.0", str(tmp_path / "stack.hex"))[0] == 0
 
 
 @pytest.mark.usefixtures("_trusted")

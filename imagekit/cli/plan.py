@@ -9,6 +9,7 @@ import typer
 
 from imagekit.cli.app import app
 from imagekit.cli.options import Fus, Part, Sfsa, chip_of, number_of, version_of
+from imagekit.cli.placed import read_as_image
 from imagekit.console import (
     ExitCode,
     complain,
@@ -148,7 +149,6 @@ def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
     """Every image that was named, and those for the target's series in folders; exits when a named file is no image."""
     from imagekit.assessment import assess
     from imagekit.candidates import Candidate
-    from imagekit.image import Image
 
     found: list[Candidate] = []
     is_broken = False
@@ -157,7 +157,7 @@ def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
         before = len(found)
         for file in files_in(path, (".bin",)) if is_folder else (path,):
             try:
-                found.append(Candidate(file, assess(Image.parse(read_image(file))), not is_folder))
+                found.append(Candidate(file, assess(read_as_image(file, read_image(file))[0]), not is_folder))
             except (ParseError, OSError) as error:
                 trace(error)
                 complain(f"{shown(file)}: {'not used: ' if is_folder else ''}{why(error)}")
@@ -167,7 +167,9 @@ def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
             is_broken = True
     if is_broken:
         raise typer.Exit(ExitCode.UNREADABLE)
-    return [one for one in found if one.is_named or one.is_for(target)]
+    fitting = [one for one in found if one.is_named or one.is_for(target)]
+    # Of one content under several names, that of the part's own series is the one to be seen.
+    return sorted(fitting, key=lambda one: not one.is_called_for(target))
 
 
 def _print(way: "Plan", part: str, emit: Emit) -> None:

@@ -29,9 +29,10 @@ def cubeprogrammer(plan: Plan, part: str) -> str:
     """Return the plan as commands of STM32_Programmer_CLI over ST-LINK, for sh and PowerShell. Raises EmitError."""
     lines = [
         *_head(plan, part, "STM32_Programmer_CLI 2.20 or later, over SWD with an ST-LINK"),
-        "Give one command at a time and look at its answer; do not go on after an error, and never repeat or interrupt",
-        "-fwupgrade. After a FUS upgrade that ends with an error read the version first: it may have worked.",
-        "STM32CubeProgrammer writes its own program to the start of flash, over the application: flash that again.",
+        "Give one command at a time and look at its answer: imagekit explain ANSWER. Do not go on after an error, and",
+        "never repeat or interrupt -fwupgrade. A FUS upgrade that ended with an error may have worked: read the",
+        "version first.",
+        "STM32CubeProgrammer writes its own program to the start of flash, over your application.",
     ]
     if not plan.steps:
         return _joined("# ", [*lines, "Nothing to do."])
@@ -39,7 +40,7 @@ def cubeprogrammer(plan: Plan, part: str) -> str:
     for number, step in enumerate(plan.steps, start=1):
         text += "\n" + _joined("# ", _comment(number, step)) + f"\n{_cubeprogrammer(step)}\n"
     text += "\n# Boot options: ST's default (release notes, step 9); if yours were others, set those"
-    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1"
+    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1\n\n# Now flash your application again."
 
 
 def _cubeprogrammer(step: Step) -> str:
@@ -67,7 +68,9 @@ def jlink(plan: Plan, part: str) -> str:
     lines = [
         *_head(plan, part, "J-Link Commander V7.86f or later: JLinkExe -CommandFile FILE (Windows: JLink.exe)"),
         "The J-Link library deletes the stack before each image by itself, writes the image, and starts FUS.",
-        'It prints O.K. even when FUS found no image: look for "no valid signature" in its output.',
+        'It prints O.K. even when FUS found no image: look for "No valid image or signature found" in its output.',
+        "FUS's version, while FUS runs: mem32 0x20030000, 1 gives its table's address; of mem32 ADDRESS, 4 the fourth",
+        "word is the version (01020000 is 1.2.0), if the first is A94656B9.",
     ]
     if is_small_wb5x(target):
         lines.append(
@@ -152,7 +155,8 @@ def _comment(number: int, step: Step) -> Iterator[str]:
 
 def _word(fus: Version) -> str:
     """FUS's version as it stands in memory (shci.h): `0x010200xx`, without the build."""
-    return f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
+    word = f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
+    return f"{word} (step 4 of ST's notes of v1.23.0 prints 02000X00 for it)" if fus == Version(2, 1, 0) else word
 
 
 def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
