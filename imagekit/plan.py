@@ -306,15 +306,14 @@ def _fus_way(start: Start, usable: Sequence[Candidate], goal: Candidate) -> list
             return reached[fus]
         for one in images:
             gives = given_fus(one.image)
-            if gives not in reached and not refusal(one.image, fus, _told_variants(one)):
+            if gives not in reached and not refusal(one.image, fus, fus_variants(one.assessment)):
                 reached[gives] = [*reached[fus], one]
                 queue.append(gives)
     raise _no_way(start, goal, max(reached))
 
 
-def _told_variants(candidate: Candidate) -> tuple[str, ...]:
+def fus_variants(assessment: Assessment) -> tuple[str, ...]:
     """ST's names for a FUS image. One that hides its version and verifies is not for FUS 0.5.3: those do not verify."""
-    assessment = candidate.assessment
     if not assessment.variants and assessment.signature.status is SignatureStatus.VALID:
         return ("FUS",)
     return assessment.variants
@@ -323,7 +322,7 @@ def _told_variants(candidate: Candidate) -> tuple[str, ...]:
 def _hindrance(goal: Candidate, target: Target, fus: Version) -> str:
     """Why the goal is not to be installed on a chip with this FUS; empty when it may be."""
     image = goal.image
-    if why := refusal(image, fus, _told_variants(goal)) or lock_up(image, target, fus):
+    if why := refusal(image, fus, fus_variants(goal.assessment)) or lock_up(image, target, fus):
         return why
     if image.kind is not ImageKind.STACK:
         return ""
@@ -362,7 +361,7 @@ def _steps(start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, inst
         yield _delete_step(start, installed)
     ups = [*upgrades, goal] if goal.image.kind is ImageKind.FUS else upgrades
     for one in ups:
-        placement = place(one.image, target, fus=fus, variants=_told_variants(one))
+        placement = place(one.image, target, fus=fus, variants=fus_variants(one.assessment))
         yield _fus_step(one, placement, fus, goal)
         fus = given_fus(one.image)
     if goal.image.kind is ImageKind.FUS:
