@@ -36,6 +36,8 @@ PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """n of NIST P-256 (SP 800-186, section 3.2.1.3)."""
+_SCALAR = 32
+"""Bytes of a number modulo n."""
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 MOST_KEYS = 32
 
@@ -121,11 +123,17 @@ def sign(key: PrivateKey, message: bytes) -> bytes:
 def normal(key: PublicKey, signature: bytes) -> bytes:
     """Return the one spelling of a signature that bundles use: of an ECDSA signature that with the smaller s.
 
-    (r, s) and (r, n - s) are both valid (SEC 1 v2, section 4.1.4), and nobody may change a bundle. Raises ValueError.
+    (r, s) and (r, n - s) are both valid (SEC 1 v2, section 4.1.4), and nobody may change a bundle. It may come in DER,
+    or as r || s, 32 bytes each, as PKCS #11 has it. Raises ValueError.
     """
     if isinstance(key, Ed25519PublicKey):
         return signature
-    r, s = decode_dss_signature(signature)
+    try:
+        r, s = decode_dss_signature(signature)
+    except ValueError:
+        if len(signature) != 2 * _SCALAR:
+            raise
+        r, s = (int.from_bytes(half, "big") for half in (signature[:_SCALAR], signature[_SCALAR:]))
     return encode_dss_signature(r, min(s, _P256_ORDER - s))
 
 

@@ -52,22 +52,32 @@ def open_bundle(
     # (1) sizes, (2) the archive
     members = archive.read_archive(data)
     # (3) the envelope's JSON, (4) the type of its payload
-    content = members.pop(archive.MANIFEST_NAME)
-    signed = envelope.loads(content)
+    signed = envelope.loads(members.pop(archive.MANIFEST_NAME))
     # (5) the signatures
     signers, strangers = _signers(signed, distinct(trusted), threshold)
     # (6) the manifest: the very bytes that were signed
     stated = manifest.loads(signed.payload)
+    images, assessments = examine(stated, members, st_keys)
+    return VerifiedBundle(stated, images, assessments, signers, strangers, _DOOR)
+
+
+def examine(
+    stated: Manifest, members: dict[str, bytes], st_keys: Sequence[SigningKey] | None = None
+) -> tuple[dict[str, bytes], dict[str, Assessment]]:
+    """Hold a manifest against the members of its archive; return the images and what they are, by SHA-256.
+
+    Raises BundleError. Signatures are not looked at here: this alone makes nothing trustworthy.
+    """
     # (7) images and members, one to one
-    _compare_members(stated, members)
+    images = _images(stated, members)
     # (8) each image, from its bytes
-    assessments = {entry.sha256: _assess(entry, members[entry.sha256], st_keys) for entry in stated.images}
+    assessments = {entry.sha256: _assess(entry, images[entry.sha256], st_keys) for entry in stated.images}
     _refuse_findings(stated, assessments)
     # (9) the addresses
     _compare_addresses(stated, assessments)
     # (10) the steps
     _compare_steps(stated, assessments)
-    return VerifiedBundle(stated, members, assessments, signers, strangers, _DOOR)
+    return images, assessments
 
 
 def _signers(
@@ -100,22 +110,19 @@ def _has_signed(signed: envelope.Envelope, keyid: str, key: PublicKey) -> bool:
     return any(one.keyid == keyid for one in signed.signatures)
 
 
-def _compare_members(stated: Manifest, members: dict[str, bytes]) -> None:
-    """Raise BundleError `content` unless the members are the stated images; name them by their hashes alone."""
-    stated_names = [f"images/{entry.sha256}" for entry in stated.images]
-    for name in stated_names:
-        if name not in members:
-            raise BundleError("content", f"{name}: stated, and not there")
-    for name in list(members):
-        if name not in stated_names:
-            raise BundleError("content", f"{name}: there, and not stated")
-        data = members.pop(name)
-        if f"images/{hashlib.sha256(data).hexdigest()}" != name:
-            raise BundleError("content", f"{name}: holds other bytes than its name says")
-        members[name.removeprefix("images/")] = data
-    used = [step.image for step in stated.steps]
-    if sorted(used) != sorted(members):
+def _images(stated: Manifest, members: dict[str, bytes]) -> dict[str, bytes]:
+    """The images by SHA-256. Raises BundleError `content` unless the members are those that are stated."""
+    stated_names = {f"images/{entry.sha256}" for entry in stated.images}
+    if missing := stated_names - set(members):
+        raise BundleError("content", f"{min(missing)}: stated, and not there")
+    if extra := set(members) - stated_names:
+        raise BundleError("content", f"{min(extra)}: there, and not stated")
+    images = {hashlib.sha256(data).hexdigest(): data for data in members.values()}
+    if wrong := stated_names - {f"images/{sha256}" for sha256 in images}:
+        raise BundleError("content", f"{min(wrong)}: holds other bytes than its name says")
+    if sorted(step.image for step in stated.steps) != sorted(images):
         raise BundleError("steps", "the steps do not use every image once")
+    return images
 
 
 def _assess(entry: ImageEntry, data: bytes, st_keys: Sequence[SigningKey] | None) -> Assessment:
