@@ -144,15 +144,20 @@ def shown(path: str) -> str:
 def read_image(path: str) -> bytes:
     """Read a file, or standard input: one byte more than the largest flash at most. Raises OSError."""
     limit = (LARGEST_HEX if path.lower().endswith(".hex") else LARGEST_FLASH) + 1
+    try:
+        return read_some(path, limit)
+    except IsADirectoryError as error:
+        raise IsADirectoryError(error.errno, "is a directory: name the files in it, or use `imagekit check`") from error
+
+
+def read_some(path: str, limit: int) -> bytes:
+    """Read the first `limit` bytes of a file, or of standard input. Raises OSError."""
     if path == "-":
         if sys.stdin is None:
             raise OSError("standard input is closed")
         return sys.stdin.buffer.read(limit)
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-            return file.read(limit)
-    except IsADirectoryError as error:
-        raise IsADirectoryError(error.errno, "is a directory: name the files in it, or use `imagekit check`") from error
+    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+        return file.read(limit)
 
 
 def read_text(path: str) -> bytes:

@@ -84,6 +84,21 @@ class CatalogueError(ImagekitError):
     """The file is no catalogue of known contents."""
 
 
+class ExplanationError(ImagekitError):
+    """Nothing is known of such a code or name."""
+
+
+class OptionBytesError(ImagekitError):
+    """The text or bytes are no option bytes of an STM32WB, or those of another series.
+
+    `reason`: `empty`, `not-option-bytes`, `other-series`, `contradiction`, `bad-value`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def why(error: ImagekitError | OSError) -> str:
     """What went wrong: imagekit's own words, or the operating system's."""
     return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

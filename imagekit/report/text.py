@@ -217,10 +217,20 @@ def _known(assessment: Assessment) -> str:
     return f"{first.variant} of {first.release}, {first.path}{also}"
 
 
-def row(label: str, text: str, role: str, width: int | None, paint: Paint) -> str:
-    """One labelled text, wrapped under itself."""
+def row(label: str, text: str, role: str, width: int | None, paint: Paint, indents: tuple[str, str] = ("", "")) -> str:
+    """One labelled text, wrapped under itself; `indents` stand before its first line and before the others."""
     room = max(width - _LABEL_WIDTH - 2, 20) if width else 0
-    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if room else [text]
+    first, others = indents
+    lines = [first + text]
+    if room:
+        lines = textwrap.wrap(
+            text,
+            room,
+            initial_indent=first,
+            subsequent_indent=others,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     painted = [paint(line, role) for line in lines]
     indent = "\n" + " " * (_LABEL_WIDTH + 2)
     return f"  {label:<{_LABEL_WIDTH}}" + indent.join(painted)

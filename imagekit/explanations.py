@@ -1,0 +1,202 @@
+"""What FUS's states and errors, the tools' messages and patterns of option bytes mean, and what to do: pure look-up.
+
+The words are data: imagekit/data/explanations.toml, each with its source. A rule's own title and meaning are in
+rules.py and audit.py; here are only its causes and what never to do.
+"""
+
+import difflib
+import re
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from imagekit.errors import ExplanationError
+
+_DATA = Path(__file__).parent / "data" / "explanations.toml"
+
+
+class Group(Enum):
+    """What kind of thing is explained; in the order in which they are listed."""
+
+    FUS_STATE = "fus-state"
+    FUS_ERROR = "fus-error"
+    SHCI_STATUS = "shci-status"
+    MAGIC_WORD = "magic-word"
+    MESSAGE = "message"
+    OPTION_BYTES = "option-bytes"
+    RULE = "rule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A usual cause, and what shows that it is one: a thread's address, or a document and its section."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What one code, message or pattern means."""
+
+    group: Group
+    name: str
+    """Unique in its group."""
+    codes: tuple[tuple[int, int], ...]
+    """First and last of each range of numbers that it stands for; empty when it has none."""
+    aliases: tuple[str, ...]
+    """Other names and messages that tools print for it."""
+    title: str
+    """Empty for a rule: rules.py has it."""
+    means: str
+    """Empty for a rule: rules.py has it."""
+    causes: tuple[Cause, ...]
+    todo: tuple[str, ...]
+    never: tuple[str, ...]
+    """What makes it worse."""
+    sources: tuple[str, ...]
+    """Where the meaning itself is from."""
+
+    def has_code(self, number: int) -> bool:
+        """Whether the number is one of its codes."""
+        return any(first <= number <= last for first, last in self.codes)
+
+
+@cache
+def explanations() -> tuple[Explanation, ...]:
+    """Return every explanation, in the order of the data, groups together."""
+    with _DATA.open("rb") as file:
+        return tuple(_explanation(entry) for entry in tomllib.load(file)["explanation"])
+
+
+def fus_state(code: int) -> Explanation:
+    """Explain the state byte of GET_STATE (shci.h, SHCI_FUS_GetState_Status_t). Raises ExplanationError."""
+    return _by_code(Group.FUS_STATE, code, "FUS state")
+
+
+def fus_error(code: int) -> Explanation:
+    """Explain the error byte of GET_STATE (shci.h, SHCI_FUS_GetState_ErrorCode_t; AN5185, table 12).
+
+    Raises ExplanationError: undocumented.
+    """
+    return _by_code(Group.FUS_ERROR, code, "FUS error")
+
+
+def shci_status(code: int) -> Explanation:
+    """Explain the status of an SHCI answer (shci.h, SHCI_CmdStatus_t). Raises ExplanationError: undocumented."""
+    return _by_code(Group.SHCI_STATUS, code, "SHCI status")
+
+
+def magic_word(word: int) -> Explanation | None:
+    """Explain the word at the start of SRAM2A (0x20030000) or of the device information table; None: it is no such."""
+    return next((one for one in explanations() if one.group is Group.MAGIC_WORD and one.has_code(word)), None)
+
+
+def named(name: str) -> Explanation:
+    """Return the explanation of that exact name, outside the groups of codes. Raises ExplanationError."""
+    for one in explanations():
+        if one.name == name and one.group in (Group.OPTION_BYTES, Group.MESSAGE, Group.RULE):
+            return one
+    raise ExplanationError(f"nothing is explained under {name!r}")
+
+
+def lookup(text: str) -> tuple[Explanation, ...]:
+    """Return everything that a number, a name or a pasted line stands for; empty when nothing is known of it.
+
+    A number may be decimal or `0x`, and stand for several things. A name is taken in any case, with `-`, `_` and blanks
+    alike, and with the prefixes that tools print.
+    """
+    text = text.strip()[:_LONGEST_TEXT]
+    if found := _by_name().get(_key(text), ()):
+        return found
+    if (number := number_in(text)) is not None:
+        return tuple(one for one in explanations() if one.has_code(number))
+    return _in_line(text)
+
+
+def number_in(text: str) -> int | None:
+    """The number that a text is, None when it is none: `17`, `0x11`, `0X11`, `1170FD0F`."""
+    text = text.strip().lower()
+    if re.fullmatch(r"0x[0-9a-f]{1,8}|[0-9a-f]{8}", text):
+        return int(text, 16)
+    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) else None
+
+
+def suggestions(text: str) -> tuple[str, ...]:
+    """Return the names nearest to a text, three at most."""
+    keys = {key: found[0].name for key, found in _by_name().items()}
+    near = difflib.get_close_matches(_key(text[:_LONGEST_NAME]), keys, n=6, cutoff=0.6)
+    return tuple(dict.fromkeys(keys[key] for key in near))[:3]
+
+
+_LONGEST_TEXT = 10_000
+"""Characters of a pasted text that are looked at: a whole log of a tool is far shorter."""
+_LONGEST_NAME = 100
+# What tools and headers put before a name; stripped as often as they occur (shci.h, STM32CubeProgrammer's output).
+_PREFIX = re.compile(r"(?:FUS_STATE_(?:VALUE|ERROR|ERR)|FUS_STATE|FUS|SHCI|ERROR|ERR|OB)_(?=.)")
+
+
+def _key(text: str) -> str:
+    """A name without case, punctuation and prefixes."""
+    key = re.sub(r"[^A-Z0-9]+", "_", text.upper())
+    # A sign before a number is part of it: V-1.-1.-1 is not V1.1.1.
+    key = key.strip("_") if not text.startswith("-1.") else key
+    while match := _PREFIX.match(key):
+        key = key[match.end() :]
+    return key
+
+
+@cache
+def _by_name() -> dict[str, tuple[Explanation, ...]]:
+    """Key of each name and alias -> what it stands for."""
+    found: dict[str, dict[tuple[Group, str], Explanation]] = defaultdict(dict)
+    for one in explanations():
+        for name in (one.name, *one.aliases):
+            found[_key(name)][one.group, one.name] = one
+    return {key: tuple(ones.values()) for key, ones in found.items()}
+
+
+def _in_line(text: str) -> tuple[Explanation, ...]:
+    """What the names inside a pasted line stand for: words with an underscore, rules, magic words, whole messages."""
+    words = _WORD.findall(text)
+    found = {(one.group, one.name): one for word in words for one in _by_name().get(_key(word), ())}
+    for word in words:
+        if word.lower().startswith("0x"):
+            found |= {(one.group, one.name): one for one in explanations() if one.has_code(int(word, 16))}
+    line = f"_{re.sub(r'[^A-Z0-9]+', '_', text.upper())}_"
+    for key, ones in _by_name().items():
+        if key.count("_") >= _WORDS_OF_A_MESSAGE - 1 and f"_{key}_" in line:
+            found |= {(one.group, one.name): one for one in ones}
+    return tuple(found.values())
+
+
+_WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+|\bWB[0-9]{3}\b|\b0x[0-9A-Fa-f]{8}\b|[Vv]?-?[0-9]+(?:\.-?[0-9]+){2,3}")
+_WORDS_OF_A_MESSAGE = 3
+"""From so many words on, a name is found inside a longer text without underscores."""
+
+
+def _by_code(group: Group, code: int, what: str) -> Explanation:
+    for one in explanations():
+        if one.group is group and one.has_code(code):
+            return one
+    raise ExplanationError(f"{what} 0x{code:02X} is not documented")
+
+
+def _explanation(entry: dict[str, Any]) -> Explanation:
+    codes = [code if isinstance(code, list) else [code, code] for code in entry.get("codes", ())]
+    return Explanation(
+        group=Group(entry["group"]),
+        name=entry["name"],
+        codes=tuple((first, last) for first, last in codes),
+        aliases=tuple(entry.get("aliases", ())),
+        title=entry.get("title", ""),
+        means=entry.get("means", ""),
+        causes=tuple(Cause(**cause) for cause in entry["causes"]),
+        todo=tuple(entry.get("do", ())),
+        never=tuple(entry["never"]),
+        sources=tuple(entry["sources"]),
+    )

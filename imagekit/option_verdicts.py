@@ -1,0 +1,370 @@
+"""What the option bytes of an STM32WB mean: who boots what, what is damaged, and what can be done about it.
+
+Meanings: HAL stm32wbxx_hal_flash.h and stm32wbxx_hal_flash_ex.c, release notes of STM32CubeWB v1.24.0, and values read
+from chips. The words on every bad value, what to do and their evidence are in explanations.py, under the name that the
+verdict gives.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from imagekit.explanations import named
+from imagekit.option_bytes import ON_WB1X, OptionBytes
+from imagekit.targets import FLASH_BASE, Series
+
+_SAFEBOOT_VECTOR = 0x3FFFF  # seen on WB55 (community.st.com, thread 652202); on WB1x, whose field is shorter, unknown
+_SRAM2A, _SRAM2B = 0x2003_0000, 0x2003_8000  # CMSIS, SRAM2A_BASE and SRAM2B_BASE
+
+
+class Grade(Enum):
+    """How a value is judged; an error makes the command exit with 3."""
+
+    GOOD = "good"
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one field, or several together, mean."""
+
+    name: str
+    """The field as ST calls it; for several together, the explanation's name or `CPU2`."""
+    value: str
+    """As it was read: `0xF4`; empty for several fields together."""
+    grade: Grade
+    meaning: str
+    explains: str = ""
+    """The name under which `imagekit explain` says more; empty where there is no more to say."""
+
+    @property
+    def recovery(self) -> str:
+        """Whether and how a bad value can be repaired, with its source; empty for what is not bad."""
+        if self.grade not in (Grade.WARNING, Grade.ERROR) or not self.explains:
+            return ""
+        explanation = named(self.explains)
+        return f"{' '.join(explanation.todo)} ({'; '.join(explanation.sources)})"
+
+
+def judge_fields(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
+    """Judge every field that was given."""
+    return tuple(verdict for judge in _JUDGES for verdict in judge(option_bytes))
+
+
+def judge_together(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
+    """Judge what only several fields together tell: damage, what CPU2 boots, what cannot be undone."""
+    return tuple(verdict for judge in _TOGETHER for verdict in judge(option_bytes))
+
+
+def _hex(value: int) -> str:
+    return f"0x{value:X}"
+
+
+_SIMPLE: dict[str, Mapping[int, tuple[Grade, str, str]]] = {
+    "ESE": {
+        1: (Grade.GOOD, "security is on", ""),
+        0: (Grade.ERROR, "security is off: no FUS can be reached", "OB_ESE_CLEAR"),
+    },
+    "FSD": {
+        0: (Grade.GOOD, "flash security is on", ""),
+        1: (Grade.ERROR, "flash security is disabled", "OB_FSD_SET"),
+    },
+    "DDS": {
+        1: (Grade.GOOD, "CPU2 cannot be debugged, as ST ships it", ""),
+        0: (Grade.WARNING, "CPU2 can be debugged; ST ships 1", "OB_DDS_CLEAR"),
+    },
+    "C2OPT": {
+        1: (Grade.GOOD, "CPU2 boots from flash", ""),
+        0: (Grade.ERROR, "CPU2 would boot from SRAM2, where nothing of ST's is", "OB_C2OPT_ZERO"),
+    },
+    # HAL, OB_SRAM2_RST_ERASE and OB_SRAM2_PARITY_ENABLE.
+    "SRAM2RST": {
+        0: (Grade.GOOD, "a system reset erases SRAM2", ""),
+        1: (Grade.GOOD, "SRAM2 is kept over a system reset", ""),
+    },
+    "SRAM2PE": {
+        0: (Grade.GOOD, "parity of SRAM2 is checked", ""),
+        1: (Grade.GOOD, "parity of SRAM2 is not checked", ""),
+    },
+}
+_BOR_VOLTS = ("1.7", "2.0", "2.2", "2.5", "2.8")  # HAL, FLASH_OB_USER_BOR_LEVEL
+
+
+def _simple(*names: str) -> Callable[[OptionBytes], Iterator[Verdict]]:
+    """A judge of fields that have one meaning for each value."""
+
+    def judge(ob: OptionBytes) -> Iterator[Verdict]:
+        for name in names:
+            if (value := ob.fields.get(name)) is not None:
+                grade, meaning, explains = _SIMPLE[name][value]
+                yield Verdict(name=name, value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+
+    return judge
+
+
+def _rdp(ob: OptionBytes) -> Iterator[Verdict]:
+    if (value := ob.fields.get("RDP")) is None:
+        return
+    # HAL, FLASH_OB_READ_PROTECTION; any other value is level 1 too (RM0434, read protection).
+    grade, meaning, explains = {
+        0xAA: (Grade.GOOD, "level 0: no read protection", ""),
+        0xCC: (Grade.WARNING, "level 2: closed for ever, no debugger and no way back", "OB_RDP_2"),
+    }.get(value, (Grade.WARNING, "level 1: a debugger cannot read the flash; FUS from a debugger: unknown", "OB_RDP_1"))
+    yield Verdict(name="RDP", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+
+
+def _bor(ob: OptionBytes) -> Iterator[Verdict]:
+    if (value := ob.fields.get("BOR_LEV")) is None:
+        return
+    if value < len(_BOR_VOLTS):
+        meaning = f"reset below about {_BOR_VOLTS[value]} V"
+        yield Verdict(name="BOR_LEV", value=_hex(value), grade=Grade.GOOD, meaning=meaning)
+    else:
+        yield Verdict(name="BOR_LEV", value=_hex(value), grade=Grade.WARNING, meaning="a level that is not defined")
+
+
+def _cpu1_boot(ob: OptionBytes) -> Iterator[Verdict]:
+    """nSWBOOT0, nBOOT1 and nBOOT0 as one (HAL, FLASH_OB_USER_nBOOT1, _nSWBOOT0, _nBOOT0)."""
+    by_option, boot1, boot0 = (ob.fields.get(name) for name in ("nSWBOOT0", "nBOOT1", "nBOOT0"))
+    if by_option is None or boot1 is None or boot0 is None:
+        return
+    other = "system memory, ST's bootloader" if boot1 else "SRAM1"
+    if by_option == 1:
+        grade = Grade.GOOD if boot1 and boot0 else Grade.NOTE
+        meaning, explains = (
+            f"the BOOT0 pin decides: low main flash, high {other}",
+            "" if grade is Grade.GOOD else "OB_BOOT",
+        )
+    elif boot0:
+        grade, explains = Grade.NOTE, "OB_BOOT"
+        meaning = (
+            "main flash, whatever the BOOT0 pin says; STM32CubeProgrammer leaves it so after FUS work (psdb's code "
+            "calls it system memory; the logs of chips show main flash)"
+        )
+    else:
+        grade, explains, meaning = (
+            Grade.WARNING,
+            "OB_BOOT",
+            f"{other}, whatever the BOOT0 pin says: not the application",
+        )
+    value = f"{by_option} {boot1} {boot0}"
+    yield Verdict(name="nSWBOOT0 nBOOT1 nBOOT0", value=value, grade=grade, meaning=meaning, explains=explains)
+
+
+def _write_protection(ob: OptionBytes) -> Iterator[Verdict]:
+    for area in ("WRP1A", "WRP1B"):
+        start, end = ob.fields.get(f"{area}_STRT"), ob.fields.get(f"{area}_END")
+        if start is None or end is None:
+            continue
+        value, size = f"{_hex(start)} - {_hex(end)}", ob.target.sector_size
+        if start > end:
+            yield Verdict(
+                name=area, value=value, grade=Grade.GOOD, meaning="protects nothing: the start is above the end"
+            )
+        else:
+            first, last = FLASH_BASE + start * size, FLASH_BASE + (end + 1) * size - 1
+            meaning = f"0x{first:08X} - 0x{last:08X} can be neither erased nor programmed"
+            yield Verdict(name=area, value=value, grade=Grade.WARNING, meaning=meaning, explains="OB_WRP")
+
+
+def _ipccdba(ob: OptionBytes) -> Iterator[Verdict]:
+    if (value := ob.fields.get("IPCCDBA")) is None:
+        return
+    if value == 0:
+        yield Verdict(name="IPCCDBA", value="0x0", grade=Grade.GOOD, meaning=f"the mailbox is at 0x{_SRAM2A:08X}")
+    else:
+        meaning = "the mailbox is elsewhere in SRAM2A; where is disputed, only 0 was seen on chips"
+        yield Verdict(name="IPCCDBA", value=_hex(value), grade=Grade.WARNING, meaning=meaning, explains="OB_IPCCDBA")
+
+
+def _sfsa(ob: OptionBytes) -> Iterator[Verdict]:
+    if (value := ob.fields.get("SFSA")) is None:
+        return
+    grade, meaning, explains = _sfsa_meaning(ob)
+    yield Verdict(name="SFSA", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+
+
+def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
+    """Grade, meaning and explanation of SFSA."""
+    address, target = ob.sfsa_address, ob.target
+    assert address is not None  # noqa: S101 - the caller looked
+    where = f"secure from 0x{address:08X}"
+    if address == FLASH_BASE:
+        return Grade.ERROR, f"all of the flash is {where}: damaged", "OB_SFSA_ZERO"
+    if ob.has_stack:
+        sectors = (target.limit - address) // target.sector_size
+        return Grade.GOOD, f"{where}: a stack, of {sectors} sectors at most", ""
+    if address == target.limit_fus_0_5_3:
+        return Grade.WARNING, f"{where}: FUS 0.5.3 and no stack", "OB_FUS_0_5_3"
+    if ob.fus_address is None:
+        return Grade.NOTE, f"{where}, beyond the flash: no stack; where FUS begins on WB3x is unknown", "OB_NO_STACK"
+    if address == ob.fus_address:
+        return Grade.GOOD, f"{where}, where FUS begins: no stack", "OB_NO_STACK"
+    if address > ob.fus_address:
+        return Grade.ERROR, f"{where}, higher than FUS can begin on {target.name}", "OB_SFSA_IMPOSSIBLE"
+    return (
+        Grade.WARNING,
+        f"{where}, beyond the flash and below FUS: never seen; its meaning is unknown",
+        "OB_SFSA_IMPOSSIBLE",
+    )
+
+
+def _sbrv(ob: OptionBytes) -> Iterator[Verdict]:
+    if (value := ob.fields.get("SBRV")) is None:
+        return
+    grade, meaning, explains = _sbrv_meaning(ob, value)
+    yield Verdict(name="SBRV", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+
+
+def _sbrv_meaning(ob: OptionBytes, value: int) -> tuple[Grade, str, str]:
+    """Grade, meaning and explanation of SBRV: in words of 4 bytes from the start of flash, with C2OPT = 1 (HAL)."""
+    if ob.fields.get("C2OPT") == 0:
+        return Grade.NOTE, "an offset in SRAM2, because C2OPT is 0", "OB_C2OPT_ZERO"
+    if value == _SAFEBOOT_VECTOR:
+        return Grade.ERROR, "Safeboot's vector: CPU2 boots neither FUS nor a stack", "OB_SBRV_SAFEBOOT"
+    address = FLASH_BASE + 4 * value
+    return _boot_meaning(ob, address, f"CPU2 boots from 0x{address:08X}")
+
+
+def _boot_meaning(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str, str]:
+    """Grade, meaning and explanation of the address that CPU2 boots from."""
+    first, stack = ob.sfsa_address, ob.has_stack
+    if first is None or first == FLASH_BASE:
+        known = address in ob.fus_starts
+        told = "FUS" if known else "what is there cannot be told without a sound SFSA"
+        return Grade.GOOD if known else Grade.NOTE, f"{boots}: {told}", ""
+    if address == first:
+        what = {True: "the stack", False: "FUS", None: "the first secure sector"}[stack]
+        return Grade.GOOD, f"{boots}: {what}", ""
+    if stack and address in ob.fus_starts:
+        return Grade.WARNING, f"{boots}: FUS, though a stack is installed", "OB_FUS_SELECTED"
+    if address < first:
+        return Grade.ERROR, f"{boots}, below SFSA: nothing that CPU2 can boot is there", "OB_SBRV_NOWHERE"
+    if ob.fus_address is None:
+        told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
+        return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
+    if first == ob.target.limit_fus_0_5_3:
+        return Grade.NOTE, f"{boots}; what FUS 0.5.3 has here is unknown", "OB_FUS_0_5_3"
+    if stack:
+        return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
+    return Grade.ERROR, f"{boots}: nothing known begins there", "OB_SBRV_NOWHERE"
+
+
+def _sram2(ob: OptionBytes) -> Iterator[Verdict]:
+    """SBRSA with BRSD, SNBRSA with NBRSD: KiB from the start of SRAM2A and SRAM2B (HAL, stm32wbxx_hal_flash_ex.c)."""
+    for wb5x, off, base, what in (("SBRSA", "BRSD", _SRAM2A, "SRAM2A"), ("SNBRSA", "NBRSD", _SRAM2B, "SRAM2B")):
+        is_wb1x = ob.target.series is Series.WB1X
+        start_name, off_name = (ON_WB1X[wb5x], ON_WB1X[off]) if is_wb1x else (wb5x, off)
+        start, is_open = ob.fields.get(start_name), ob.fields.get(off_name)
+        if start is None or is_open is None:
+            continue
+        value, name = f"{_hex(start)} {_hex(is_open)}", f"{start_name} {off_name}"
+        if is_open:
+            meaning = f"all of {what} is CPU1's: not secured"
+            yield Verdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning, explains="OB_SRAM_NOT_SECURE")
+        elif not start and base == _SRAM2A:
+            meaning = "all of SRAM2A is secure: CPU1 has no room there for the mailbox; never seen"
+            yield Verdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning)
+        else:
+            meaning = f"{what} is secure from 0x{base + start * 1024:08X}: {start} KiB of it are CPU1's"
+            yield Verdict(name=name, value=value, grade=Grade.GOOD, meaning=meaning)
+
+
+_JUDGES: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
+    _rdp,
+    _simple("ESE"),
+    _bor,
+    _cpu1_boot,
+    _simple("SRAM2RST", "SRAM2PE"),
+    _write_protection,
+    _ipccdba,
+    _sfsa,
+    _simple("FSD", "DDS"),
+    _sbrv,
+    _sram2,
+    _simple("C2OPT"),
+)
+
+
+def _complements(ob: OptionBytes) -> Iterator[Verdict]:
+    for register, value, complement in ob.damaged:
+        yield Verdict(
+            name="OB_COMPLEMENT",
+            value="",
+            grade=Grade.ERROR,
+            meaning=f"{register} is 0x{value:08X} and its complement 0x{complement:08X}, not "
+            f"0x{value ^ 0xFFFFFFFF:08X}: the option byte or the dump is corrupt",
+            explains="OB_COMPLEMENT",
+        )
+
+
+def _cpu2(ob: OptionBytes) -> Iterator[Verdict]:
+    """What the chip holds and what CPU2 will boot, in one sentence, where SFSA and SBRV tell."""
+    value = ob.fields.get("SBRV")
+    if value is None or ob.sfsa_address is None or ob.fields.get("C2OPT") == 0:
+        return
+    grade, _, explains = _sbrv_meaning(ob, value)
+    if explains in _CPU2:
+        yield Verdict(name=explains, value="", grade=grade, meaning=_CPU2[explains], explains=explains)
+    elif grade is Grade.GOOD and ob.has_stack:
+        yield Verdict(name="CPU2", value="", grade=grade, meaning="a stack is installed, and CPU2 boots it")
+    elif grade is Grade.GOOD and ob.has_stack is False:
+        meaning = "no stack is installed, and CPU2 boots FUS"
+        yield Verdict(name="OB_NO_STACK", value="", grade=grade, meaning=meaning, explains="OB_NO_STACK")
+
+
+def _all_secure(ob: OptionBytes) -> Iterator[Verdict]:
+    if ob.fields.get("SFSA") == 0:
+        yield Verdict(
+            name="OB_SFSA_ZERO",
+            value="",
+            grade=Grade.ERROR,
+            meaning="SFSA 0: no sector of the flash is left to CPU1 and to tools",
+            explains="OB_SFSA_ZERO",
+        )
+
+
+_CPU2 = {
+    "OB_FUS_SELECTED": "a stack is installed, and CPU2 boots FUS: start the stack",
+    "OB_SBRV_SAFEBOOT": "CPU2 boots Safeboot: an update went badly wrong, FUS does not start",
+    "OB_SBRV_INSIDE": "CPU2 boots neither the stack nor a FUS whose place is known: an update may have died half-way",
+    "OB_SBRV_NOWHERE": "CPU2 boots from a place that holds neither FUS nor a stack: FUS does not start",
+}
+
+
+def _field_return(ob: OptionBytes) -> Iterator[Verdict]:
+    """The pattern of WB15 parts that came back from the field (community.st.com, thread 655661)."""
+    if ob.fields.get("C2OPT") == 0 and 0x1F in (ob.fields.get("SBRSA"), ob.fields.get("SBRSA_A")):
+        yield Verdict(
+            name="OB_C2OPT_ZERO",
+            value="",
+            grade=Grade.ERROR,
+            meaning="C2OPT 0 with SBRSA 0x1F: the damage that was seen on WB15 parts returned from the field",
+            explains="OB_C2OPT_ZERO",
+        )
+
+
+def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
+    """Damage with a FUS before 1.1.0 cannot be undone (release notes of STM32CubeWB, Safeboot)."""
+    if not ob.damaged and all(verdict.grade is not Grade.ERROR for verdict in judge_fields(ob)):
+        return
+    yield Verdict(
+        name="OB_DAMAGE",
+        value="",
+        grade=Grade.WARNING,
+        meaning="FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"
+        if ob.sfsa_address is not None and ob.sfsa_address == ob.target.limit_fus_0_5_3
+        else "if FUS on this chip is older than 1.1.0, this damage cannot be undone; the option bytes do not tell",
+        explains="OB_DAMAGE",
+    )
+
+
+_TOGETHER: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
+    _complements,
+    _all_secure,
+    _cpu2,
+    _field_return,
+    _no_way_back,
+)
