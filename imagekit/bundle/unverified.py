@@ -1,4 +1,7 @@
-"""A bundle that nobody vouches for yet: for showing it, and for whoever is to sign it. Nothing is ever flashed from here."""
+"""A bundle that nobody vouches for yet: for showing it, and for whoever is to sign it.
+
+Nothing is ever flashed from here.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +11,7 @@ from imagekit.bundle.keys import PublicKey, fingerprint, normal, verifies
 from imagekit.bundle.manifest import Manifest
 from imagekit.bundle.verified import examine
 from imagekit.errors import KeyFileError
+
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedBundle:

@@ -82,7 +82,7 @@ def create(
 ) -> None:
     """Make a signed bundle. Order, addresses and what cannot be undone are computed, never given.
 
-    Refuses (3) what `imagekit check` refuses. The same inputs and key give the same bytes when SOURCE_DATE_EPOCH is set.
+    Refuses (3) what `imagekit check` refuses. With SOURCE_DATE_EPOCH set, the same inputs and key give the same bytes.
 
     Example: imagekit bundle create product.wbz --part STM32WB55RG --key release.pem FUS_fw.bin BLE_Stack_full_fw.bin
     """
@@ -164,9 +164,7 @@ def show(file: Annotated[str, Bundle]) -> None:
 
     opened = _unverified(file)
     signed = [(f"by {one.keyid}: NOT VERIFIED", "warning") for one in opened.envelope.signatures]
-    print_result(
-        text(opened.manifest, signed or [("by nobody", "error")], width=terminal_width(), paint=painter())
-    )
+    print_result(text(opened.manifest, signed or [("by nobody", "error")], width=terminal_width(), paint=painter()))
 
 
 @bundle.command()
@@ -249,7 +247,7 @@ def extract(
     opened = _verified(file, trust, threshold)
     with about(folder):
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - the path as the user typed it
-        if os.listdir(folder):
+        if any(os.scandir(folder)):
             complain(f"{shown(folder)}: not empty: nothing is written over what is there")
             raise typer.Exit(ExitCode.UNREADABLE)
         for name, data in _named(opened.manifest, opened.images):

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,8 @@ from imagekit.console import ExitCode, about, complain, create_file, print_resul
 from imagekit.errors import ImagekitError, why
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imagekit.image import Image
     from imagekit.key_recovery import RecoveredKey
 

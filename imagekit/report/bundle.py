@@ -9,9 +9,7 @@ from imagekit.report.text import Paint, plain, row
 BUNDLE_SCHEMA = "imagekit.bundle/1"
 
 
-def text(
-    stated: Manifest, signed: Sequence[tuple[str, str]], *, width: int | None = None, paint: Paint = plain
-) -> str:
+def text(stated: Manifest, signed: Sequence[tuple[str, str]], *, width: int | None = None, paint: Paint = plain) -> str:
     """Show a bundle; `signed` says who signed it, each with the role to paint that with."""
     rows = [
         ("sequence", str(stated.sequence), ""),
