@@ -29,9 +29,10 @@ def write_archive(members: Iterable[tuple[str, bytes]]) -> bytes:
     """Return the archive of these members, in this order."""
     local, central, position, count = [], [], 0, 0
     for name, content in members:
-        header = _local_header(name, content)
+        size, crc = len(content), crc32(content)
+        header = _local_header(name, size, crc)
         local += [header, content]
-        central.append(_central_header(name, content, position))
+        central.append(_central_header(name, size, crc, position))
         position += len(header) + len(content)
         count += 1
     directory = b"".join(central)
@@ -54,11 +55,12 @@ def read_archive(data: bytes) -> dict[str, bytes]:
         if where != position:
             raise BundleError("archive", f"{name}: a gap or an overlap before it")
         start = position + _LOCAL.size + len(name)
-        content = data[start : start + length]
         if start + length > offset:
             raise BundleError("archive", f"{name}: claims {length} bytes, more than there are")
-        _compare(name, data[position:start], _local_header(name, content), "its local header")
-        central = _central_header(name, content, position)
+        content = data[start : start + length]
+        crc = crc32(content)
+        _compare(name, data[position:start], _local_header(name, length, crc), "its local header")
+        central = _central_header(name, length, crc, position)
         _compare(name, data[at : at + len(central)], central, "its entry in the central directory")
         _refuse_name(name, members)
         members[name] = content
@@ -129,13 +131,13 @@ def _compare(name: str, found: bytes, expected: bytes, what: str) -> None:
         raise BundleError("archive", f"{name}: {what} is not as it must be for its content")
 
 
-def _local_header(name: str, content: bytes) -> bytes:
-    crc, size, raw = crc32(content), len(content), name.encode("ascii")
+def _local_header(name: str, size: int, crc: int) -> bytes:
+    raw = name.encode("ascii")
     return _LOCAL.pack(_LOCAL_MARK, _VERSION, 0, 0, 0, _DATE, crc, size, size, len(raw), 0) + raw
 
 
-def _central_header(name: str, content: bytes, position: int) -> bytes:
-    crc, size, raw = crc32(content), len(content), name.encode("ascii")
+def _central_header(name: str, size: int, crc: int, position: int) -> bytes:
+    raw = name.encode("ascii")
     return (
         _CENTRAL.pack(
             *(_CENTRAL_MARK, _VERSION, _VERSION, 0, 0, 0, _DATE, crc, size, size),

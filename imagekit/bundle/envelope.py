@@ -61,10 +61,10 @@ def dumps(envelope: Envelope) -> bytes:
 
 
 def loads(data: bytes) -> Envelope:
-    """Read an envelope. Raises BundleError `size`, `json`, `manifest`, `payload-type` or `envelope`."""
+    """Read an envelope. Raises BundleError `size`, `json`, `envelope`, `payload-type` or `signature`."""
     if len(data) > LARGEST_MANIFEST:
         raise BundleError("size", f"the envelope has more than {LARGEST_MANIFEST} bytes")
-    members = Members(strict_json.loads(data, "envelope"), "envelope")
+    members = Members(strict_json.loads(data, "envelope"), "envelope", "envelope")
     payload_type = members.text("payloadType")
     if payload_type != PAYLOAD_TYPE:
         raise BundleError("payload-type", f"envelope: payloadType is {payload_type!a}, not {PAYLOAD_TYPE!a}")
@@ -81,7 +81,7 @@ def loads(data: bytes) -> Envelope:
 
 
 def _signature(document: object, path: str) -> Signature:
-    members = Members(document, path)
+    members = Members(document, path, "envelope")
     keyid = members.text("keyid")
     if len(keyid) != 64 or not set(keyid) <= set("0123456789abcdef"):
         members.refuse("keyid", "no fingerprint: 64 lower-case hex digits")

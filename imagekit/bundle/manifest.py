@@ -6,6 +6,7 @@ refused, with its path.
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +27,7 @@ _ROLES = {ImageKind.FUS: "fus", ImageKind.STACK: "stack", ImageKind.SAFEBOOT: "s
 _ORDER = ("fus", "stack", "safeboot")
 _BY_NAME = {target.name: target for target in TARGETS}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+ -]{0,99}")
-_CREATED = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z")
+_CREATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,11 +252,12 @@ def loads(payload: bytes) -> Manifest:
         addresses=addresses,
         images=images,
         steps=tuple(_read_step(one, path, roles) for path, one in predicate.items("steps", MOST_IMAGES, 1)),
-        waivers=tuple(_waiver(one, path) for path, one in predicate.items("waivers", 50)),
+        waivers=_waivers(predicate),
     )
-    for name, value, form in (("name", manifest.name, _NAME), ("created", manifest.created, _CREATED)):
-        if not form.fullmatch(value):
-            predicate.refuse(name, f"not of the form {form.pattern}")
+    if not _NAME.fullmatch(manifest.name):
+        predicate.refuse("name", f"not of the form {_NAME.pattern}")
+    if not _is_time(manifest.created):
+        predicate.refuse("created", "no time of the form 2026-01-31T23:59:59Z")
     predicate.end()
     if dumps(manifest) != payload:
         raise BundleError("manifest", "manifest: another spelling of the same statement than the one that bundles use")
@@ -347,6 +349,21 @@ def _read_step(document: Any, path: str, roles: dict[str, str]) -> StepEntry:
     requires.end()
     step.end()
     return entry
+
+
+def _is_time(text: str) -> bool:
+    """Whether a text is a time in the one spelling of bundles (RFC 3339, UTC, no fractions)."""
+    try:
+        return bool(_CREATED.fullmatch(text)) and bool(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z"))
+    except ValueError:
+        return False
+
+
+def _waivers(predicate: Members) -> tuple[Waiver, ...]:
+    waivers = tuple(_waiver(one, path) for path, one in predicate.items("waivers", 50))
+    if len({one.rule for one in waivers}) < len(waivers):
+        predicate.refuse("waivers", "one rule is waived twice")
+    return waivers
 
 
 def _waiver(document: Any, path: str) -> Waiver:

@@ -56,16 +56,17 @@ def _depth(document: object, level: int = 1) -> int:
 class Members:
     """The members of one JSON object, taken one by one; what nobody took is an error."""
 
-    def __init__(self, document: object, path: str) -> None:
+    def __init__(self, document: object, path: str, reason: str = "manifest") -> None:
         if not isinstance(document, dict):
-            raise BundleError("manifest", f"{path}: not an object")
+            raise BundleError(reason, f"{path}: not an object")
         self._left = dict(document)
         self.path = path
+        self._reason = reason
 
     def take(self, name: str) -> Any:
         """Return a member that must be there."""
         if name not in self._left:
-            raise BundleError("manifest", f"{self.path}.{name}: missing")
+            self.refuse(name, "missing")
         return self._left.pop(name)
 
     def text(self, name: str, longest: int = 200) -> str:
@@ -104,9 +105,9 @@ class Members:
 
     def refuse(self, name: str, why: str) -> NoReturn:
         """Raise BundleError about a member."""
-        raise BundleError("manifest", f"{self.path}.{name}: {why}")
+        raise BundleError(self._reason, f"{self.path}.{name}: {why}")
 
     def end(self) -> None:
         """Refuse what was not taken."""
         if self._left:
-            raise BundleError("manifest", f"{self.path}.{min(self._left)!a}: unknown member")
+            self.refuse(ascii(min(self._left)), "unknown member")

@@ -70,8 +70,9 @@ def examine(
     """
     # (7) images and members, one to one
     images = _images(stated, members)
+    parsed = {sha256: _parse(sha256, data) for sha256, data in images.items()}
     # (8) each image, from its bytes
-    assessments = {entry.sha256: _assess(entry, images[entry.sha256], st_keys) for entry in stated.images}
+    assessments = {entry.sha256: _assess(entry, parsed[entry.sha256], st_keys) for entry in stated.images}
     _refuse_findings(stated, assessments)
     # (9) the addresses
     _compare_addresses(stated, assessments)
@@ -111,27 +112,36 @@ def _has_signed(signed: envelope.Envelope, keyid: str, key: PublicKey) -> bool:
 
 
 def _images(stated: Manifest, members: dict[str, bytes]) -> dict[str, bytes]:
-    """The images by SHA-256. Raises BundleError `content` unless the members are those that are stated."""
+    """The images by SHA-256. Raises BundleError `content` unless the members are those that are stated, `steps`."""
     stated_names = {f"images/{entry.sha256}" for entry in stated.images}
     if missing := stated_names - set(members):
         raise BundleError("content", f"{min(missing)}: stated, and not there")
     if extra := set(members) - stated_names:
         raise BundleError("content", f"{min(extra)}: there, and not stated")
-    images = {hashlib.sha256(data).hexdigest(): data for data in members.values()}
-    if wrong := stated_names - {f"images/{sha256}" for sha256 in images}:
-        raise BundleError("content", f"{min(wrong)}: holds other bytes than its name says")
-    if sorted(step.image for step in stated.steps) != sorted(images):
+    if sorted(step.image for step in stated.steps) != [entry.sha256 for entry in stated.images]:
         raise BundleError("steps", "the steps do not use every image once")
-    return images
+    return {entry.sha256: members[f"images/{entry.sha256}"] for entry in stated.images}
 
 
-def _assess(entry: ImageEntry, data: bytes, st_keys: Sequence[SigningKey] | None) -> Assessment:
-    """Assess an image from its bytes. Raises BundleError `image` when the manifest says anything else of it."""
-    name = f"images/{entry.sha256}"
+def _parse(sha256: str, data: bytes) -> Image:
+    """Read one member. Raises BundleError `content` when its bytes are not those of its name, `image` for no image."""
+    error = None
     try:
-        assessment = assess(Image.parse(data), st_keys)
-    except ParseError as error:
-        raise BundleError("image", f"{name}: {error}") from error
+        image = Image.parse(data)  # it hashes all of the bytes: they are not hashed again
+        found = image.sha256
+    except ParseError as no_image:
+        error, found = no_image, hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise BundleError("content", f"images/{sha256}: holds other bytes than its name says")
+    if error:
+        raise BundleError("image", f"images/{sha256}: {error}") from error
+    return image
+
+
+def _assess(entry: ImageEntry, image: Image, st_keys: Sequence[SigningKey] | None) -> Assessment:
+    """Assess an image. Raises BundleError `image` when the manifest says anything else of it."""
+    name = f"images/{entry.sha256}"
+    assessment = assess(image, st_keys)
     found = manifest.describe(assessment)
     for field in fields(ImageEntry):
         said, is_so = getattr(entry, field.name), getattr(found, field.name)
