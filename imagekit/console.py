@@ -132,6 +132,16 @@ def print_result(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _print_bytes(data: bytes) -> None:
+    """Print bytes as they are: what is signed must not gain a line end."""
+    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as in print_result
+
+
 def print_json(document: object) -> None:
     """Print one JSON document, in ASCII: no terminal or pipe can spoil it."""
     from json import dumps
@@ -204,7 +214,7 @@ def write_file(path: str, data: bytes) -> None:
     A link is followed; `-` is standard output; what is no regular file, such as a device, is written to as it is.
     """
     if path == "-":
-        print_result(data.decode().removesuffix("\n"))
+        _print_bytes(data)
         return
     path = os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - the path as the user typed it

@@ -1,6 +1,7 @@
 """The commands about bundles: create, show, verify, payload, attach, extract."""
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,7 +150,7 @@ def _now() -> int:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return int(time.time())
-    if not epoch.isdecimal() or int(epoch) > 253402300799:  # 9999-12-31T23:59:59Z
+    if not re.fullmatch("[0-9]{1,12}", epoch) or int(epoch) > 253402300799:  # 9999-12-31T23:59:59Z
         raise typer.BadParameter(f"{epoch!r} is no number of seconds", param_hint="SOURCE_DATE_EPOCH")
     return int(epoch)
 
@@ -252,7 +253,7 @@ def extract(
             raise typer.Exit(ExitCode.UNREADABLE)
         for name, data in _named(opened.manifest, opened.images):
             write_file(os.path.join(folder, name), data)  # noqa: PTH118
-            print_result(os.path.join(folder, name))  # noqa: PTH118
+            print_result(shown(os.path.join(folder, name)))  # noqa: PTH118
 
 
 def _named(stated: "Manifest", images: dict[str, bytes]) -> list[tuple[str, bytes]]:

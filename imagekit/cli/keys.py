@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +49,8 @@ def generate(
     from imagekit.bundle.keys import generate as make
 
     public = f"{os.path.splitext(out)[0]}.pub"  # noqa: PTH122 - the path as the user typed it
+    if public == out:
+        raise typer.BadParameter(f"{shown(out)} is the public key's name: name another file", param_hint="OUT")
     for path in (out, public):
         if os.path.lexists(path):
             complain(f"{shown(path)}: is there already, and no key is ever overwritten")
@@ -56,8 +59,13 @@ def generate(
     key = make(type_.value)
     with about(out):
         create_file(out, private_pem(key, secret), private=True)
-    with about(public):
-        create_file(public, public_pem(key.public_key()), private=False)
+    try:
+        with about(public):
+            create_file(public, public_pem(key.public_key()), private=False)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(out)  # noqa: PTH108 - both files or none
+        raise
     print_result(f"{fingerprint(key.public_key())}  {shown(public)}")
 
 
