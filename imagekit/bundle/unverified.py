@@ -3,6 +3,7 @@
 Nothing is ever flashed from here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imagekit.bundle import archive, envelope, manifest
@@ -11,6 +12,7 @@ from imagekit.bundle.keys import PublicKey, fingerprint, normal, verifies
 from imagekit.bundle.manifest import Manifest
 from imagekit.bundle.verified import examine
 from imagekit.errors import KeyFileError
+from imagekit.signing_keys import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,12 @@ class UnverifiedBundle:
     """`images/SHA-256` -> bytes."""
 
 
-def read(data: bytes) -> UnverifiedBundle:
+def read(data: bytes, st_keys: Sequence[SigningKey] | None = None) -> UnverifiedBundle:
     """Check all of a bundle but its signatures, so that nobody signs what nobody will take. Raises BundleError."""
     members = archive.read_archive(data)
     signed = envelope.loads(members.pop(archive.MANIFEST_NAME))
     stated = manifest.loads(signed.payload)
-    examine(stated, members)
+    examine(stated, members, st_keys)
     return UnverifiedBundle(signed, stated, members)
 
 

@@ -168,6 +168,11 @@ def _refuse_findings(stated: Manifest, assessments: dict[str, Assessment]) -> No
     """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
     for sha256, finding in unaccepted(stated, assessments):
         raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
+    refuse_unneeded(stated, assessments)
+
+
+def refuse_unneeded(stated: Manifest, assessments: dict[str, Assessment]) -> None:
+    """Raise BundleError `image` for a waiver that no image needs."""
     needed = {one.rule for assessment in assessments.values() for one in errors_in(assessment, stated.targets)}
     if unneeded := {waiver.rule for waiver in stated.waivers} - needed:
         raise BundleError("image", f"{min(unneeded)} is waived, and nothing was found that needs it")

@@ -10,7 +10,7 @@ from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.envelope import Envelope, Signature
 from imagekit.bundle.keys import PrivateKey, fingerprint, sign
 from imagekit.bundle.manifest import Manifest, Waiver
-from imagekit.bundle.verified import NEVER_WAIVED, unaccepted
+from imagekit.bundle.verified import NEVER_WAIVED, refuse_unneeded, unaccepted
 from imagekit.errors import BundleError
 from imagekit.targets import TARGETS, Target
 
@@ -34,7 +34,8 @@ def make_manifest(
 ) -> Manifest:
     """Describe the images for the targets; `created` is in seconds since 1970. Nobody gives an address or a step.
 
-    Raises BundleError for an image that `check` would refuse and no waiver accepts, PlacementError for one without an
+    Raises BundleError for an image that `check` would refuse and no waiver accepts, and for a waiver that nothing needs,
+    PlacementError for one without an
     address on a target.
     """
     assessments = {one.assessment.image.sha256: one.assessment for one in contents}
@@ -55,6 +56,7 @@ def make_manifest(
     for sha256, finding in unaccepted(made, assessments):
         way_out = "" if finding.rule in NEVER_WAIVED else f"; if you must: --waive {finding.rule}=REASON"
         raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}{way_out}")
+    refuse_unneeded(made, assessments)
     return manifest.loads(manifest.dumps(made))
 
 
