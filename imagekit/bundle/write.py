@@ -34,9 +34,8 @@ def make_manifest(
 ) -> Manifest:
     """Describe the images for the targets; `created` is in seconds since 1970. Nobody gives an address or a step.
 
-    Raises BundleError for an image that `check` would refuse and no waiver accepts, and for a waiver that nothing needs,
-    PlacementError for one without an
-    address on a target.
+    Raises BundleError for an image that `check` would refuse and no waiver accepts, or for a waiver that nothing needs,
+    PlacementError for an image without an address on a target.
     """
     assessments = {one.assessment.image.sha256: one.assessment for one in contents}
     ordered = dict(sorted(assessments.items()))
