@@ -248,7 +248,7 @@ def extract(
     opened = _verified(file, trust, threshold)
     with about(folder):
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - the path as the user typed it
-        if any(os.scandir(folder)):
+        if os.listdir(folder):  # noqa: PTH208
             complain(f"{shown(folder)}: not empty: nothing is written over what is there")
             raise typer.Exit(ExitCode.UNREADABLE)
         for name, data in _named(opened.manifest, opened.images):
