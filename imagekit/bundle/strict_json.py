@@ -50,7 +50,7 @@ def _depth(document: object, level: int = 1) -> int:
     if level > _DEEPEST:
         return level
     below = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return max((_depth(one, level + 1) for one in below), default=level)
+    return max([_depth(one, level + 1) for one in below if isinstance(one, dict | list)], default=level)
 
 
 class Members:

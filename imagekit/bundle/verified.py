@@ -16,7 +16,6 @@ from imagekit.errors import BundleError, ParseError, PlacementError
 from imagekit.image import Image
 from imagekit.rules import Chip, Finding, Severity, findings
 from imagekit.signing_keys import SigningKey
-from imagekit.targets import Target
 
 _DOOR = object()
 
@@ -151,31 +150,35 @@ def _assess(entry: ImageEntry, image: Image, st_keys: Sequence[SigningKey] | Non
     return assessment
 
 
-def errors_in(assessment: Assessment, targets: Sequence[Target]) -> list[Finding]:
-    """Return the errors that the rules find in an image on any of the targets."""
-    found = dict.fromkeys(one for target in targets for one in findings(assessment, Chip(target=target)))
-    return [one for one in found if one.severity is Severity.ERROR]
+def errors_of(stated: Manifest, assessments: dict[str, Assessment]) -> dict[str, list[Finding]]:
+    """Return the errors that the rules find in each image, by its SHA-256, on any of the targets."""
+    found = {
+        sha256: dict.fromkeys(one for target in stated.targets for one in findings(assessment, Chip(target=target)))
+        for sha256, assessment in assessments.items()
+    }
+    return {sha256: [one for one in some if one.severity is Severity.ERROR] for sha256, some in found.items()}
 
 
-def unaccepted(stated: Manifest, assessments: dict[str, Assessment]) -> Iterator[tuple[str, Finding]]:
+def unaccepted(stated: Manifest, errors: dict[str, list[Finding]]) -> Iterator[tuple[str, Finding]]:
     """Yield the errors that no waiver accepts, each with the hash of its image."""
     waived = {waiver.rule for waiver in stated.waivers} - NEVER_WAIVED
-    for sha256, assessment in assessments.items():
-        yield from ((sha256, one) for one in errors_in(assessment, stated.targets) if one.rule not in waived)
+    for sha256, some in errors.items():
+        yield from ((sha256, one) for one in some if one.rule not in waived)
+
+
+def refuse_unneeded(stated: Manifest, errors: dict[str, list[Finding]]) -> None:
+    """Raise BundleError `image` for a waiver that no image needs."""
+    needed = {one.rule for some in errors.values() for one in some}
+    if unneeded := {waiver.rule for waiver in stated.waivers} - needed:
+        raise BundleError("image", f"{min(unneeded)} is waived, and nothing was found that needs it")
 
 
 def _refuse_findings(stated: Manifest, assessments: dict[str, Assessment]) -> None:
     """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
-    for sha256, finding in unaccepted(stated, assessments):
+    errors = errors_of(stated, assessments)
+    for sha256, finding in unaccepted(stated, errors):
         raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
-    refuse_unneeded(stated, assessments)
-
-
-def refuse_unneeded(stated: Manifest, assessments: dict[str, Assessment]) -> None:
-    """Raise BundleError `image` for a waiver that no image needs."""
-    needed = {one.rule for assessment in assessments.values() for one in errors_in(assessment, stated.targets)}
-    if unneeded := {waiver.rule for waiver in stated.waivers} - needed:
-        raise BundleError("image", f"{min(unneeded)} is waived, and nothing was found that needs it")
+    refuse_unneeded(stated, errors)
 
 
 NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})

@@ -10,7 +10,7 @@ from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.envelope import Envelope, Signature
 from imagekit.bundle.keys import PrivateKey, fingerprint, sign
 from imagekit.bundle.manifest import Manifest, Waiver
-from imagekit.bundle.verified import NEVER_WAIVED, refuse_unneeded, unaccepted
+from imagekit.bundle.verified import NEVER_WAIVED, errors_of, refuse_unneeded, unaccepted
 from imagekit.errors import BundleError
 from imagekit.targets import TARGETS, Target
 
@@ -52,10 +52,11 @@ def make_manifest(
         steps=manifest.steps_for(list(ordered.values())),
         waivers=tuple(waivers),
     )
-    for sha256, finding in unaccepted(made, assessments):
+    errors = errors_of(made, assessments)
+    for sha256, finding in unaccepted(made, errors):
         way_out = "" if finding.rule in NEVER_WAIVED else f"; if you must: --waive {finding.rule}=REASON"
         raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}{way_out}")
-    refuse_unneeded(made, assessments)
+    refuse_unneeded(made, errors)
     return manifest.loads(manifest.dumps(made))
 
 
