@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -17,10 +18,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from imagekit.bundle import archive, envelope, keys, manifest, strict_json, unverified
 from imagekit.bundle.envelope import pae
 from imagekit.bundle.manifest import Waiver
-from imagekit.bundle.verified import VerifiedBundle, open_bundle
+from imagekit.bundle.verified import NEVER_WAIVED, VerifiedBundle, open_bundle
 from imagekit.errors import BundleError, KeyFileError, NotABundleError, PlacementError
 from tests.support.bundles import bundle, fixture, maker, private, public, trusted
-from tests.support.images import assessed, content, throw_away_keys
+from tests.support.images import FIXTURES, assessed, content, throw_away_keys
 
 BOTH = ("fus-2.2.0", "stack-fus2-4k")
 
@@ -268,3 +269,18 @@ def test_a_number_beyond_the_order_is_no_signature() -> None:
 
 def _payload(data: bytes) -> bytes:
     return envelope.loads(archive.read_archive(data)["manifest.dsse.json"]).payload
+
+
+# --- The page about them
+
+
+def test_the_page_names_every_reason() -> None:
+    """docs/bundle.md explains each check, and names no reason that does not exist."""
+    text = (FIXTURES.parent / "docs" / "bundle.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [0-9]+\. [^|]+ \| ([^|]+) \|", text, re.MULTILINE)
+    assert len(rows) == 10
+    documented = {reason for row in rows for reason in re.findall("`([a-z-]+)`", row)}
+    _, _, listed = (BundleError.__doc__ or "").partition("at which check:")
+    assert documented == set(re.findall("`([a-z-]+)`", listed))
+    for rule in NEVER_WAIVED:
+        assert rule in text
