@@ -15,11 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from imagekit.bundle import archive, envelope, keys, manifest, strict_json, unverified
+from imagekit.assessment import assess
+from imagekit.bundle import archive, envelope, keys, manifest, strict_json, unverified, write
 from imagekit.bundle.envelope import pae
 from imagekit.bundle.manifest import Waiver
-from imagekit.bundle.verified import NEVER_WAIVED, VerifiedBundle, open_bundle
+from imagekit.bundle.verified import NEVER_WAIVED, VerifiedBundle, _compare_addresses, open_bundle
+from imagekit.bundle.write import Content
 from imagekit.errors import BundleError, KeyFileError, NotABundleError, PlacementError
+from imagekit.image import Image
+from imagekit.targets import select_target
 from tests.support.bundles import bundle, fixture, maker, private, public, trusted
 from tests.support.images import FIXTURES, assessed, content, throw_away_keys
 
@@ -236,6 +240,33 @@ def test_an_error_needs_a_waiver_and_a_waiver_an_error() -> None:
         bundle("damaged-info2", waivers=[Waiver("WB101", "no")])
     with pytest.raises(BundleError, match="WB201 is waived, and nothing was found that needs it"):
         bundle("stack-fus2-4k", waivers=[Waiver("WB201", "no")])
+
+
+def test_which_fus_1_2_0_this_is_must_be_known() -> None:
+    """One for FUS 0.5.3 and one for 1.x hide their version; where no key verifies, nothing tells which this is."""
+    data = content("fus-hidden-version")
+    altered = data[:50] + bytes([data[50] ^ 1]) + data[51:]
+    inside = [Content(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)]
+    with pytest.raises(BundleError, match=r"which FUS 1\.2\.0 this is") as refused:
+        write.make_manifest(
+            inside,
+            [select_target("STM32WB55RG")],
+            name="x",
+            sequence=0,
+            created=0,
+            waivers=[Waiver("WB201", "the key is not known")],
+        )
+    assert refused.value.reason == "steps"
+
+
+def test_an_address_that_there_is_not_is_refused() -> None:
+    """Rule WB301 says so first; the check of the addresses does not lean on it."""
+    made = opened(fixture("good-ed25519"))
+    target = select_target("STM32WB15CC")
+    stated = replace(made.manifest, targets=(target,), addresses={target.name: made.manifest.addresses["STM32WB5xxG"]})
+    with pytest.raises(BundleError) as refused:
+        _compare_addresses(stated, made.assessments)
+    assert refused.value.reason == "address"
 
 
 def test_everything_but_the_signatures_is_checked_before_anybody_signs() -> None:

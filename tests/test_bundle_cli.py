@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -331,6 +332,26 @@ def test_nothing_half_made_is_left(
         assert isinstance(error, KeyboardInterrupt) or "no space left on device" in result.stderr
     assert left_behind(folder) == {"old.wbz"}
     assert (folder / "old.wbz").read_bytes() == before
+
+
+def spawn(line: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the real program, `imagekit` in a shell line."""
+    line = line.replace("imagekit", f"PYTHONPATH='{BUNDLES.parents[1]}' '{sys.executable}' -m imagekit")
+    return subprocess.run(["bash", "-c", line], check=False, capture_output=True, timeout=60)
+
+
+def test_the_real_program_says_one_line() -> None:
+    good = BUNDLES / "good-ed25519.wbz"
+    for line, code, words in (
+        (f"imagekit bundle verify '{BUNDLES}/data-after.wbz' --trust '{public_file('p256')}'", 3, b"truncated"),
+        (f"imagekit bundle verify '{BUNDLES}/not-a-bundle.wbz' --trust '{public_file('p256')}'", 4, b"not a bundle"),
+        (f"imagekit bundle verify '{good}' --trust '{public_file('p256')}'", 3, b"signed it 0 times"),
+        (f"imagekit bundle show '{good}'", 3, b"the manifest says 'test-wb5x-wb3x'"),
+        ("imagekit keys generate missing/x.pem", 4, b"no such file"),
+        (f"imagekit keys show '{public_file('p256')}' | true", 0, b""),
+    ):
+        result = spawn(line)
+        assert (result.returncode, words in result.stderr, result.stderr.count(b"\n")) == (code, True, bool(words))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

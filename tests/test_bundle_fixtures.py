@@ -230,6 +230,8 @@ REFUSED = {
         "missing-predicateType": "manifest.predicateType: missing",
         "type-of-another-predicate": "manifest.predicateType: not 'urn:stm32wb-imagekit:bundle:v1'",
         "missing-subject": "manifest.subject: missing",
+        "subject-without-a-hash": "manifest.subject[0].digest.sha256: no SHA-256",
+        "images-key-no-hash": "manifest.subject: not the images of the predicate",
         "subject-missing-one": "manifest.subject: not a list of 1 to 15",
         "subjects-in-another-order": "manifest.subject: not the images of the predicate, one to one and in order",
         "unknown-member-of-a-subject": "manifest.subject[0].'x': unknown member",
@@ -257,6 +259,8 @@ REFUSED = {
     "image": {
         "waiver-of-a-rule-that-is-never-waived": "WB101 info2 of the image footer is 0xABCDABCC",
         "image-not-signed-by-st": "WB201 ST's signature is not verified",
+        "image-of-no-known-kind": "no FUS, stack or Safeboot of a known format",
+        "target-of-another-key": "WB301 signed with test-wb3x-early, a key for WB3x, not WB5x",
         "waiver-for-nothing": "WB201 is waived, and nothing was found that needs it",
         "lying-target-of-another-series": "WB301 this image is for WB3x or WB5x",
         "lying-gap-sectors": "gap_sectors is 4, and the manifest says 0",
