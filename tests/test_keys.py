@@ -1,5 +1,6 @@
 """The keys that sign bundles: files that are private and never written over, passphrases, keys of the wrong kind."""
 
+import base64
 import errno
 import os
 import stat
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from typer.testing import CliRunner, Result
 
-from imagekit.bundle.keys import MOST_KEYS, fingerprint, load_private_key, load_public_keys
+from imagekit.bundle.keys import MOST_KEYS, distinct, fingerprint, load_private_key, load_public_keys
 from imagekit.cli import app
 from imagekit.errors import KeyFileError
 from tests.support.bundles import maker, public, public_file
@@ -164,6 +165,30 @@ def test_a_wrong_passphrase(passphrase: str | None, words: str) -> None:
         load_private_key(private_pem(GOOD, PASSPHRASE), passphrase)
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (typer.Abort(), 130, ""),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), 4, "no text in the terminal's encoding"),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("show", "mine.pem"), ("generate", "new.pem", "--passphrase")])
+def test_nobody_answers(
+    error: Exception, code: int, words: str, arguments: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mine.pem").write_bytes(private_pem(GOOD, PASSPHRASE))
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(typer, "prompt", fails)
+    monkeypatch.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    assert words in result.stderr
+    assert [path.name for path in folder.iterdir()] == ["mine.pem"]
+
+
 # --- Kinds
 
 
@@ -180,6 +205,7 @@ def test_a_wrong_passphrase(passphrase: str | None, words: str) -> None:
         (b"ssh-ed25519 AAAA", "holds no public key"),
         (public_pem(GOOD).replace(b"M", b"!"), "damaged key"),
         (public_pem(GOOD)[:40] + public_pem(GOOD), "damaged key"),
+        (b"-----BEGIN PUBLIC KEY-----\n" * 100_000, "no file of keys"),
         (public_pem(GOOD) * (MOST_KEYS + 1), f"more than {MOST_KEYS}"),
     ],
 )
@@ -216,6 +242,18 @@ def test_what_is_no_private_key_for_bundles(
 def test_a_fingerprint_is_the_hash_of_the_subject_public_key_info() -> None:
     for name in ("ed25519", "p256", "stranger"):
         assert fingerprint(public(name)) == maker().keyid(name)
+
+
+def test_one_key_in_two_spellings_is_one_key() -> None:
+    """A compressed point does not make a second signer of the first."""
+    key = public("p256")
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    point = key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    start = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200")
+    body = base64.b64encode(start + point).decode()
+    (other,) = load_public_keys(f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n".encode())
+    with pytest.raises(KeyFileError, match="given twice"):
+        distinct([key, other])
 
 
 # --- show

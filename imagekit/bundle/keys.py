@@ -40,6 +40,8 @@ _SCALAR = 32
 """Bytes of a number modulo n."""
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 MOST_KEYS = 32
+_LARGEST_FILE = 64 * 1024
+"""Bytes in a file of public keys: ten times what the most keys take."""
 
 
 def generate(kind: str) -> PrivateKey:
@@ -70,6 +72,8 @@ def private_pem(key: PrivateKey, passphrase: str | None) -> bytes:
 
 def load_public_keys(pem: bytes) -> tuple[PublicKey, ...]:
     """Read every public key of a PEM file. Raises KeyFileError when there is none, or one that signs no bundle."""
+    if len(pem) > _LARGEST_FILE:
+        raise KeyFileError(f"more than {_LARGEST_FILE} bytes: no file of keys")
     blocks = [match.group(0) for match in _PEM.finditer(pem)]
     if any(b"PRIVATE KEY" in block for block in blocks):
         raise KeyFileError("holds a private key, where public ones belong: `imagekit keys show` prints the public one")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import expanded, group, private_key, public_keys, require
+from imagekit.cli.options import ask_passphrase, expanded, group, private_key, public_keys, require
 from imagekit.console import ExitCode, about, complain, create_file, print_result, read_image, read_text, shown, trace
 from imagekit.errors import ImagekitError, why
 
@@ -55,9 +55,9 @@ def generate(
         if os.path.lexists(path):
             complain(f"{shown(path)}: is there already, and no key is ever overwritten")
             raise typer.Exit(ExitCode.UNREADABLE)
-    secret = _new_passphrase() if passphrase else None
     key = make(type_.value)
     with about(out):
+        secret = _new_passphrase() if passphrase else None
         create_file(out, private_pem(key, secret), private=True)
     try:
         with about(public):
@@ -73,8 +73,7 @@ def _new_passphrase() -> str:
     """Ask for a new passphrase, twice; exits with wrong usage where there is no terminal."""
     if not sys.stdin.isatty():
         raise typer.BadParameter("a passphrase is asked on the terminal, and there is none", param_hint="--passphrase")
-    first: str = typer.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
-    return first
+    return ask_passphrase("Passphrase", twice=True)
 
 
 @keys.command()

@@ -176,6 +176,17 @@ def public_keys(path: str) -> "tuple[PublicKey, ...]":
     raise AssertionError  # about() does not swallow errors
 
 
+def ask_passphrase(prompt: str, *, twice: bool = False) -> str:
+    """Ask for a passphrase on the terminal. Raises KeyFileError, KeyboardInterrupt for whoever gives none."""
+    try:
+        text: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except UnicodeDecodeError as error:
+        raise KeyFileError("what was typed is no text in the terminal's encoding") from error
+    return text
+
+
 def private_key(path: str) -> "PrivateKey":
     """The private key of a PEM file; a passphrase is asked on the terminal, and nowhere else."""
     from imagekit.bundle.keys import is_encrypted, load_private_key
@@ -186,6 +197,6 @@ def private_key(path: str) -> "PrivateKey":
         if is_encrypted(pem):
             if not sys.stdin.isatty():
                 raise KeyFileError("a passphrase opens this key; it is asked on the terminal, and there is none")
-            passphrase = typer.prompt(f"Passphrase of {shown(path)}", hide_input=True, err=True)
+            passphrase = ask_passphrase(f"Passphrase of {shown(path)}")
         return load_private_key(pem, passphrase)
     raise AssertionError  # about() does not swallow errors
