@@ -80,11 +80,6 @@ def test_a_manifest_is_read_as_it_was_written(stated: Manifest) -> None:
     assert json.loads(payload)["predicate"]["name"] == stated.name
 
 
-@given(manifests(), manifests())
-def test_two_manifests_never_have_the_same_bytes(one: Manifest, other: Manifest) -> None:
-    assert (manifest.dumps(one) == manifest.dumps(other)) == (one == other)
-
-
 @given(*(st.tuples(st.text(st.characters(codec="utf-8"), max_size=12), st.binary(max_size=12)) for _ in range(2)))
 def test_no_two_contents_have_the_same_bytes_to_sign(one: tuple[str, bytes], other: tuple[str, bytes]) -> None:
     assert (pae(*one) == pae(*other)) == (one == other)
@@ -142,7 +137,7 @@ def test_any_bytes_are_refused(data: bytes, like_a_zip: bool) -> None:
     assert not opens(good[:30] + data + good[-22:] if like_a_zip else data)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(["good-ed25519", "good-p256", "good-two-signers", "good-waived"]),
     st.lists(st.tuples(st.integers(0, 14000), st.integers(0, 60), st.binary(max_size=60)), min_size=1, max_size=4),
