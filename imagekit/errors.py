@@ -60,6 +60,26 @@ class ApplicationError(ImagekitError):
     """The file is no application for CPU1: damaged, for another processor, or not in flash."""
 
 
+class BundleError(ImagekitError):
+    """The bundle is refused.
+
+    `reason` tells at which check: `size`, `archive`, `json`, `envelope`, `payload-type`, `signature`, `manifest`,
+    `content`, `image`, `address`, `steps`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class KeyFileError(ImagekitError):
+    """The file holds no key that can sign or verify a bundle, or the passphrase does not open it."""
+
+
+class NotABundleError(BundleError):
+    """The file is no bundle at all."""
+
+
 class ReleaseNotesError(ImagekitError):
     """The release notes cannot be read as ST's address tables."""
 

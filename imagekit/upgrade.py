@@ -156,3 +156,20 @@ def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
     if fus > row.newest:
         return f"FUS {fus.text} does not become {version.text}: take {FUS_1_2.text}"
     return f"the chip has FUS {fus.text}: it must become {row.oldest.text} before {version.text}"
+
+
+def fus_range(image: Image, variants: tuple[str, ...] = ()) -> tuple[Version, Version | None]:
+    """Return the FUS that installs an image: from the first version up to, not including, the second; None: no end.
+
+    For a stack it begins with what ST's notes ask for. FUS of its own version and newer never installs a FUS image.
+    """
+    if image.kind is ImageKind.STACK:
+        return asked_fus(image)[0], None
+    if image.kind is ImageKind.SAFEBOOT:
+        return (image.requires_fus, None) if image.requires_fus else (_FUS_1_1, _FUS_1_1_2)
+    if FOR_FUS_0_5_3 in variants:
+        return FUS_0_5_3, FUS_1_0_1
+    version = given_fus(image)
+    row = next(row for row in _INSTALLED_BY if version < row.image_below)
+    oldest = max(row.oldest, FUS_0_5_3)
+    return oldest, FUS_1_0_1 if row.newest == FUS_0_5_3 else version

@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.image import Image, Version
 from imagekit.targets import select_target
-from imagekit.upgrade import asked_fus, lock_up, refusal
+from imagekit.upgrade import asked_fus, fus_range, lock_up, refusal
 from tests.support.images import image
 
 CHIPS = ("0.5.3", "1.0.1", "1.0.2", "1.1.0", "1.1.2", "1.2.0", "2.0.0", "2.1.0", "2.2.0")
@@ -96,3 +96,21 @@ def test_a_stack_for_fus_2_asks_for_fus_2() -> None:
 def test_what_may_lock_a_part_with_less_than_1_mib(name: str, part: str, fus: str | None, locks: bool) -> None:
     version = Version.from_text(fus) if fus else None
     assert bool(lock_up(image(name), select_target(part), version)) is locks
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_range_of_fus_that_a_bundle_states_is_where_nothing_is_refused(name: str) -> None:
+    version, variants, _ = TABLE[name]
+    if not variants and version is None:
+        return  # no bundle holds an image of which nobody knows what it is
+    low, high = fus_range(fus_image(version), variants)
+    for chip in map(Version.from_text, CHIPS):
+        is_refused = bool(refusal(fus_image(version), chip, variants))
+        assert (low <= chip and (high is None or chip < high)) is not is_refused, chip
+
+
+@pytest.mark.parametrize("name", ["stack-fus2-4k", "stack-fus2-2k", "safeboot-2.0.0", "safeboot-2.0.1"])
+def test_the_range_of_stacks_for_fus_2_and_of_safeboot_too(name: str) -> None:
+    low, high = fus_range(image(name))
+    for chip in map(Version.from_text, CHIPS):
+        assert (low <= chip and (high is None or chip < high)) is not bool(refusal(image(name), chip)), chip

@@ -14,16 +14,18 @@ from imagekit.console import (
     about,
     complain,
     files_in,
+    print_result,
     read_application,
     read_text,
     shown,
     trace,
     write_file,
 )
-from imagekit.errors import TargetError, VersionError, why
+from imagekit.errors import KeyFileError, TargetError, VersionError, why
 
 if TYPE_CHECKING:
     from imagekit.application import Application
+    from imagekit.bundle.keys import PrivateKey, PublicKey
     from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.rules import Chip
@@ -199,3 +201,59 @@ def write_result(path: str, data: bytes) -> None:
 def output_name(path: str) -> str:
     """Where something is written to, as it can be shown."""
     return "standard output" if path == "-" else shown(path)
+
+
+def target_of(part: str) -> "Target":
+    """The target of a part number; exits with wrong usage when there is none."""
+    target = chip_of(part).target
+    assert target is not None  # noqa: S101 - a part number was given
+    return target
+
+
+def group(app: typer.Typer, name: str, help_: str) -> typer.Typer:
+    """A group of commands; alone, it prints its help."""
+    made = typer.Typer(help=help_, invoke_without_command=True, rich_markup_mode=None)
+    app.add_typer(made, name=name)
+
+    @made.callback()
+    def _group(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            print_result(context.get_help())
+            raise typer.Exit(ExitCode.USAGE)
+
+    return made
+
+
+def public_keys(path: str) -> "tuple[PublicKey, ...]":
+    """The public keys of a PEM file."""
+    from imagekit.bundle.keys import load_public_keys
+
+    with about(path):
+        return load_public_keys(read_text(path))
+    raise AssertionError  # about() does not swallow errors
+
+
+def ask_passphrase(prompt: str, *, twice: bool = False) -> str:
+    """Ask for a passphrase on the terminal. Raises KeyFileError, KeyboardInterrupt for whoever gives none."""
+    try:
+        text: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except UnicodeDecodeError as error:
+        raise KeyFileError("what was typed is no text in the terminal's encoding") from error
+    return text
+
+
+def private_key(path: str) -> "PrivateKey":
+    """The private key of a PEM file; a passphrase is asked on the terminal, and nowhere else."""
+    from imagekit.bundle.keys import is_encrypted, load_private_key
+
+    with about(path):
+        pem = read_text(path)
+        passphrase = None
+        if is_encrypted(pem):
+            if not sys.stdin.isatty():
+                raise KeyFileError("a passphrase opens this key; it is asked on the terminal, and there is none")
+            passphrase = ask_passphrase(f"Passphrase of {shown(path)}")
+        return load_private_key(pem, passphrase)
+    raise AssertionError  # about() does not swallow errors
