@@ -88,7 +88,7 @@ def test_an_application_that_touches_the_image_is_joined_and_one_byte_more_refus
     (tmp_path / "app.elf").write_bytes(program(0xF3001))
     result = run(STACK, out, *PART, "--app", tmp_path / "app.elf")
     assert (result.exit_code, out.exists()) == (3, False)
-    assert "WB305 the application ends at 0x080F3000, and the image starts at 0x080F3000" in result.stderr
+    assert "WB305 the image starts at 0x080F3000, and the application's 0x08000000-0x080F3000 reaches" in result.stderr
 
 
 @pytest.mark.parametrize(

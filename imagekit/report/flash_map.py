@@ -9,9 +9,9 @@ from enum import Enum
 from itertools import pairwise
 
 from imagekit.application import Application
+from imagekit.errors import counted
 from imagekit.image import FUS_1_2, Image, ImageKind, Version
 from imagekit.placement import Placement
-from imagekit.report.text import counted
 from imagekit.rules import shared_ram
 from imagekit.targets import FLASH_BASE, Target
 from imagekit.upgrade import FUS_0_5_3
