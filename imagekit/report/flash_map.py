@@ -327,13 +327,14 @@ def _runs(moment: _Moment, target: Target) -> list[tuple[int, int]]:
     borders = [region.start for region in moment.system]
     while len(runs) > _LARGEST_RUNS:
         holes = [
-            (high - low, index)
+            # Holes in the system come last: joined, they look like collisions.
+            (low >= borders[0], high - low, index)
             for index, ((_, low), (high, _)) in enumerate(pairwise(runs))
             if not any(low < border < high for border in borders)
         ]
         if not holes:
             break
-        _, nearest = min(holes)
+        nearest = min(holes)[-1]
         runs[nearest : nearest + 2] = [(runs[nearest][0], runs[nearest + 1][1])]
     return runs
 

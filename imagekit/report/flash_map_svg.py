@@ -22,7 +22,7 @@ _BOLD = 1.1
 """How much wider letters are in bold."""
 _PADDING = 11
 _TOP, _HEADING = 58, 40
-_STRIP_HEIGHT, _LEAST_CELL = 44, 158
+_STRIP_HEIGHT, _LEAST_CELL = 44, 170
 _LABELS = 74  # pixels before a strip, for its name
 
 # Name: light, dark.
@@ -171,7 +171,7 @@ def _label(region: Region, x: int, y: int, width: int, height: int) -> Iterator[
     first = y + (height - _LINE * len(lines)) // 2 + 12
     if region.kind in _HATCHED:
         yield _plate(region.kind, lines, x, first, width)
-    sizes = len(wrapped(region.size, width - 14, _bold_pixels))
+    sizes = len(wrapped(region.size, width - 14, _pixels))
     for index, line in enumerate(lines):
         style = "strong" if index < len(lines) - sizes else ""
         yield _text(x + 10, first + _LINE * index, line, style)
@@ -232,7 +232,7 @@ def _strip(strip: Strip, y: int) -> Iterator[str]:
 
 def _wrapped(region: Region, width: int) -> list[str]:
     """The lines of a region's label, its size last."""
-    return [line for words in (region.label, region.size) for line in wrapped(words, width - 14, _bold_pixels)]
+    return [*wrapped(region.label, width - 14, _bold_pixels), *wrapped(region.size, width - 14, _pixels)]
 
 
 def _pixels(text: str) -> float:
