@@ -68,14 +68,15 @@ def test_the_elf_s_own_headers_are_no_part_of_the_program() -> None:
     ("sections", "physical", "start"),
     [
         ([(0, 16)], 0, 0x08000000),  # a section that has them: the program wants its headers
-        ([(100, 0), (84, 16)], 0, 0x08000054),  # an empty section tells nothing
+        ([(60, 0), (84, 16)], 0, 0x08000054),  # an empty section tells nothing
         ([(200, 16)], 0, 0x08000000),  # no section of this segment
     ],
 )
 def test_headers_are_cut_only_before_the_first_section(
     sections: list[tuple[int, int]], physical: int, start: int
 ) -> None:
-    data = elf(Segment(physical, VECTORS), sections=sections, mapped_headers=0x08000000)
+    no_bytes = [(3, 0x20000000, 60, 16)]  # its offset says nothing
+    data = elf(Segment(physical, VECTORS), sections=sections, unfilled=no_bytes, mapped_headers=0x08000000)
     assert from_elf("a.elf", data).blocks[0].start == start
 
 
