@@ -34,17 +34,16 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RamRange:
-    """A run of RAM that the application uses."""
+class Range:
+    """A run of memory that the application uses."""
 
     start: int
-    size: int
-    """Bytes."""
+    end: int
+    """The address just above it."""
 
-    @property
-    def end(self) -> int:
-        """The address just above it."""
-        return self.start + self.size
+    def meets(self, start: int, end: int) -> bool:
+        """Whether they have a byte in common."""
+        return max(self.start, start) < min(self.end, end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +54,25 @@ class Application:
     """The file's name as it can be shown."""
     blocks: tuple[Block, ...]
     """What it has in flash: one at least, upwards, none overlaps or touches another."""
-    ram: tuple[RamRange, ...] = ()
-    """Upwards; empty when the file does not tell (HEX, binary)."""
+    reserved: tuple[Range, ...] = ()
+    """Flash that it uses without bytes in the file, upwards: a NOLOAD section that the program writes itself."""
+    ram: tuple[Range, ...] = ()
+    """Upwards, whole, also where they reach out of RAM; empty when the file does not tell (HEX, binary)."""
     start: StartRecord | None = None
 
     @property
+    def flash(self) -> tuple[Range, ...]:
+        """All that it uses of flash: upwards, none overlaps or touches another."""
+        return _joined([*(Range(start=one.start, end=one.end) for one in self.blocks), *self.reserved])
+
+    @property
     def end(self) -> int:
-        """The address just above its last byte in flash."""
-        return self.blocks[-1].end
+        """The address just above all that it uses of flash."""
+        return self.flash[-1].end
+
+    def above(self, address: int) -> tuple[Range, ...]:
+        """What it uses of flash that lies above an address, or reaches above it."""
+        return tuple(one for one in self.flash if one.end > address)
 
 
 def from_elf(name: str, data: bytes) -> Application:
@@ -73,17 +83,19 @@ def from_elf(name: str, data: bytes) -> Application:
     if len(data) > LARGEST_ELF:
         raise ApplicationError(f"more than {LARGEST_ELF // 1024 // 1024} MiB: no ELF file of an application")
     content = read_elf(data)
-    ram = [
-        RamRange(start=start, size=size)
-        for start, size in content.memory
-        if _RAM_BASE <= start < start + size <= _RAM_END
-    ]
-    # As objcopy does: the entry point becomes the start record of Intel HEX.
+    ram = _joined(Range(start=start, end=start + size) for start, size in content.memory + content.unfilled)
+    reserved = _joined(
+        Range(start=max(start, FLASH_BASE), end=min(start + size, _FLASH_END))
+        for start, size in content.unfilled
+        if start < _FLASH_END and start + size > FLASH_BASE
+    )
+    # As objcopy does: an entry point becomes the start record of Intel HEX, and 0 stands for none.
     return Application(
         name=name,
         blocks=_blocks(content.blocks, "ELF file"),
-        ram=tuple(sorted(ram, key=lambda one: (one.start, one.size))),
-        start=StartRecord(type=5, value=content.entry),
+        reserved=reserved,
+        ram=tuple(one for one in ram if one.meets(_RAM_BASE, _RAM_END)),
+        start=StartRecord(type=5, value=content.entry) if content.entry else None,
     )
 
 
@@ -103,14 +115,25 @@ def from_binary(name: str, data: bytes, address: int) -> Application:
     return Application(name=name, blocks=_blocks([(address, data)], "binary"))
 
 
+def _joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """The ranges upwards, those that overlap or touch joined."""
+    runs: list[Range] = []
+    for one in sorted(ranges, key=lambda one: one.start):
+        if runs and one.start <= runs[-1].end:
+            runs[-1] = Range(start=runs[-1].start, end=max(one.end, runs[-1].end))
+        else:
+            runs.append(one)
+    return tuple(runs)
+
+
 def _refuse_empty(data: bytes) -> None:
     if not data:
         raise ApplicationError("the file is empty")
 
 
-def _blocks(pieces: Iterable[tuple[int, bytes]], what: str) -> tuple[Block, ...]:
+def _blocks(pieces: Iterable[tuple[int, bytes | memoryview]], what: str) -> tuple[Block, ...]:
     """The pieces upwards, those that touch joined. Raises ApplicationError for what cannot be an application."""
-    runs: list[tuple[int, list[bytes]]] = []
+    runs: list[tuple[int, list[bytes | memoryview]]] = []
     end = 0
     for start, data in sorted(pieces, key=lambda piece: piece[0]):
         if not FLASH_BASE <= start <= start + len(data) <= _FLASH_END:

@@ -179,6 +179,9 @@ def read_application(path: str) -> bytes:
     """Read an application's file: one byte more than the largest of its kind at most. Raises OSError."""
     from imagekit.application import LARGEST_ELF
 
+    # A pipe may never end, and a device has no size.
+    if _is_special(path) and not os.path.isdir(path):  # noqa: PTH112 - opening a folder says what it is
+        raise OSError("is no regular file: name the application's own file")
     ending = os.path.splitext(path)[1].lower()  # noqa: PTH122 - the path as the user typed it
     limit = {".hex": LARGEST_HEX, ".bin": LARGEST_FLASH}.get(ending, LARGEST_ELF)
     with open(path, "rb") as file:  # noqa: PTH123

@@ -20,10 +20,13 @@ MAGIC = b"\x7fELF"
 class ElfContent:
     """What the loadable segments of an ELF file say."""
 
-    blocks: tuple[tuple[int, bytes], ...]
-    """Physical (load) address and bytes of each segment with bytes in the file, in the file's order."""
+    blocks: tuple[tuple[int, memoryview], ...]
+    """Physical (load) address and bytes of each segment with bytes in the file, in the file's order. Views: the
+    segments of a damaged file may share bytes, and thousands of copies would take all memory."""
     memory: tuple[tuple[int, int], ...]
     """Virtual address and size in bytes, .bss and the like included, of every segment with a size."""
+    unfilled: tuple[tuple[int, int], ...]
+    """Address and size in bytes of what takes memory and has no bytes in the file: ends of segments, whole sections."""
     entry: int
     """Where the program starts."""
 
@@ -45,29 +48,26 @@ def _content(elf: ELFFile, data: bytes) -> ElfContent:
         raise ApplicationError("an ELF file for another processor: STM32WB takes 32-bit little-endian Arm")
     if header["e_type"] != "ET_EXEC":
         raise ApplicationError("an ELF file that is not linked to fixed addresses: give the program, no object file")
-    blocks, memory = [], []
+    allocated = [one for one in elf.iter_sections() if one["sh_flags"] & SH_FLAGS.SHF_ALLOC and one["sh_size"]]
+    lowest = min((one["sh_offset"] for one in allocated if one["sh_type"] != "SHT_NOBITS"), default=0)
+    blocks, memory, view = [], [], memoryview(data)
+    # A thread's .tbss has an address and takes no memory there (ELF Handling For Thread-Local Storage, 2).
+    unfilled = [
+        (one["sh_addr"], one["sh_size"])
+        for one in allocated
+        if one["sh_type"] == "SHT_NOBITS" and not one["sh_flags"] & SH_FLAGS.SHF_TLS
+    ]
     for segment in elf.iter_segments("PT_LOAD"):
         offset, size = segment["p_offset"], segment["p_filesz"]
         if offset + size > len(data):
             raise ApplicationError("truncated ELF file: it ends before the bytes of its last segment")
         if segment["p_memsz"]:
             memory.append((segment["p_vaddr"], segment["p_memsz"]))
-        skipped = min(_headers(elf, offset, size), size)
-        if size - skipped:
-            blocks.append((segment["p_paddr"] + skipped, data[offset + skipped : offset + size]))
-    return ElfContent(blocks=tuple(blocks), memory=tuple(memory), entry=header["e_entry"])
-
-
-def _headers(elf: ELFFile, offset: int, size: int) -> int:
-    """Bytes at the start of a segment that are the ELF file's own headers: GNU ld maps them where alignment lets it.
-
-    They belong to no section, and objcopy leaves them out.
-    """
-    if offset != 0:
-        return 0
-    starts = [
-        section["sh_offset"]
-        for section in elf.iter_sections()
-        if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_type"] != "SHT_NOBITS" and section["sh_size"]
-    ]
-    return min((start for start in starts if start < size), default=0)
+        if segment["p_memsz"] > size:
+            unfilled.append((segment["p_vaddr"] + size, segment["p_memsz"] - size))
+        # GNU ld maps the ELF file's own headers where alignment lets it; they are in no section, and objcopy leaves
+        # them out.
+        skipped = lowest if offset == 0 and lowest < size else 0
+        if size:
+            blocks.append((segment["p_paddr"] + skipped, view[offset + skipped : offset + size]))
+    return ElfContent(blocks=tuple(blocks), memory=tuple(memory), unfilled=tuple(unfilled), entry=header["e_entry"])

@@ -111,3 +111,8 @@ def why(error: ImagekitError | OSError) -> str:
 def printable(text: str) -> str:
     """A text from outside without what a terminal would act on."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 sector`, `2 sectors`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -72,7 +72,10 @@ def read_blocks(data: bytes) -> HexContent:
 
 
 def write_hex(blocks: Iterable[tuple[int, bytes]], start: StartRecord | None = None) -> bytes:
-    """Return an Intel HEX file of blocks that do not overlap: 16 bytes a line, lines that end with LF."""
+    """Return an Intel HEX file of blocks that do not overlap: 16 bytes a line, lines that end with LF.
+
+    Raises ParseError `too-large`: of very many blocks, the file would be larger than what `read_blocks` takes.
+    """
     records = IntelHex()
     for address, data in blocks:
         records.frombytes(data, address)
@@ -81,7 +84,10 @@ def write_hex(blocks: Iterable[tuple[int, bytes]], start: StartRecord | None = N
         records.start_addr = {"CS": high, "IP": low} if start.type == _SEGMENT else {"EIP": start.value}
     text = StringIO()
     records.write_hex_file(text)
-    return text.getvalue().encode("ascii")
+    data = text.getvalue().encode("ascii")
+    if len(data) > LARGEST_HEX:
+        raise ParseError("too-large", f"more than {LARGEST_HEX} bytes of Intel HEX: the application has too many holes")
+    return data
 
 
 _SEGMENT, _LINEAR = 3, 5

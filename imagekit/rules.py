@@ -16,7 +16,7 @@ from imagekit.application import Application
 from imagekit.assessment import Assessment
 from imagekit.catalogue import StName
 from imagekit.container import FUS_2_STACK_MAGIC
-from imagekit.errors import ParseError, PlacementError
+from imagekit.errors import ParseError, PlacementError, counted
 from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
 from imagekit.placement import FUS_2_GAP, place
 from imagekit.signature import SignatureStatus
@@ -474,27 +474,38 @@ def _application_below(subject: Subject) -> Iterator[str]:
     two overwrites the other; once the image is installed, CPU1 faults where it reads there. Make the application
     smaller (its linker script says how large it may be), or take a smaller stack.
     """
-    application, start = subject.chip.application, _image_start(subject)
-    if application is None or start is None or application.end <= start:
+    application, target, start = subject.chip.application, subject.chip.target, _image_start(subject)
+    if application is not None and target is not None and start is not None:
+        yield from reaching(application, start, target, "the image")
+
+
+def reaching(application: Application, start: int, target: Target, what: str) -> Iterator[str]:
+    """Say what of an application lies at or above the address at which `what` starts; nothing when all lies below."""
+    above = application.above(start)
+    if not above:
         return
-    excess, sector = application.end - start, subject.chip.target.sector_size if subject.chip.target else 1
-    sectors = -(-excess // sector)
-    yield (
-        f"the application ends at 0x{application.end - 1:08X}, and the image starts at 0x{start:08X}: "
-        f"{-(-excess // 1024)} KiB ({sectors} sector{'s' * (sectors != 1)}) too large"
-    )
+    first, more = above[0], len(above) - 1
+    text = f"{what} starts at 0x{start:08X}, and the application's 0x{first.start:08X}-0x{first.end - 1:08X} "
+    text += "reaches into it" if first.start < start else "lies above that"
+    if more:
+        text += f", with {counted(more, 'block')} more above"
+    elif first.start < start:
+        excess = first.end - start
+        sectors = counted(-(-excess // target.sector_size), "sector")
+        text += f": {-(-excess // 1024)} KiB ({sectors}) too large"
+    yield text
 
 
 def _image_start(subject: Subject) -> int | None:
-    """Where the image starts on the part: the install address, or lower where a HEX file says so; None: nowhere."""
+    """Where the image starts on the part: where a HEX file puts it, or the install address; None: nowhere."""
     target, said = subject.chip.target, subject.hex_address
     if target is None:
         return None
     try:
-        address = place(subject.image, target, fus=subject.chip.fus, variants=subject.assessment.variants).address
+        address = place(subject.image, target, fus=subject.chip.fus, variants=subject.assessment.fus_variants).address
     except PlacementError:
         return None  # WB301 or WB303 says why
-    return said if said is not None and FLASH_BASE < said < address else address
+    return said if said is not None and said > FLASH_BASE else address  # WB304 says why it cannot be at FLASH_BASE
 
 
 @rule("WB306", Severity.ERROR, "The application leaves the stack the RAM that is the stack's")
@@ -506,7 +517,7 @@ def _application_ram(subject: Subject) -> Iterator[str]:
     if application is None or subject.image.kind is not ImageKind.STACK:
         return
     for name, start, end, kept in shared_ram(subject.image, subject.chip.target):
-        above = [one for one in application.ram if one.start < end and one.end > kept]
+        above = [one for one in application.ram if one.meets(kept, end)]
         if above:
             used = min(max(one.end for one in above), end)
             yield (

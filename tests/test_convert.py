@@ -7,6 +7,7 @@ import pytest
 from intelhex import IntelHex
 from typer.testing import CliRunner, Result
 
+from imagekit.application import from_elf
 from imagekit.cli import app
 from imagekit.intel_hex import StartRecord, read_blocks, write_hex
 from tests.support.applications import program
@@ -62,7 +63,65 @@ def test_hex_to_binary_holds_the_address_against_the_part(tmp_path: Path) -> Non
     result = run(old, out, *PART)
     assert (result.exit_code, out.exists()) == (3, False)
     assert "WB304" in result.stderr
-    assert run(old, out).exit_code == 0
+    assert run(old, out).exit_code == 3  # no part has such a place
+    assert run(old, out, "--fus", "0.5.3", *PART).exit_code == 0
+
+
+def test_the_fus_on_the_chip_counts(tmp_path: Path) -> None:
+    out = tmp_path / "x.hex"
+    assert "the image is at 0x080F5000-" in run(STACK, out, *PART, "--fus", "0.5.3").stderr
+    result = run(IMAGES / "stack-fus2-4k.bin", tmp_path / "y.hex", *PART, "--fus", "1.2.0")
+    assert (result.exit_code, (tmp_path / "y.hex").exists(), "WB303" in result.stderr) == (3, False, True)
+
+
+def test_an_image_whose_address_stands_is_converted(tmp_path: Path) -> None:
+    for there, back in ((IMAGES / "sector-count-too-small.bin", "x.hex"), (tmp_path / "x.hex", "x.bin")):
+        result = run(there, tmp_path / back, *PART)
+        assert (result.exit_code, "WB105" in result.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("size", [0x1000, 0xF3000])
+def test_application_and_image_in_one_block_are_no_image(size: int, tmp_path: Path) -> None:
+    both = from_elf("app.elf", program(size)).blocks[0].data + content("stack-4k")
+    (tmp_path / "x.hex").write_bytes(write_hex([(0x080F3000 - size, both)]))
+    result = run(tmp_path / "x.hex", tmp_path / "x.bin")
+    assert (result.exit_code, (tmp_path / "x.bin").exists()) == (3, False)
+    assert "starts with a vector table" in result.stderr
+    (tmp_path / "x.hex").write_bytes(write_hex([(0x080F3000 - 4096, bytes(range(256)) * 16 + content("stack-4k"))]))
+    result = run(tmp_path / "x.hex", tmp_path / "x.bin")
+    assert (result.exit_code, (tmp_path / "x.bin").exists()) == (3, False)
+    assert "something else is in one with the image" in result.stderr
+
+
+def test_a_hex_file_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "x.hex"
+    assert run(STACK, out, *PART).exit_code == 0
+    size = out.stat().st_size
+    out.unlink()
+    monkeypatch.setattr("imagekit.intel_hex.LARGEST_HEX", size - 1)
+    result = run(STACK, out, *PART)
+    assert (result.exit_code, list(tmp_path.iterdir())) == (4, [])
+    assert f"x.hex: more than {size - 1} bytes of Intel HEX" in result.stderr
+    monkeypatch.setattr("imagekit.intel_hex.LARGEST_HEX", size)
+    assert run(STACK, out, *PART).exit_code == 0
+    assert len(read_blocks(out.read_bytes()).blocks) == 1
+
+
+def test_links_to_inputs_are_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a@b").mkdir()
+    (tmp_path / "a@b" / "app.bin").write_bytes(bytes(16))
+    (tmp_path / "x.hex").symlink_to("a@b/app.bin")
+    result = run(STACK, "x.hex", *PART, "--app", "a@b/app.bin@0x08000000")
+    assert (result.exit_code, (tmp_path / "a@b" / "app.bin").read_bytes()) == (2, bytes(16))
+    assert "is an input" in result.stderr
+    assert run(STACK, "y.hex", *PART, "--app", "a@b/app.bin@0x08000000").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["convert", "map"])
+def test_help_says_that_out_is_replaced(command: str) -> None:
+    text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"}).stdout
+    assert "is replaced when it is there" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("type_", [3, 5])
@@ -88,7 +147,7 @@ def test_an_application_that_touches_the_image_is_joined_and_one_byte_more_refus
     (tmp_path / "app.elf").write_bytes(program(0xF3001))
     result = run(STACK, out, *PART, "--app", tmp_path / "app.elf")
     assert (result.exit_code, out.exists()) == (3, False)
-    assert "WB305 the application ends at 0x080F3000, and the image starts at 0x080F3000" in result.stderr
+    assert "WB305 the image starts at 0x080F3000, and the application's 0x08000000-0x080F3000 reaches" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -99,7 +158,8 @@ def test_an_application_that_touches_the_image_is_joined_and_one_byte_more_refus
         (["{stack}", "x.elf", *PART], "ends with neither .bin nor .hex"),
         (["{stack}", "-", *PART], "ends with neither .bin nor .hex"),
         (["x.hex", "x.hex", *PART], "is an input"),
-        (["y.hex", "x.bin", *PART, "--app", "x.bin@0x08000000"], "a .bin holds one block"),
+        (["y.hex", "x.bin", *PART, "--app", "x.bin@0x08000000"], "a .bin cannot hold an application"),
+        (["{stack}", "x.bin", "--app", "app.hex"], "a .bin cannot hold an application: write a .hex"),
         (["{stack}", "x.hex", *PART, "--app", "x.hex"], "is an input"),
     ],
 )

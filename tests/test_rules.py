@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import imagekit.audit  # noqa: F401 - it enters its rules into the table
-from imagekit.application import Application, Block, RamRange
+from imagekit.application import Application, Block, Range
 from imagekit.catalogue import Content, Publication
 from imagekit.errors import ParseError
 from imagekit.image import Image, Version
@@ -76,11 +76,17 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
         "WB305",
         "stack-4k",
         {"part": "WB55RG", "flash": 0x080F3001},
-        "0x080F3000, and the image starts at 0x080F3000: 1 K",
+        "starts at 0x080F3000, and the application's 0x08000000-0x080F3000 reaches into it: 1 KiB (1 sector) too large",
     ),
     ("WB305", "stack-2k", {"part": "WB15CC", "flash": 0x08046801}, "7 KiB (4 sectors) too large"),
-    ("WB305", "fus-1.1.0", {"part": "WB55CC", "flash": 0x08040000}, "0x0803FFFF, and the image starts at 0x0803F000"),
+    (
+        "WB305",
+        "fus-1.1.0",
+        {"part": "WB55CC", "flash": 0x08040000},
+        "application's 0x08000000-0x0803FFFF reaches into it",
+    ),
     ("WB305", "stack-4k", {"part": "WB55RG", "flash": 0x08002001, "hex_address": 0x08002000}, "starts at 0x08002000"),
+    ("WB305", "fus-1.1.0", {"part": "WB55RG", "flash": 0x080F3001, "hex_address": 0x080F3000}, "starts at 0x080F3000"),
     ("WB306", "stack-fus2-4k", {"part": "WB55RG", "ram": (0x20000000, 0x32801)}, "SRAM2a up to 0x20032800, and the st"),
     (
         "WB306",
@@ -144,7 +150,7 @@ def found(name: str, said: dict[str, Any]) -> dict[str, str]:
 def application(end: int, ram: tuple[int, int] | None = None) -> Application:
     """An application that ends just below an address in flash, and uses some RAM."""
     blocks = (Block(start=0x08000000, data=bytes(end - 0x08000000)),)
-    return Application(name="app.elf", blocks=blocks, ram=(RamRange(start=ram[0], size=ram[1]),) if ram else ())
+    return Application(name="app.elf", blocks=blocks, ram=(Range(start=ram[0], end=ram[0] + ram[1]),) if ram else ())
 
 
 SILENT_WITH_APPLICATION: list[tuple[str, dict[str, Any]]] = [
@@ -154,12 +160,32 @@ SILENT_WITH_APPLICATION: list[tuple[str, dict[str, Any]]] = [
     ("stack-fus2-4k", {"part": "WB55RG", "ram": (0x20038000, 15 * 1024)}),
     ("fus-2.2.0-2k", {"part": "WB15CC", "ram": (0x20000000, 0x40000)}),
     ("stack-2k", {"part": "WB15CC", "ram": (0x20039000, 4)}),
+    # SRAM2a is wholly CPU1's under this stack, and SRAM2b up to 0x2003D000.
+    ("stack-4k", {"part": "WB55RG", "ram": (0x20030000, 0xD000)}),
+    # ST leaves two sectors free above it, and a HEX file that uses them is where it may be.
+    ("fus-1.1.0", {"part": "WB55RG", "flash": 0x080F3000, "hex_address": 0x080F3000}),
 ]
 
 
 @pytest.mark.parametrize(("name", "said"), SILENT_WITH_APPLICATION)
 def test_an_application_that_fits_is_no_finding(name: str, said: dict[str, Any]) -> None:
     assert found(name, said) == {}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        (((0x08000000, 16), (0x080F8000, 256)), "the application's 0x080F8000-0x080F80FF lies above that"),
+        (((0x080F2000, 8192), (0x080F8000, 1)), "0x080F2000-0x080F3FFF reaches into it, with 1 block more above"),
+        (((0x080F3000, 1), (0x080F3002, 1), (0x080F3004, 1)), "0x080F3000 lies above that, with 2 blocks more above"),
+    ],
+)
+def test_the_block_that_is_above_is_named(blocks: tuple[tuple[int, int], ...], words: str) -> None:
+    one = Application(name="app.elf", blocks=tuple(Block(start=start, data=bytes(size)) for start, size in blocks))
+    chip = Chip(target=select_target("WB55RG"), application=one)
+    (finding,) = findings(assessed("stack-4k"), chip)
+    assert finding.message.endswith(words)
+    assert finding.message.startswith("the image starts at 0x080F3000, and ")
 
 
 def test_an_image_without_a_place_says_so_once() -> None:

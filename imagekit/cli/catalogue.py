@@ -20,6 +20,7 @@ from imagekit.cli.options import (
     write_result,
 )
 from imagekit.console import ExitCode, about, complain, print_result, read_image, read_text, shown
+from imagekit.errors import counted
 
 if TYPE_CHECKING:
     from imagekit.release_notes import Row
@@ -53,7 +54,6 @@ def catalogue_build(
     """
     from imagekit.catalogue import StName, dumps
     from imagekit.catalogue_build import build, published_file
-    from imagekit.report.text import counted
 
     require("lxml", "audit")
     version = version_of("--release", release)

@@ -95,20 +95,14 @@ def chip_of(
 def application_of(given: str) -> "Application":
     """The application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is none."""
     from imagekit import application
-    from imagekit.targets import FLASH_BASE, LARGEST_FLASH
+    from imagekit.targets import FLASH_BASE
 
-    # The last @ that follows .bin: others belong to the path, as a drive's colon does.
-    binary = re.fullmatch(r"(.+\.bin)@([^@]*)", given, re.DOTALL | re.IGNORECASE)
     if given == "-" or given.lower().endswith(".bin"):
         what = "standard input does not tell its kind: name a file" if given == "-" else "a binary needs its address"
         like = "app.bin" if given == "-" else shown(given)
         raise typer.BadParameter(f"{what}, such as {like}@0x{FLASH_BASE:08X}", param_hint="--app")
-    path = binary[1] if binary else given
-    address = number_of("--app", binary[2]) if binary else None
-    if address is not None and not FLASH_BASE <= address < FLASH_BASE + LARGEST_FLASH:
-        raise typer.BadParameter(
-            f"0x{address:08X} is not in flash, which starts at 0x{FLASH_BASE:08X}", param_hint="--app"
-        )
+    path, text = application_path(given)
+    address = _flash_address(text) if text is not None else None
     with about(path):
         data, name = read_application(path), shown(os.path.basename(path))  # noqa: PTH119 - as the user typed it
         if address is not None:
@@ -118,6 +112,31 @@ def application_of(given: str) -> "Application":
         require("elftools", "elf")
         return application.from_elf(name, data)
     raise AssertionError  # about() does not swallow errors
+
+
+def application_path(given: str) -> tuple[str, str | None]:
+    """The path of what `--app` names, and the address behind it, if there is one."""
+    # The last @ that follows .bin: others belong to the path, and so does one before a folder's end.
+    binary = re.fullmatch(r"(.+\.bin)@([^@/\\]*)", given, re.DOTALL | re.IGNORECASE)
+    return (binary[1], binary[2]) if binary else (given, None)
+
+
+def _flash_address(text: str) -> int:
+    """An address in flash as people write it; exits with wrong usage when it is none."""
+    from imagekit.targets import FLASH_BASE, LARGEST_FLASH
+
+    try:
+        address = int(text, 0)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"no address {text!r}: write the address as 0x{FLASH_BASE:08X}", param_hint="--app"
+        ) from error
+    if not FLASH_BASE <= address < FLASH_BASE + LARGEST_FLASH:
+        raise typer.BadParameter(
+            f"{text} is not in flash, which starts at 0x{FLASH_BASE:08X}: write the address as 0x{FLASH_BASE:08X}",
+            param_hint="--app",
+        )
+    return address
 
 
 def version_of(option: str, text: str | None) -> "Version | None":

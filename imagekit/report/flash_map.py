@@ -9,17 +9,19 @@ from enum import Enum
 from itertools import pairwise
 
 from imagekit.application import Application
+from imagekit.errors import counted
 from imagekit.image import FUS_1_2, Image, ImageKind, Version
 from imagekit.placement import Placement
-from imagekit.report.text import counted
+from imagekit.report.fitting import shortened
 from imagekit.rules import shared_ram
 from imagekit.targets import FLASH_BASE, Target
-from imagekit.upgrade import FUS_0_5_3
+from imagekit.upgrade import FUS_0_5_3, fus_after
 
 LARGEST_FILES = 4
 """Images that still make a readable picture."""
 
 _LARGEST_RUNS = 4  # parts of an application drawn one by one
+_LONGEST_NAME = 40  # columns; as long as ST's own are
 
 
 class RegionKind(Enum):
@@ -55,7 +57,7 @@ class Column:
 
     title: str
     name: str
-    """The file that it is about; empty for none."""
+    """The file that it is about, or why it is so; empty for neither."""
     regions: tuple[Region, ...]
     sfsa: int | None
     """The address that SFSA says; None when it lies above this part's flash."""
@@ -115,10 +117,11 @@ def picture(
     sfsa: int | None = None,
     application: Application | None = None,
 ) -> Picture:
-    """Draw the flash of a part before, while and after images are installed, in their order.
+    """Draw the flash of a part before, while and after images are installed, in their order. One step at least.
 
-    `sfsa` is the SFSA field before the first, in sectors. One step at least.
+    `sfsa` is the SFSA field at first, in sectors: the stack that it tells of is deleted before the first image comes.
     """
+    steps = [replace(step, name=shortened(step.name, _LONGEST_NAME)) for step in steps]
     moments = list(_moments(target, steps, fus, sfsa, application))
     top = max(moments[0].system[-1].end, *(_end(one.application, target) for one in moments))
     last = next((step for step in reversed(steps) if step.image.kind is ImageKind.STACK), steps[-1])
@@ -128,7 +131,10 @@ def picture(
         top_is_open=_is_above(target),
         strips_title=f"SRAM2 under {what(last.image)}, as the footer of {last.name} says",
         strips=tuple(_strips(last.image, target, application)),
-        notes=tuple(_notes(target, steps)),
+        notes=(
+            *_notes(target, steps, is_deleted=moments[0].system[0].kind is RegionKind.STACK),
+            *(["Small holes of the application are not drawn."] if _hides_holes(moments, target) else []),
+        ),
     )
 
 
@@ -169,28 +175,29 @@ def _moments(
     """Before, once for each image as it is programmed, and after the last."""
     edge = fus_start = _fus_start(target, fus)
     if sfsa is not None:
-        edge = min(FLASH_BASE + sfsa * target.sector_size, fus_start)
+        edge = min(target.sector_address(sfsa), fus_start)
     old = (_region(edge, fus_start, RegionKind.STACK, "a stack", target),) if edge < fus_start else ()
     system: tuple[Region, ...] = (*old, *_top(target, fus_start))
-    yield _Moment(title="before", name="", system=system, application=application, sfsa=edge)
+    why = "no stack, as assumed" if sfsa is None else "as SFSA says"
+    yield _Moment(title="before", name=why, system=system, application=application, sfsa=edge)
     for step in steps:
         fus_start = _fus_start(target, step.fus)
-        above, edge = _top(target, fus_start), edge if old else fus_start
-        staged = _room(step, RegionKind.STAGED, f"{what(step.image)}, staged", edge)
-        system = (*staged, *old, *above)
-        yield _Moment(title="programmed", name=step.name, system=system, application=application, sfsa=edge)
+        above = _top(target, fus_start)
+        system = (*_room(step, RegionKind.STAGED, f"{what(step.image)}{_STAGED}", fus_start), *above)
+        yield _Moment(title="programmed", name=step.name, system=system, application=application, sfsa=fus_start)
         if step.image.kind is ImageKind.STACK:
-            rest = (_region(edge, fus_start, RegionKind.UNUSED, "the old stack's room", target),) if old else ()
-            system = (*_room(step, RegionKind.STACK, what(step.image), edge), *rest, *above)
+            system = (*_room(step, RegionKind.STACK, what(step.image), fus_start), *above)
         else:
-            system = above
+            system = _top(target, _fus_start(target, fus_after(step.image, step.fus)))
         if step.image.kind is ImageKind.SAFEBOOT:
             application = None
-        old = ()  # the next one is placed as if there were no stack: it must be deleted first
     sfsa_after = system[0].start
     yield _Moment(
         title="after", name="", system=system, application=application, sfsa=sfsa_after, sfsa_note=", expected"
     )
+
+
+_STAGED = ", staged"
 
 
 def _room(step: Step, kind: RegionKind, label: str, edge: int) -> tuple[Region, ...]:
@@ -207,7 +214,12 @@ def _room(step: Step, kind: RegionKind, label: str, edge: int) -> tuple[Region, 
 
 def _is_above(target: Target) -> bool:
     """Whether FUS lies above the nominal end of the part's flash."""
-    return target.limit == FLASH_BASE + target.flash_kib * 1024
+    return target.limit == _flash_end(target)
+
+
+def _flash_end(target: Target) -> int:
+    """The nominal end of the part's flash."""
+    return FLASH_BASE + target.flash_kib * 1024
 
 
 def _fus_start(target: Target, fus: Version | None) -> int:
@@ -220,9 +232,10 @@ def _fus_start(target: Target, fus: Version | None) -> int:
 def _top(target: Target, start: int) -> tuple[Region, ...]:
     """FUS, or where the flash of the part nominally ends."""
     if _is_above(target):
-        label, end = "FUS lies above the nominal end", start + target.sector_size  # its place is not told
+        # Its end is that of the picture, not of anything on the chip.
+        label, end = "FUS lies above the nominal end", start + target.sector_size
         return (Region(start=start, end=end, kind=RegionKind.FUS, label=label, size=""),)
-    return (_region(start, FLASH_BASE + target.flash_kib * 1024, RegionKind.FUS, "FUS", target),)
+    return (_region(start, _flash_end(target), RegionKind.FUS, "FUS", target),)
 
 
 def _region(start: int, end: int, kind: RegionKind, label: str, target: Target) -> Region:
@@ -236,10 +249,8 @@ def _size(start: int, end: int, target: Target) -> str:
 def _column(moment: _Moment, target: Target, top: int) -> Column:
     """Put the application below the system, and show where the two collide."""
     edge = moment.system[0].start
-    system = list(moment.system)
-    if system[-1].end < top:  # an application that is too large for the part
-        system.append(_region(system[-1].end, top, RegionKind.UNUSED, "no flash of this part", target))
-    runs = _runs(moment.application, target)
+    system = list(_up_to(top, moment.system, target))
+    runs = _runs(moment, target)
     regions: list[Region] = []
     at = FLASH_BASE
     for start, end in runs:
@@ -261,49 +272,76 @@ def _column(moment: _Moment, target: Target, top: int) -> Column:
     )
 
 
+def _up_to(top: int, system: Sequence[Region], target: Target) -> Iterator[Region]:
+    """The system up to the top of the picture: an application that is too large for the part makes it higher."""
+    last = system[-1]
+    yield from system[:-1]
+    yield replace(last, end=top) if _is_above(target) else last
+    if last.end < top and not _is_above(target):
+        yield Region(start=last.end, end=top, kind=RegionKind.UNUSED, label="no flash of this part", size="")
+
+
 def _cut(region: Region, runs: Sequence[tuple[int, int]], target: Target) -> Iterator[Region]:
     """A region, cut where the application reaches into it."""
-    at = region.start
-    for start, end in runs:
-        low, high = max(start, at), min(end, region.end)
-        if low >= high:
-            continue
-        if at < low:
-            yield _part(region, at, low, target)
-        yield _region(
-            low,
-            high,
-            RegionKind.COLLISION,
-            f"application and {region.label.partition(' lies')[0].removesuffix(', staged')}",
-            target,
-        )
+    name, at = region.label.removesuffix(_STAGED), region.start
+    is_beyond = region.start >= _flash_end(target)
+    rest = region if is_beyond else replace(region, label=f"{name}, rest")
+    both = "application beyond this part's flash" if is_beyond else f"application and {name}"
+    reached = [(low, high) for start, end in runs if (low := max(start, at)) < (high := min(end, region.end))]
+    if not reached:
+        yield region
+        return
+    for low, high in reached:
+        yield from _part(rest, at, low, target)
+        yield from _part(replace(region, kind=RegionKind.COLLISION, label=both), low, high, target)
         at = high
-    if at < region.end:
-        yield _part(region, at, region.end, target)
+    yield from _part(rest, at, region.end, target)
 
 
-def _part(region: Region, start: int, end: int, target: Target) -> Region:
-    return replace(region, start=start, end=end, size=_size(start, end, target) if region.size else "")
+def _part(region: Region, start: int, end: int, target: Target) -> tuple[Region, ...]:
+    """What a region has between two addresses: nothing, or a region with a size of its own."""
+    size = _size(start, end, target) if region.size else ""
+    return (replace(region, start=start, end=end, size=size),) if start < end else ()
 
 
 def _free(start: int, end: int, target: Target) -> tuple[Region, ...]:
     return (_region(start, end, RegionKind.FREE, "free", target),) if start < end else ()
 
 
-def _runs(application: Application | None, target: Target) -> list[tuple[int, int]]:
-    """The sectors that the application takes, upwards; the nearest runs joined until they are few."""
+def _sectors(application: Application | None, target: Target) -> list[tuple[int, int]]:
+    """The sectors that the application takes, upwards."""
     runs: list[tuple[int, int]] = []
-    for block in application.blocks if application else ():
+    for used in application.flash if application else ():
         sector = target.sector_size
-        start, end = block.start // sector * sector, -(-block.end // sector) * sector
+        start, end = used.start // sector * sector, -(-used.end // sector) * sector
         if runs and start <= runs[-1][1]:
             runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
         else:
             runs.append((start, end))
+    return runs
+
+
+def _runs(moment: _Moment, target: Target) -> list[tuple[int, int]]:
+    """The sectors that the application takes; the nearest joined until they are few, across no border of the system."""
+    runs = _sectors(moment.application, target)
+    borders = [region.start for region in moment.system]
     while len(runs) > _LARGEST_RUNS:
-        nearest = min(range(len(runs) - 1), key=lambda index: runs[index + 1][0] - runs[index][1])
+        holes = [
+            # Holes in the system come last: joined, they look like collisions.
+            (low >= borders[0], high - low, index)
+            for index, ((_, low), (high, _)) in enumerate(pairwise(runs))
+            if not any(low < border < high for border in borders)
+        ]
+        if not holes:
+            break
+        nearest = min(holes)[-1]
         runs[nearest : nearest + 2] = [(runs[nearest][0], runs[nearest + 1][1])]
     return runs
+
+
+def _hides_holes(moments: Sequence[_Moment], target: Target) -> bool:
+    """Whether the application is drawn without some of its holes."""
+    return any(len(_runs(one, target)) < len(_sectors(one.application, target)) for one in moments)
 
 
 def _end(application: Application | None, target: Target) -> int:
@@ -314,27 +352,30 @@ def _strips(image: Image, target: Target, application: Application | None) -> It
     """SRAM2a and SRAM2b: what CPU1 keeps, what CPU2 takes, and what both want."""
     ram = application.ram if application and image.kind is ImageKind.STACK else ()
     for name, start, end, kept in shared_ram(image, target):
-        used = max([kept, *(min(one.end, end) for one in ram if one.start < end and one.end > kept)])
+        both = [one for one in ram if one.meets(kept, end)]
+        low = min([end, *(max(one.start, kept) for one in both)])
+        used = max([low, *(min(one.end, end) for one in both)])
         parts = (
             (start, kept, RegionKind.FREE, "CPU1 keeps"),
-            (kept, used, RegionKind.COLLISION, "both use"),
+            (kept, low, RegionKind.CPU2, "CPU2 takes"),
+            (low, used, RegionKind.COLLISION, "both use"),
             (used, end, RegionKind.CPU2, "CPU2 takes"),
         )
         yield Strip(
             name=name,
             regions=tuple(
-                Region(start=low, end=high, kind=kind, label=label, size=_kib(high - low))
-                for low, high, kind, label in parts
-                if low < high
+                Region(start=first, end=last, kind=kind, label=label, size=_kib(last - first))
+                for first, last, kind, label in parts
+                if first < last
             ),
         )
 
 
 def _kib(size: int) -> str:
-    return f"{size // 1024} KiB" if size % 1024 == 0 else f"{size} bytes"
+    return f"{size // 1024} KiB" if size % 1024 == 0 else counted(size, "byte")
 
 
-def _notes(target: Target, steps: Sequence[Step]) -> Iterator[str]:
+def _notes(target: Target, steps: Sequence[Step], *, is_deleted: bool) -> Iterator[str]:
     """What the picture cannot show."""
     yield "Not to scale. Programming an image does not install it: FUS does, when it is told to."
     if steps[-1].image.kind is ImageKind.STACK:
@@ -344,11 +385,8 @@ def _notes(target: Target, steps: Sequence[Step]) -> Iterator[str]:
         )
     if _is_above(target):
         yield "SFSA above: with no stack it points above the nominal end of flash, to FUS, which is not drawn in full."
-    if steps[0].placement.after_delete is not None:
-        yield (
-            "A stack is installed: FUS may move the new one up into its room, which is not confirmed. Deleting it "
-            "first leaves all of that room."
-        )
+    if is_deleted:
+        yield "The stack is deleted before the first image is programmed."
     for before, after in pairwise(steps):
         if before.image.kind is ImageKind.STACK:
             yield f"Before {after.name} is programmed, the stack of {before.name} must be deleted."

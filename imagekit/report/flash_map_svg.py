@@ -4,24 +4,25 @@ Kinds of region differ in words and, where it matters, in pattern, not in colour
 by M. Okabe and K. Ito, "Color Universal Design" (2008), that colour-blind people tell apart.
 """
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from math import log2
 from xml.sax.saxutils import escape
 
 from imagekit.report.document import hex_word
+from imagekit.report.fitting import is_wide, shortened, wrapped
 from imagekit.report.flash_map import Column, Picture, Region, RegionKind, Strip, bands
 
 _WIDTH = 800
 _MARGIN, _GUTTER, _BETWEEN = 20, 84, 10
 _LINE = 16
 """Pixels from one line of text to the next, at 12 pixels a letter."""
-_LETTER = 7.2
-"""Pixels that a letter takes at the most, on average, in any common sans-serif font at 12 pixels."""
-_BOLD_LETTER = 8
+_LETTER, _CAPITAL, _WIDEST_LETTER = 7.2, 8.6, 12.0
+"""Pixels at 12 pixels in common sans-serif fonts: for a small letter on average, for a capital, for the widest."""
+_BOLD = 1.1
+"""How much wider letters are in bold."""
 _PADDING = 11
 _TOP, _HEADING = 58, 40
-_STRIP_HEIGHT, _LEAST_CELL = 44, 158
+_STRIP_HEIGHT, _LEAST_CELL = 44, 170
 _LABELS = 74  # pixels before a strip, for its name
 
 # Name: light, dark.
@@ -50,7 +51,7 @@ def svg(picture: Picture) -> str:
     """Draw the picture as an SVG document, 800 units wide."""
     flash, end = _flash(picture)
     strips, end = _strips(picture, end + 40)
-    notes = [line for note in picture.notes for line in textwrap.wrap(note, int((_WIDTH - 2 * _MARGIN) / _LETTER))]
+    notes = [line for note in picture.notes for line in wrapped(note, _WIDTH - 2 * _MARGIN, _pixels)]
     body = [
         _text(_MARGIN, 32, picture.title, "title"),
         *flash,
@@ -139,7 +140,7 @@ def _flash(picture: Picture) -> tuple[list[str], int]:
 
 def _column(column: Column, x: int, width: int, heights: dict[int, int]) -> Iterator[str]:
     yield _text(x, _TOP + 12, column.title, "strong")
-    yield _text(x, _TOP + 12 + _LINE, _shortened(column.name, width), "quiet")
+    yield _text(x, _TOP + 12 + _LINE, shortened(column.name, width, _pixels), "quiet")
     for region in column.regions:
         yield from _box(region, x, heights[region.end], width, heights[region.start] - heights[region.end])
         yield from _label(region, x, heights[region.end], width, heights[region.start] - heights[region.end])
@@ -170,7 +171,7 @@ def _label(region: Region, x: int, y: int, width: int, height: int) -> Iterator[
     first = y + (height - _LINE * len(lines)) // 2 + 12
     if region.kind in _HATCHED:
         yield _plate(region.kind, lines, x, first, width)
-    sizes = len(textwrap.wrap(region.size, _letters(width))) if region.size else 0
+    sizes = len(wrapped(region.size, width - 14, _pixels))
     for index, line in enumerate(lines):
         style = "strong" if index < len(lines) - sizes else ""
         yield _text(x + 10, first + _LINE * index, line, style)
@@ -178,7 +179,7 @@ def _label(region: Region, x: int, y: int, width: int, height: int) -> Iterator[
 
 def _plate(kind: RegionKind, lines: Sequence[str], x: int, first: int, width: int) -> str:
     """Plain ground under a label, where the region is hatched."""
-    wide = min(width - 6, round(max(map(len, lines)) * _LETTER) + 10)
+    wide = min(width - 6, round(max(map(_bold_pixels, lines))) + 10)
     return (
         f'<rect class="{kind.value}" x="{x + 5}" y="{first - 13}" width="{wide}" '
         f'height="{_LINE * len(lines) + 3}" rx="3"/>'
@@ -195,12 +196,13 @@ def _tag(label: str, right: int, y: int) -> str:
 
 
 def _tag_width(label: str) -> int:
-    return round(len(label) * _BOLD_LETTER) + 10
+    return round(_bold_pixels(label)) + 10
 
 
 def _strips(picture: Picture, y: int) -> tuple[list[str], int]:
     """The SRAMs below one another, and the height at which they end."""
-    parts = [_text(_MARGIN, y, picture.strips_title, "strong")]
+    title = shortened(picture.strips_title, _WIDTH - 2 * _MARGIN, _bold_pixels)
+    parts = [_text(_MARGIN, y, title, "strong")]
     y += 12
     for strip in picture.strips:
         parts += _strip(strip, y)
@@ -230,21 +232,19 @@ def _strip(strip: Strip, y: int) -> Iterator[str]:
 
 def _wrapped(region: Region, width: int) -> list[str]:
     """The lines of a region's label, its size last."""
-    return [*textwrap.wrap(region.label, _letters(width)), *textwrap.wrap(region.size, _letters(width))]
+    return [*wrapped(region.label, width - 14, _bold_pixels), *wrapped(region.size, width - 14, _pixels)]
 
 
-def _letters(width: int) -> int:
-    """Letters that fit into a column's width."""
-    return int((width - 14) / _LETTER)
+def _pixels(text: str) -> float:
+    """Pixels that a text takes at 12 pixels in common sans-serif fonts, rather more than less."""
+    return sum(
+        _WIDEST_LETTER if char in "MW@%mw…" or is_wide(char) else _CAPITAL if char.isupper() else _LETTER
+        for char in text
+    )
 
 
-def _shortened(name: str, width: int) -> str:
-    """A name without its middle, where it is too long."""
-    letters = int(width / _LETTER)
-    if len(name) <= letters:
-        return name
-    tail = (letters - 1) // 2
-    return f"{name[: letters - 1 - tail]}…{name[-tail:]}"
+def _bold_pixels(text: str) -> float:
+    return _BOLD * _pixels(text)
 
 
 def _text(x: int, y: int, text: str, style: str) -> str:

@@ -1,10 +1,10 @@
 """The picture of a part's flash for terminals and pipes: box drawing, or ASCII where the output lacks it."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from imagekit.report.document import hex_word
+from imagekit.report.fitting import cells, padded, shortened, wrapped
 from imagekit.report.flash_map import Column, Picture, Region, RegionKind, Strip, bands
 from imagekit.report.text import Paint, plain
 
@@ -33,27 +33,24 @@ def text(picture: Picture, *, boxes: bool = True, width: int | None = None, pain
         lines += _strip(strip, paint)
     lines.append("")
     for note in picture.notes:
-        lines += textwrap.wrap(note, min(width or 100, 100))
+        lines += wrapped(note, min(width or 100, 100))
     drawn = "\n".join(line.rstrip() for line in lines)
     return drawn if boxes else drawn.translate(_ASCII)
 
 
 def _headings(columns: Sequence[Column], cell: int) -> Iterator[str]:
-    for row in ([column.title for column in columns], [_shortened(column.name, cell - 1) for column in columns]):
-        yield " " * (_GUTTER + 1) + " ".join(f"{one:<{cell}}" for one in row)
+    for row in ([column.title for column in columns], [shortened(column.name, cell - 1) for column in columns]):
+        yield " " * (_GUTTER + 1) + " ".join(padded(one, cell) for one in row)
 
 
-def _shortened(name: str, width: int) -> str:
-    """A name without its middle, where it is too long: the ends tell the files of one release apart."""
-    if len(name) <= width:
-        return name
-    tail = (width - 1) // 2
-    return f"{name[: width - 1 - tail]}…{name[-tail:]}"
+def columns_of(picture: Picture) -> int:
+    """Return the columns that a terminal must have for the picture."""
+    return max(map(cells, text(picture).splitlines()))
 
 
 def _wrapped(region: Region, cell: int) -> list[str]:
     """The lines of a region's label."""
-    lines = textwrap.wrap(region.label, cell - 2) or [""]
+    lines = wrapped(region.label, cell - 2)
     return [*lines, region.size] if region.size else lines
 
 
@@ -147,7 +144,7 @@ def _strip_line(regions: Sequence[Region], widths: Sequence[int], paint: Paint, 
 
 def _cell_widths(regions: Sequence[Region]) -> list[int]:
     """The widths of a strip's cells: by size, but wide enough for their words."""
-    room = _STRIP_WIDTH - 1 - len(regions)
+    room = max(_STRIP_WIDTH - 1 - len(regions), _LEAST_CELL * len(regions))
     whole = regions[-1].end - regions[0].start
     spare = room - _LEAST_CELL * len(regions)
     widths = [_LEAST_CELL + spare * (one.end - one.start) // whole for one in regions]

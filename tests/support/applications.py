@@ -23,11 +23,15 @@ def elf(
     machine: int = 40,
     type_: int = 2,
     sections: Sequence[tuple[int, int]] = (),
+    unfilled: Sequence[tuple[int, int, int, int]] = (),
     mapped_headers: int | None = None,
+    entry: int = 0x08000101,
+    order: str = "<",
 ) -> bytes:
-    """Return a 32-bit little-endian ELF file. `sections`: offset and size of each allocated one with bytes.
+    """Return a 32-bit ELF file, little-endian unless `order` is `>`.
 
-    `mapped_headers`: make the first segment start with the file's own headers, at this physical address.
+    `sections`: offset and size of each allocated one with bytes. `unfilled`: flags, address, offset and size of each
+    one without. `mapped_headers`: make the first segment start with the file's own headers, at this physical address.
     """
     offset = 52 + 32 * len(segments)
     headers, bodies, at = b"", b"", offset
@@ -37,21 +41,25 @@ def elf(
         if index == 0 and mapped_headers is not None:
             start, physical, size = 0, mapped_headers, offset + len(one.data)
         memory = size if one.memory is None else one.memory
-        headers += struct.pack("<8I", one.type, start, virtual, physical, size, memory, 5, 4)
+        headers += struct.pack(f"{order}8I", one.type, start, virtual, physical, size, memory, 5, 4)
         bodies += one.data
         at += len(one.data)
     table = b"".join(
-        struct.pack("<10I", 0, kind, flags, 0, where, size, 0, 0, 4, 0)
-        for kind, flags, where, size in [(0, 0, 0, 0), *((1, 2, where, size) for where, size in sections)]
+        struct.pack(f"{order}10I", 0, kind, flags, address, where, size, 0, 0, 4, 0)
+        for kind, flags, address, where, size in [
+            (0, 0, 0, 0, 0),
+            *((8, *one) for one in unfilled),
+            *((1, 2, 0, where, size) for where, size in sections),
+        ]
     )
-    count = len(sections) + 1 if sections else 0
-    ident = b"\x7fELF" + bytes((1, 1, 1)) + bytes(9)
+    count = len(sections) + len(unfilled) + 1 if sections or unfilled else 0
+    ident = b"\x7fELF" + bytes((1, 1 if order == "<" else 2, 1)) + bytes(9)
     header = struct.pack(
-        "<HHIIIIIHHHHHH",
-        *(type_, machine, 1, 0x08000101, 52, at if sections else 0, 0x05000000, 52),
+        f"{order}HHIIIIIHHHHHH",
+        *(type_, machine, 1, entry, 52, at if count else 0, 0x05000000, 52),
         *(32, len(segments), 40, count, 0),
     )
-    return ident + header + headers + bodies + (table if sections else b"")
+    return ident + header + headers + bodies + (table if count else b"")
 
 
 def program(size: int, ram: int = 0x1000) -> bytes:
