@@ -1,5 +1,6 @@
 """What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
 
+import errno
 import gc
 import os
 import re
@@ -20,6 +21,7 @@ gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
+_ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _LARGEST_TEXT = 16 * 1024 * 1024
 
 
@@ -243,6 +245,9 @@ def write_file(path: str, data: bytes) -> None:
         with open(path, "wb") as file:  # noqa: PTH123
             file.write(data)
         return
+    # A rename would replace a file that somebody made read-only, and root could write to it: neither is meant.
+    if os.path.exists(path) and not os.stat(path).st_mode & _ANY_WRITE:  # noqa: PTH110, PTH116
+        raise PermissionError(errno.EACCES, "is read-only, and stays as it is", path)
     import tempfile
 
     handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".imagekit-")  # noqa: PTH120

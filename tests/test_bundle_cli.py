@@ -361,3 +361,18 @@ def test_a_full_device() -> None:
 
 def _envelope(path: Path) -> bytes:
     return read_archive(path.read_bytes())["manifest.dsse.json"]
+
+
+def test_a_forgotten_out_does_not_cost_the_first_image(folder: Path) -> None:
+    for name, path in (("fus.bin", FUS), ("stack.bin", STACK)):
+        (folder / name).write_bytes(Path(path).read_bytes())
+    result = run("create", "fus.bin", "stack.bin", *PART, "--key", "ed25519.pem")
+    refused(result, 2, "OUT comes first, then the images")
+    assert (folder / "fus.bin").read_bytes() == Path(FUS).read_bytes()
+
+
+def test_a_read_only_file_stays_as_it_is_whoever_asks(folder: Path) -> None:
+    (folder / "product.wbz").write_bytes(b"kept")
+    (folder / "product.wbz").chmod(0o444)
+    refused(create(), 4, "product.wbz: is read-only, and stays as it is")
+    assert (folder / "product.wbz").read_bytes() == b"kept"

@@ -92,6 +92,11 @@ def create(
     targets = [target_of(part) for part in parts]
     waivers = _waivers(waive or [])
     _refuse_own_inputs(out, [*files, *(keys or [])])
+    # Forget OUT, and the first image stands in its place: it must not be written over.
+    if out != "-" and not out.lower().endswith(".wbz") and (os.path.isfile(out) or not os.path.exists(out)):  # noqa: PTH110, PTH113
+        raise typer.BadParameter(
+            f"{shown(out)} does not end with .wbz: OUT comes first, then the images", param_hint="OUT"
+        )
     signing = [private_key(path) for path in keys or []]
     contents = [_content(path) for path in files]
     with about(out):
