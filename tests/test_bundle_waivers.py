@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from imagekit.assessment import assess
@@ -11,6 +12,7 @@ from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import _compare_addresses, errors_of, is_waivable, open_bundle, unaccepted
 from imagekit.bundle.write import Content
 from imagekit.catalogue import shipped
+from imagekit.cli.bundle_inputs import Inputs, waivers_of
 from imagekit.errors import BundleError
 from imagekit.image import Image
 from imagekit.rules import Finding, Severity
@@ -121,3 +123,34 @@ def test_a_bundle_takes_16_signatures() -> None:
     )
     with pytest.raises(KeyFileError, match="has 16 signatures, and takes no more"):
         unverified.attach(full, public("p256"), b"", throw_away_keys())
+
+
+# --- How the command line says it
+
+
+def inputs(*paths: str) -> Inputs:
+    """Stacks that no key verifies, each another, under these paths."""
+    data = content("stack-4k")
+    found = {}
+    for number, path in enumerate(paths):
+        altered = data[:50] + bytes([data[50] ^ (number + 1)]) + data[51:]
+        found[path] = Content(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)
+    return Inputs(found, [WB5X])
+
+
+@pytest.mark.parametrize("path", ["a.bin", "C:\\x\\a.bin", "a=b.bin", "./a:b=c.bin", "a"])
+def test_a_waiver_names_its_file(path: str) -> None:
+    given = inputs("other.bin", path, f"{path}2")
+    sha256 = given.contents[path].assessment.image.sha256
+    assert waivers_of([f"wb201:{path}=on the bench = fine"], given) == [Waiver("WB201", sha256, "on the bench = fine")]
+
+
+def test_without_a_file_it_is_for_the_one_that_has_the_error() -> None:
+    one = inputs("a.bin")
+    assert waivers_of(["WB201=why"], one) == [Waiver("WB201", next(iter(one.paths)), "why")]
+    with pytest.raises(typer.BadParameter, match=r"a\.bin and b\.bin have WB201.*write WB201:FILE=REASON"):
+        waivers_of(["WB201=why"], inputs("a.bin", "b.bin"))
+    with pytest.raises(typer.BadParameter, match="waived twice for one image"):
+        waivers_of(["WB201=why", "WB201:a.bin=why"], one)
+    with pytest.raises(BundleError, match="WB105 is waived, and nothing was found that needs it"):
+        waivers_of(["WB105=why"], one)
