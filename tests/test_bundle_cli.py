@@ -408,7 +408,7 @@ def test_a_read_only_file_stays_as_it_is_whoever_asks(folder: Path) -> None:
 # --- What is told
 
 
-def test_the_first_line_is_a_verdict(folder: Path) -> None:
+def test_the_first_line_is_a_verdict() -> None:
     good, two = BUNDLES / "good-ed25519.wbz", BUNDLES / "good-two-signers.wbz"
     assert verify(good, "ed25519").stdout.startswith("valid: signed by 1 of 1 trusted key\n")
     assert verify(good, "ed25519", "p256").stdout.startswith("valid: signed by 1 of 2 trusted keys, 1 needed\n")
