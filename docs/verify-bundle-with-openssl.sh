@@ -52,4 +52,6 @@ while read -r name; do
     hash=$(unzip -p "$bundle" "$name" | openssl dgst -sha256 -r | cut -d' ' -f1)
     [ "images/$hash" = "$name" ] || fail "$name holds other bytes"
 done <"$work/stated"
-echo "$bundle: signed by $keyid, $(wc -l <"$work/stated" | tr -d ' ') images"
+count=$(wc -l <"$work/stated" | tr -d ' ')
+[ "$count" = 1 ] && what=image || what=images
+echo "$bundle: signed by $keyid, $count $what"

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -172,6 +173,36 @@ def test_nesting_has_an_end(depth: int) -> None:
         return
     with pytest.raises(BundleError, match="nested too deep"):
         strict_json.loads(text, "it")
+
+
+def test_many_members_are_read_in_one_pass() -> None:
+    """Counting each name again would take seconds for what fits into an envelope."""
+    names = [f'"{number:x}":0' for number in range(25_000)]
+    before = time.process_time()
+    with pytest.raises(BundleError, match="member '61a7' stands twice"):
+        strict_json.loads(f"{{{','.join([*names, names[-1]])}}}".encode(), "it")
+    assert time.process_time() - before < 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"' + b"x" * 5000 + b'":1,"' + b"x" * 5000 + b'":1}', f"it: member '{'x' * 40}...' stands twice"),
+        (b"1." + b"0" * 5000, f"it: 1.{'0' * 38}... is no whole number"),
+    ],
+)
+def test_what_somebody_else_wrote_is_repeated_in_short(text: bytes, said: str) -> None:
+    with pytest.raises(BundleError) as refused:
+        strict_json.loads(text, "it")
+    assert str(refused.value) == said
+
+
+def test_an_unknown_member_is_repeated_in_short() -> None:
+    for text in ("x" * 5000, "\u202e" * 5000):
+        with pytest.raises(BundleError) as refused:
+            strict_json.Members({text: 1}, "it").end()
+        assert len(str(refused.value)) < 300
+        assert str(refused.value).isascii()
 
 
 # --- Making one

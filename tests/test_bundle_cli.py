@@ -570,3 +570,15 @@ def test_a_file_keeps_its_mode_and_never_gets_one_by_its_path(folder: Path, monk
         os.umask(before)
     assert [(folder / name).stat().st_mode & 0o777 for name in ("new", "other")] == [0o604, 0o640]
     assert (folder / "new").read_bytes() == b"2"
+
+
+def test_what_was_made_is_read_back_before_anybody_gets_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(key="")
+    before = (folder / "product.wbz").read_bytes()
+    (folder / "sig").write_bytes(sign_bytes("p256", read_envelope(_envelope(folder / "product.wbz")).signed))
+    monkeypatch.setattr("imagekit.bundle.archive.write_archive", lambda _: before[:-1])
+    refused(create("new.wbz"), 3, "the end record is not at the very end")
+    attach = run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256"))
+    refused(attach, 3, "the end record is not at the very end")
+    assert left_behind(folder) == {"product.wbz", "sig"}
+    assert (folder / "product.wbz").read_bytes() == before
