@@ -481,6 +481,9 @@ def test_refusals_of_create_name_the_files_as_typed() -> None:
         ([IMAGES / "no-carriage-returns-unsigned.bin"], f"{IMAGES / 'no-carriage-returns-unsigned.bin'}: WB201"),
     ):
         refused(run("create", "x.wbz", *files, *PART), 3, words)
+    refused(
+        run("create", "-", FUS, STACK, STACK, *PART, "--name", "x", "--waive", "WB201=x"), 3, "standard output: WB201"
+    )
 
 
 def test_what_is_there_is_never_written_over(folder: Path) -> None:

@@ -95,7 +95,7 @@ def create(
     product = given.product_name(name, out)
     signing = given.signing_keys(keys or [])
     inputs = given.read_inputs(files, targets)
-    with about(out), given.as_typed(inputs.paths):
+    with about(output_name(out)), given.as_typed(inputs.paths):
         waivers = given.waivers_of(waive or [], inputs)
         stated = write.make_manifest(
             list(inputs.contents.values()),
