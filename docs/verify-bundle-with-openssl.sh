@@ -1,9 +1,17 @@
 #!/bin/sh
 # Verify with openssl and unzip alone that a key signed a bundle and that its images are the signed ones:
 #   verify-bundle-with-openssl.sh BUNDLE PUBLIC_KEY.pem
+# Exits with 0 when that holds, and with 1 for whatever is wrong (imagekit: 3 refused, 4 unreadable), 2 for wrong usage.
 # It says nothing about ST's signatures, addresses and steps: that is `imagekit bundle verify` (docs/bundle.md).
 set -eu
+if [ $# -ne 2 ]; then
+    echo "usage: verify-bundle-with-openssl.sh BUNDLE PUBLIC_KEY.pem" >&2
+    exit 2
+fi
 bundle=$1 key=$2
+for file in "$bundle" "$key"; do
+    [ -f "$file" ] && [ -r "$file" ] || { echo "$file: no such file, or not readable" >&2 && exit 1; }
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() {
@@ -44,4 +52,6 @@ while read -r name; do
     hash=$(unzip -p "$bundle" "$name" | openssl dgst -sha256 -r | cut -d' ' -f1)
     [ "images/$hash" = "$name" ] || fail "$name holds other bytes"
 done <"$work/stated"
-echo "$bundle: signed by $keyid, $(wc -l <"$work/stated" | tr -d ' ') images"
+count=$(wc -l <"$work/stated" | tr -d ' ')
+[ "$count" = 1 ] && what=image || what=images
+echo "$bundle: signed by $keyid, $count $what"

@@ -235,7 +235,8 @@ def create_file(path: str, data: bytes, *, private: bool) -> None:
 def write_file(path: str, data: bytes) -> None:
     """Write a file whole or not at all: beside its place first, then renamed. Raises OSError.
 
-    A link is followed; `-` is standard output; what is no regular file, such as a device, is written to as it is.
+    A link is followed; a file that is there keeps its mode; `-` is standard output; what is no regular file, such as a
+    device, is written to as it is.
     """
     if path == "-":
         _print_bytes(data)
@@ -245,8 +246,11 @@ def write_file(path: str, data: bytes) -> None:
         with open(path, "wb") as file:  # noqa: PTH123
             file.write(data)
         return
+    umask = os.umask(0)
+    os.umask(umask)
+    mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o666 & ~umask  # noqa: PTH110, PTH116
     # A rename would replace a file that somebody made read-only, and root could write to it: neither is meant.
-    if os.path.exists(path) and not os.stat(path).st_mode & _ANY_WRITE:  # noqa: PTH110, PTH116
+    if os.path.exists(path) and not mode & _ANY_WRITE:  # noqa: PTH110
         raise PermissionError(errno.EACCES, "is read-only, and stays as it is", path)
     import tempfile
 
@@ -256,9 +260,9 @@ def write_file(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(handle)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(beside, 0o666 & ~umask)  # noqa: PTH101 - mkstemp made it private
+            # mkstemp made it private. By its path, another file could be meant by now.
+            if hasattr(os, "fchmod"):
+                os.fchmod(handle, mode)
         os.replace(beside, path)  # noqa: PTH105
     except BaseException:
         with suppress(OSError):

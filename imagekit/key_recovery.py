@@ -34,16 +34,19 @@ class RecoveredKey:
 
 
 def recover(images: Iterable[Image]) -> tuple[tuple[RecoveredKey, ...], tuple[Image, ...]]:
-    """Return the keys that at least two different images share, and the images that none of them signed.
+    """Return the keys that at least two different signatures share, and the images that none of them signed.
 
-    The keys come by how many images they signed. The same content twice is one image: it proves nothing.
+    The keys come by how many images they signed. One signature over one digest is one vote, whatever stands behind it
+    in the file and whichever of its two spellings it has: a second vote needs another digest, or another signature.
     """
     by_content = {image.sha256: image for image in images}
     signed: dict[bytes, list[Image]] = defaultdict(list)
+    votes: dict[bytes, set[_Vote]] = defaultdict(set)
     for image in by_content.values():
         for point in candidates(image):
             signed[point].append(image)
-    keys = [RecoveredKey(point, tuple(found)) for point, found in signed.items() if len(found) > 1]
+            votes[point].add(_vote(image))
+    keys = [RecoveredKey(point, tuple(found)) for point, found in signed.items() if len(votes[point]) > 1]
     placed = {image.sha256 for key in keys for image in key.images}
     return (
         tuple(sorted(keys, key=lambda key: (-len(key.images), key.point))),
@@ -51,8 +54,21 @@ def recover(images: Iterable[Image]) -> tuple[tuple[RecoveredKey, ...], tuple[Im
     )
 
 
+_Vote = tuple[bytes, int, int]
+
+
+def _vote(image: Image) -> _Vote:
+    """What one signature proves: the digest, r, and the smaller of s and n - s, which are valid together."""
+    signature = image.st_signature.signature if image.st_signature else b""
+    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    return image.signed_digest, r, min(s, NIST256p.order - s)
+
+
 def candidates(image: Image) -> set[bytes]:
-    """Return the points under which ST's signature on an image would be valid; none when there is no signature."""
+    """Return the points under which ST's signature on an image would be valid; none when there is no signature.
+
+    None either when the signature was made up so that one of the two is the point at infinity.
+    """
     block = image.st_signature
     if block is None:
         return set()
@@ -61,6 +77,7 @@ def candidates(image: Image) -> set[bytes]:
         keys = VerifyingKey.from_public_key_recovery_with_digest(
             block.signature, image.signed_digest, NIST256p, sigdecode=sigdecode_string
         )
-    except (ValueError, MalformedPointError, SquareRootError):
+    # TypeError: ecdsa computes with the coordinates of infinity, which are None.
+    except (ValueError, TypeError, MalformedPointError, SquareRootError):
         return set()
     return {key.to_string("uncompressed") for key in keys}

@@ -112,6 +112,16 @@ def lock_up(image: Image, target: Target, fus: Version | None) -> str:
     return ""
 
 
+def oldest_on(target: Target, image: Image) -> Version:
+    """Return the oldest FUS with which this image may be installed on a target at all.
+
+    Every WB1x has 1.2.0 or later; a WB5x with less than 1 MiB takes nothing but FUS before it has 1.0.2.
+    """
+    if target.series is Series.WB1X:
+        return FUS_1_2
+    return _FUS_1_0_2 if is_small_wb5x(target) and image.kind is not ImageKind.FUS else _ANY
+
+
 def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
     """Say why a chip with this FUS does not install this image; empty when it may.
 

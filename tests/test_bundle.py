@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ from imagekit.bundle.write import Content
 from imagekit.errors import BundleError, KeyFileError, NotABundleError, PlacementError
 from imagekit.image import Image
 from imagekit.targets import select_target
-from tests.support.bundles import bundle, fixture, maker, private, public, trusted
+from tests.support.bundles import bundle, fixture, maker, private, public, trusted, waiver
 from tests.support.images import FIXTURES, assessed, content, throw_away_keys
 
 BOTH = ("fus-2.2.0", "stack-fus2-4k")
@@ -174,6 +175,36 @@ def test_nesting_has_an_end(depth: int) -> None:
         strict_json.loads(text, "it")
 
 
+def test_many_members_are_read_in_one_pass() -> None:
+    """Counting each name again would take seconds for what fits into an envelope."""
+    names = [f'"{number:x}":0' for number in range(25_000)]
+    before = time.process_time()
+    with pytest.raises(BundleError, match="member '61a7' stands twice"):
+        strict_json.loads(f"{{{','.join([*names, names[-1]])}}}".encode(), "it")
+    assert time.process_time() - before < 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"' + b"x" * 5000 + b'":1,"' + b"x" * 5000 + b'":1}', f"it: member '{'x' * 40}...' stands twice"),
+        (b"1." + b"0" * 5000, f"it: 1.{'0' * 38}... is no whole number"),
+    ],
+)
+def test_what_somebody_else_wrote_is_repeated_in_short(text: bytes, said: str) -> None:
+    with pytest.raises(BundleError) as refused:
+        strict_json.loads(text, "it")
+    assert str(refused.value) == said
+
+
+def test_an_unknown_member_is_repeated_in_short() -> None:
+    for text in ("x" * 5000, "\u202e" * 5000):
+        with pytest.raises(BundleError) as refused:
+            strict_json.Members({text: 1}, "it").end()
+        assert len(str(refused.value)) < 300
+        assert str(refused.value).isascii()
+
+
 # --- Making one
 
 
@@ -227,19 +258,19 @@ def test_a_long_way() -> None:
 @pytest.mark.parametrize("name", ["other-magic", "unknown-magic", "unknown-info1", "unknown-gap"])
 def test_what_has_no_known_format_comes_into_no_bundle(name: str) -> None:
     with pytest.raises((BundleError, PlacementError)):
-        bundle(name, keys=[private("p256")], waivers=[Waiver("WB102", "no"), Waiver("WB103", "no")])
+        bundle(name, keys=[private("p256")], waivers=[waiver(name, rule="WB102"), waiver(name, rule="WB103")])
 
 
 def test_an_error_needs_a_waiver_and_a_waiver_an_error() -> None:
     unsigned = "no-carriage-returns-unsigned"
     with pytest.raises(BundleError, match="--waive WB201=REASON"):
         bundle(unsigned)
-    made = bundle(unsigned, keys=[private("p256")], waivers=[Waiver("WB201", "tried on the bench")])
-    assert opened(made).manifest.waivers == (Waiver("WB201", "tried on the bench"),)
+    made = bundle(unsigned, keys=[private("p256")], waivers=[waiver(unsigned, "tried on the bench")])
+    assert opened(made).manifest.waivers == (waiver(unsigned, "tried on the bench"),)
     with pytest.raises(BundleError, match=r"WB101 [^;]*$"):
-        bundle("damaged-info2", waivers=[Waiver("WB101", "no")])
+        bundle("damaged-info2", waivers=[waiver("damaged-info2", rule="WB101")])
     with pytest.raises(BundleError, match="WB201 is waived, and nothing was found that needs it"):
-        bundle("stack-fus2-4k", waivers=[Waiver("WB201", "no")])
+        bundle("stack-fus2-4k", waivers=[waiver("stack-fus2-4k")])
 
 
 def test_which_fus_1_2_0_this_is_must_be_known() -> None:
@@ -254,7 +285,7 @@ def test_which_fus_1_2_0_this_is_must_be_known() -> None:
             name="x",
             sequence=0,
             created=0,
-            waivers=[Waiver("WB201", "the key is not known")],
+            waivers=[Waiver("WB201", inside[0].assessment.image.sha256, "the key is not known")],
         )
     assert refused.value.reason == "steps"
 

@@ -1,5 +1,6 @@
 """The bundle commands as people and scripts use them: exit codes, streams, awkward inputs, half-done writes."""
 
+import base64
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from imagekit.bundle.archive import read_archive
 from imagekit.bundle.envelope import loads as read_envelope
-from imagekit.bundle.keys import fingerprint
+from imagekit.bundle.keys import fingerprint, sign
 from imagekit.cli import app
 from tests.support.bundles import BUNDLES, fixture, private, public, public_file
 from tests.support.images import IMAGES, content, throw_away_keys
@@ -46,7 +47,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("ed25519", "p256", "stranger"):
         pem = private(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (tmp_path / f"{name}.pem").write_bytes(pem)
+        (tmp_path / f"{name}.pem").chmod(0o600)
     return tmp_path
+
+
+def sign_bytes(name: str, message: bytes) -> bytes:
+    return sign(private(name), message)
 
 
 def left_behind(folder: Path) -> set[str]:
@@ -82,6 +88,8 @@ def test_the_same_inputs_give_the_same_bytes(folder: Path) -> None:
         for name in ("a", "b"):
             assert create(f"{name}.wbz", "--name", "same", key=f"{key}.pem").exit_code == 0
         assert (folder / "a.wbz").read_bytes() == (folder / "b.wbz").read_bytes()
+        for name in ("a", "b"):
+            (folder / f"{name}.wbz").unlink()
 
 
 @pytest.mark.parametrize("epoch", ["", "-1", "1.5", "now", "9" * 30, "9" * 5000, "٣", "253402300800"])
@@ -121,15 +129,24 @@ def test_several_parts_and_what_the_manifest_says() -> None:
         (["x.wbz", IMAGES / "text.bin", *PART], 4, "not an image"),
         (["x.wbz", "missing.bin", *PART], 4, "no such file"),
         (["x.wbz", STACK, *PART, "--key", "missing.pem"], 4, "no such file"),
-        (["x.wbz", STACK, *PART, "--name", "../x"], 3, "manifest.predicate.name"),
-        (["x.wbz", STACK, *PART, "--name", ""], 3, "manifest.predicate.name"),
+        (["x.wbz", STACK, *PART, "--name", "../x"], 2, "beginning with a letter or digit"),
+        (["x.wbz", STACK, *PART, "--name", ""], 2, "beginning with a letter or digit"),
+        (["x.wbz", STACK, *PART, "--name", "x "], 2, "not ending with a space"),
+        (["x.wbz", STACK, *PART, "--name", "my  x"], 2, "single spaces"),
+        (["x.wbz", STACK, *PART, "--name", "x\n"], 2, "the name of the product"),
+        (["b\u00f6x.wbz", STACK, *PART], 2, "OUT gives no name for the product, and --name none"),
+        (["x.wbz", STACK, *PART, "--key", "p256.pem", "--key", "p256.pem"], 2, "one key is given twice"),
+        (["x.wbz", STACK, *PART, *["--key", "p256.pem"] * 17], 2, "17 keys: a bundle has 16 signatures at most"),
+        (["x.wbz", STACK, *PART, "--waive", "WB201=gr\u00fcn"], 2, "printable ASCII"),
+        (["x.wbz", STACK, *PART, "--waive", "WB201=" + "x" * 501], 2, "1 to 500 characters"),
+        (["x.wbz", STACK, *PART, "--waive", "WB201:other.bin=because"], 2, "WB201:FILE='why'"),
         (["x.wbz", STACK, *PART, "--waive", "WB201"], 2, "WB201='why it may ship'"),
         (["x.wbz", STACK, *PART, "--waive", "WB999=because"], 2, "WB999"),
         (["x.wbz", STACK, *PART, "--sequence", "-1"], 2, "greater than or equal to 0"),
         (["x.wbz", STACK, "--part", "STM32WB55"], 2, "last letter"),
         (["x.wbz", STACK], 2, "--part"),
         (["missing/x.wbz", STACK, *PART], 4, "no such file"),
-        ([".", STACK, *PART, "--name", "x"], 4, "is a directory"),
+        (["./", STACK, *PART, "--name", "x"], 2, "is there already"),
     ],
 )
 def test_what_create_refuses(arguments: list[object], code: int, words: str, folder: Path) -> None:
@@ -140,8 +157,11 @@ def test_what_create_refuses(arguments: list[object], code: int, words: str, fol
 def test_a_waiver_is_told_signed_and_shown() -> None:
     image = IMAGES / "no-carriage-returns-unsigned.bin"
     made = run("create", "w.wbz", image, *PART, "--key", "p256.pem", "--waive", "wb201= tried on the bench ")
-    assert "w.wbz: waived WB201: tried on the bench\n" in made.stderr
-    assert "WB201: tried on the bench" in verify("w.wbz", "p256").stdout
+    assert f"{image}: waived WB201, ST's signature is not verified" in made.stderr
+    assert ": tried on the bench\n" in made.stderr
+    shown = verify("w.wbz", "p256").stdout
+    assert "WB201: tried on the bench" in shown
+    assert "ST's signature is not verified" in shown
     assert "not verified" in run("show", "w.wbz").stdout
 
 
@@ -174,7 +194,7 @@ def test_a_bundle_to_standard_output_is_the_same_bytes(folder: Path) -> None:
         ([BUNDLES / "nothing.wbz"], 4, "not a bundle"),
         (["missing.wbz"], 4, "no such file"),
         ([BUNDLES], 4, "is a directory"),
-        ([BUNDLES / "good-ed25519.wbz", "--threshold", "2"], 3, "a threshold of 2 with 1 trusted keys"),
+        ([BUNDLES / "good-ed25519.wbz", "--threshold", "2"], 2, "2 signatures by 1 trusted key cannot be"),
         ([BUNDLES / "good-ed25519.wbz", "--threshold", "0"], 2, "--threshold"),
         ([BUNDLES / "good-ed25519.wbz", "--trust", public_file("ed25519")], 4, "given twice"),
         ([BUNDLES / "good-ed25519.wbz", "--trust", "missing.pub"], 4, "no such file"),
@@ -250,9 +270,7 @@ def test_a_second_signer_and_a_threshold_of_two(folder: Path) -> None:
     create()
     alone = (folder / "product.wbz").read_bytes()
     run("payload", "product.wbz", "-o", "pae")
-    from imagekit.bundle.keys import sign
-
-    (folder / "sig").write_bytes(sign(private("p256"), (folder / "pae").read_bytes()))
+    (folder / "sig").write_bytes(sign_bytes("p256", (folder / "pae").read_bytes()))
     refused(verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")), 3, "2 are needed")
     assert run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256")).exit_code == 0
     assert verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")).exit_code == 0
@@ -327,7 +345,7 @@ def test_nothing_half_made_is_left(
     create("old.wbz", key="")
     before = (folder / "old.wbz").read_bytes()
     monkeypatch.setattr(os, what, _fail(error))
-    for result in (create("new.wbz"), create("old.wbz"), run("payload", "old.wbz", "-o", "new.pae")):
+    for result in (create("new.wbz"), run("payload", "old.wbz", "-o", "new.pae")):
         assert result.exit_code == (4 if isinstance(error, OSError) else 130)
         assert isinstance(error, KeyboardInterrupt) or "no space left on device" in result.stderr
     assert left_behind(folder) == {"old.wbz"}
@@ -374,5 +392,196 @@ def test_a_forgotten_out_does_not_cost_the_first_image(folder: Path) -> None:
 def test_a_read_only_file_stays_as_it_is_whoever_asks(folder: Path) -> None:
     (folder / "product.wbz").write_bytes(b"kept")
     (folder / "product.wbz").chmod(0o444)
-    refused(create(), 4, "product.wbz: is read-only, and stays as it is")
+    refused(create(), 2, "product.wbz is there already: delete it, or name another")
     assert (folder / "product.wbz").read_bytes() == b"kept"
+    (folder / "product.wbz").chmod(0o644)
+    (folder / "product.wbz").unlink()
+    create(key="")
+    (folder / "product.wbz").chmod(0o444)
+    before = (folder / "product.wbz").read_bytes()
+    (folder / "sig").write_bytes(sign_bytes("p256", read_envelope(_envelope(folder / "product.wbz")).signed))
+    attach = run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256"))
+    refused(attach, 4, "product.wbz: is read-only, and stays as it is")
+    assert (folder / "product.wbz").read_bytes() == before
+
+
+# --- What is told
+
+
+def test_the_first_line_is_a_verdict() -> None:
+    good, two = BUNDLES / "good-ed25519.wbz", BUNDLES / "good-two-signers.wbz"
+    assert verify(good, "ed25519").stdout.startswith("valid: signed by 1 of 1 trusted key\n")
+    assert verify(good, "ed25519", "p256").stdout.startswith("valid: signed by 1 of 2 trusted keys, 1 needed\n")
+    three = verify(two, "ed25519", "p256", "stranger", more=("--threshold", "2")).stdout
+    assert three.startswith("valid: signed by 2 of 3 trusted keys, 2 needed\n")
+    assert run("show", good).stdout.startswith("NOT VERIFIED")
+
+
+def test_which_boards_and_what_is_missing() -> None:
+    both, stack = run("show", BUNDLES / "good-ed25519.wbz").stdout, run("show", BUNDLES / "good-two-signers.wbz").stdout
+    assert "boards with FUS 1.2.0 and later" in both
+    assert "it brings none" not in both
+    assert "boards with FUS 2.0.0 and later" in stack
+    assert "FUS 2.0.0 on the chip: it brings none" in stack
+    assert run("create", "fus.wbz", FUS, *PART).stderr.startswith("imagekit: fus.wbz: 1 image, sequence 0; nobody")
+    fus = run("show", "fus.wbz").stdout
+    assert "boards with FUS 1.2.0 up to below 2.2.0" in fus
+    assert "leaves    no stack" in fus
+
+
+def test_the_document_of_show() -> None:
+    document = json.loads(run("show", BUNDLES / "good-ed25519.wbz", "--json").stdout)
+    verified = json.loads(verify(BUNDLES / "good-ed25519.wbz", "ed25519", more=("--json",)).stdout)
+    assert (document["verified"], document["signers"]) == (False, [])
+    assert verified["fus"] == [{"min": "1.2.0", "below": None}]
+    assert {**document, "verified": True, "signers": verified["signers"]} == verified
+
+
+def test_what_the_catalogue_does_not_know_is_the_word_of_the_maker(folder: Path) -> None:
+    from tests.support.bundles import maker
+
+    stack = maker().STACK
+    path = f"predicate/images/{maker().sha256(stack)}/known_as"
+    document = maker().changed(maker().statement(stack), path, "BLE_Stack_full of v9.9.9")
+    (folder / "said.wbz").write_bytes(maker().bundle(document, stack))
+    for result in (run("show", "said.wbz"), verify("said.wbz", "ed25519")):
+        assert "unknown to the catalogue; its maker says BLE_Stack_full of v9.9.9" in result.stdout
+    assert "is        unknown to the catalogue\n" in run("show", BUNDLES / "good-two-signers.wbz").stdout
+
+
+def test_the_name_of_a_file_counts_when_a_bundle_is_made(folder: Path) -> None:
+    for name, image in (("stm32wb5x_FUS_fw.bin", STACK), ("stm32wb5x_FUS_fw_1_2_0.bin", FUS)):
+        shutil.copy(image, folder / name)
+    result = run("create", "x.wbz", "stm32wb5x_FUS_fw.bin", *PART)
+    refused(result, 3, "stm32wb5x_FUS_fw.bin: WB402")
+    assert not (folder / "x.wbz").exists()
+    made = run("create", "x.wbz", "stm32wb5x_FUS_fw_1_2_0.bin", *PART)
+    assert made.exit_code == 0
+    assert "stm32wb5x_FUS_fw_1_2_0.bin: warning: WB403" in made.stderr
+
+
+def test_warnings_are_told_wherever_a_bundle_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagekit.rules import Finding, Severity
+
+    def found(*_: object, **__: object) -> tuple[Finding, ...]:
+        return (Finding("WB405", Severity.WARNING, "it burns"),)
+
+    for module in ("imagekit.bundle.verified.findings", "imagekit.cli.bundle_inputs.findings"):
+        monkeypatch.setattr(module, found)
+    assert f"{FUS}: warning: WB405 it burns\n" in create().stderr
+    for result in (run("show", "product.wbz"), verify("product.wbz", "ed25519")):
+        assert result.stdout.count("WB405 it burns") == 2
+    document = json.loads(run("show", "product.wbz", "--json").stdout)
+    assert document["images"][0]["warnings"] == [{"rule": "WB405", "message": "it burns"}]
+
+
+def test_refusals_of_create_name_the_files_as_typed() -> None:
+    for files, words in (
+        ([STACK, IMAGES / "fus-hidden-version.bin"], f"no way from FUS 1.2.0 to {STACK}, which needs"),
+        ([IMAGES / "no-carriage-returns-unsigned.bin"], f"{IMAGES / 'no-carriage-returns-unsigned.bin'}: WB201"),
+    ):
+        refused(run("create", "x.wbz", *files, *PART), 3, words)
+    refused(
+        run("create", "-", FUS, STACK, STACK, *PART, "--name", "x", "--waive", "WB201=x"), 3, "standard output: WB201"
+    )
+
+
+def test_what_is_there_is_never_written_over(folder: Path) -> None:
+    assert create(key="").exit_code == 0
+    refused(create(), 2, "product.wbz is there already: delete it, or name another")
+    (folder / "link.wbz").symlink_to("nowhere")
+    refused(create("link.wbz"), 2, "link.wbz is there already")
+    assert run("payload", "product.wbz", "-o", "pae").stderr == (
+        "imagekit: pae: sign these bytes as they are, then "
+        "`imagekit bundle attach product.wbz --signature SIG --key PUBLIC_KEY`\n"
+    )
+    refused(run("payload", "product.wbz", "-o", "pae"), 2, "pae is there already")
+    for count, key in ((1, "p256"), (2, "ed25519")):
+        (folder / "sig").write_bytes(sign_bytes(key, (folder / "pae").read_bytes()))
+        told = run("attach", "product.wbz", "--signature", "sig", "--key", public_file(key)).stderr
+        assert told.startswith(f"imagekit: product.wbz: {count} signature{'s' * (count > 1)} now: ")
+        assert fingerprint(public(key)) in told
+
+
+def test_a_signature_in_base64_is_told(folder: Path) -> None:
+    create(key="")
+    signed = sign_bytes("p256", read_envelope(_envelope(folder / "product.wbz")).signed)
+    (folder / "sig").write_bytes(base64.encodebytes(signed))
+    refused(run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256")), 4, "openssl base64 -d")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_damage"),
+    [("truncated", True), ("envelope-no-json", True), ("image-altered", False), ("manifest-nan", False)],
+)
+def test_damage_on_the_way_is_told(name: str, is_damage: bool) -> None:
+    result = verify(BUNDLES / f"{name}.wbz", "ed25519")
+    assert result.stderr.endswith("changed or damaged on the way: fetch it again\n") is is_damage
+
+
+# --- Folders and modes
+
+
+def test_extract_follows_no_link(folder: Path) -> None:
+    trust = ("--trust", public_file("ed25519"))
+    (folder / "elsewhere").mkdir()
+    (folder / "link").symlink_to("elsewhere")
+    refused(run("extract", BUNDLES / "good-ed25519.wbz", "link", *trust), 4, "file exists")
+    assert list((folder / "elsewhere").iterdir()) == []
+    (folder / "empty").mkdir(mode=0o750)
+    assert run("extract", BUNDLES / "good-ed25519.wbz", "empty", *trust).exit_code == 0
+    assert (folder / "empty").stat().st_mode & 0o777 == 0o750
+    assert len(list((folder / "empty").iterdir())) == 3
+    refused(run("extract", BUNDLES / "good-ed25519.wbz", "empty/", *trust), 4, "not empty")
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_extract_leaves_nothing_half_done(call: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def fails(_: int) -> None:
+        calls.append(1)
+        if len(calls) == call:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    result = run("extract", BUNDLES / "good-ed25519.wbz", "out", "--trust", public_file("ed25519"))
+    refused(result, 4, "no space left on device")
+    assert left_behind(folder) == set()
+
+
+def test_extract_into_the_folder_that_one_is_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "here").mkdir()
+    monkeypatch.chdir(folder / "here")
+    result = run("extract", BUNDLES / "good-ed25519.wbz", ".", "--trust", public_file("ed25519"))
+    refused(result, 4, "is the folder that you are in")
+
+
+def test_a_file_keeps_its_mode_and_never_gets_one_by_its_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagekit.console import write_file
+
+    monkeypatch.setattr(os, "chmod", _fail(AssertionError()))
+    before = os.umask(0o027)
+    try:
+        write_file("new", b"1")
+        monkeypatch.undo()
+        monkeypatch.chdir(folder)
+        (folder / "new").chmod(0o604)
+        write_file("new", b"2")
+        write_file("other", b"3")
+    finally:
+        os.umask(before)
+    assert [(folder / name).stat().st_mode & 0o777 for name in ("new", "other")] == [0o604, 0o640]
+    assert (folder / "new").read_bytes() == b"2"
+
+
+def test_what_was_made_is_read_back_before_anybody_gets_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(key="")
+    before = (folder / "product.wbz").read_bytes()
+    (folder / "sig").write_bytes(sign_bytes("p256", read_envelope(_envelope(folder / "product.wbz")).signed))
+    monkeypatch.setattr("imagekit.bundle.archive.write_archive", lambda _: before[:-1])
+    refused(create("new.wbz"), 3, "the end record is not at the very end")
+    attach = run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256"))
+    refused(attach, 3, "the end record is not at the very end")
+    assert left_behind(folder) == {"product.wbz", "sig"}
+    assert (folder / "product.wbz").read_bytes() == before

@@ -66,6 +66,16 @@ def test_openssl_refuses_a_bad_one(name: str, words: str) -> None:
 
 
 @needs_openssl
+def test_the_script_says_how_it_is_used(tmp_path: Path) -> None:
+    alone = subprocess.run(["sh", SCRIPT], check=False, capture_output=True)
+    assert (alone.returncode, alone.stdout) == (2, b"")
+    assert alone.stderr == b"usage: verify-bundle-with-openssl.sh BUNDLE PUBLIC_KEY.pem\n"
+    missing = run_script(tmp_path / "missing.wbz", "p256")
+    assert (missing.returncode, missing.stdout) == (1, b"")
+    assert missing.stderr.endswith(b"missing.wbz: no such file, or not readable\n")
+
+
+@needs_openssl
 @pytest.mark.parametrize("key", KEYS)
 def test_openssl_refuses_a_changed_payload(key: str, tmp_path: Path) -> None:
     members = archive.read_archive(fixture(f"good-{key}"))

@@ -60,6 +60,57 @@ def test_what_is_no_signature_of_st_s_gives_no_key(name: str) -> None:
     assert candidates(image(name)) == set()
 
 
+# --- Signatures that somebody made up
+
+
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def with_signature(name: str, r: int, s: int) -> Image:
+    """An image of which the signature is another."""
+    data, block = content(name), image(name).st_signature
+    assert block
+    assert data.count(block.signature) == 1
+    made = Image.parse(data.replace(block.signature, r.to_bytes(32, "big") + s.to_bytes(32, "big")))
+    assert made.signed_digest == image(name).signed_digest
+    return made
+
+
+def numbers(name: str) -> tuple[int, int]:
+    block = image(name).st_signature
+    assert block
+    return int.from_bytes(block.signature[:32], "big"), int.from_bytes(block.signature[32:], "big")
+
+
+def test_the_other_s_of_a_signature_is_no_second_vote() -> None:
+    r, s = numbers("stack-2k")
+    turned = with_signature("stack-2k", r, ORDER - s)
+    assert candidates(turned) == candidates(image("stack-2k"))
+    assert recover([image("stack-2k"), turned]) == ((), (image("stack-2k"), turned))
+    assert len(recover([image("stack-2k"), turned, image("fus-2.2.0-2k")])[0][0].images) == 3
+
+
+def test_the_same_signature_with_another_tail_is_no_second_vote() -> None:
+    """A customer's signature stands behind ST's, and ST's does not cover it."""
+    data = content("customer-signed")
+    one, other = Image.parse(data), Image.parse(data[:-84])
+    assert (one.sha256 != other.sha256, one.signed_digest) == (True, other.signed_digest)
+    assert recover([one, other]) == ((), (one, other))
+
+
+def test_a_signature_that_leads_to_infinity_gives_no_key() -> None:
+    from ecdsa import NIST256p
+
+    k = 7
+    e = int.from_bytes(image("stack-4k").signed_digest, "big")
+    r = (k * NIST256p.generator).x()
+    crafted = with_signature("stack-4k", r, e * pow(k, -1, ORDER) % ORDER)
+    assert candidates(crafted) == set()
+    keys, left = recover([*map(image, WB5X[1:]), crafted])
+    assert [len(key.images) for key in keys] == [2]
+    assert left == (crafted,)
+
+
 def run(*arguments: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["keys", "recover", *map(str, arguments)])
     return result.exit_code, result.stdout, result.stderr

@@ -4,6 +4,7 @@ import base64
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from typer.testing import CliRunner, Result
 
-from imagekit.bundle.keys import MOST_KEYS, distinct, fingerprint, load_private_key, load_public_keys
+from imagekit.bundle.keys import _SMALL_ORDER, MOST_KEYS, distinct, fingerprint, load_private_key, load_public_keys
 from imagekit.cli import app
 from imagekit.errors import KeyFileError
 from tests.support.bundles import maker, public, public_file
@@ -204,7 +205,7 @@ def test_nobody_answers(
         (b"", "holds no public key"),
         (b"ssh-ed25519 AAAA", "holds no public key"),
         (public_pem(GOOD).replace(b"M", b"!"), "damaged key"),
-        (public_pem(GOOD)[:40] + public_pem(GOOD), "damaged key"),
+        (public_pem(GOOD)[:40] + public_pem(GOOD), "no whole block"),
         (b"-----BEGIN PUBLIC KEY-----\n" * 100_000, "no file of keys"),
         (public_pem(GOOD) * (MOST_KEYS + 1), f"more than {MOST_KEYS}"),
     ],
@@ -269,3 +270,119 @@ def test_show_says_which_keys(folder: Path) -> None:
     ]
     assert run("show", "mine.pem", "--pem").stdout.encode() == public_pem(GOOD)
     refused(run("show", "missing.pem"), 4, "no such file")
+
+
+# --- PEM
+
+
+def test_labels_decide_and_comments_do_not(folder: Path) -> None:
+    """What stands between blocks is comment, whatever it says."""
+    comment = b"# the PRIVATE KEY of this one is ENCRYPTED and in the safe\n"
+    assert load_public_keys(comment + public_pem(GOOD) + comment)
+    assert load_private_key(comment + private_pem(GOOD) + comment).public_key() == GOOD.public_key()
+    (folder / "mine.pem").write_bytes(comment + private_pem(GOOD))
+    (folder / "mine.pub").write_bytes(comment + public_pem(GOOD))
+    assert "private" in run("show", "mine.pem").stdout
+    assert "private" not in run("show", "mine.pub").stdout
+
+
+def test_a_key_behind_its_parameters() -> None:
+    """As openssl ecparam -genkey writes it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    parameters = b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    assert fingerprint(load_private_key(parameters + pem).public_key()) == fingerprint(key.public_key())
+    with pytest.raises(KeyFileError, match="holds 2 private keys"):
+        load_private_key(pem + pem)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pem: pem + pem[:50],
+        lambda pem: pem + pem.replace(b"-----END", b"----END"),
+        lambda pem: pem + pem.replace(b"KEY-----\n", b"KEY----\n", 1),
+        lambda pem: pem + b"x" + pem,
+        lambda pem: pem[:60] + b"\n" + pem,
+        lambda pem: pem.replace(b"END PUBLIC", b"END PRIVATE"),
+    ],
+)
+def test_half_a_block_is_no_comment(spoil: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(KeyFileError, match="no whole block"):
+        load_public_keys(spoil(public_pem(GOOD)))
+
+
+def test_whose_key_it_is_and_how_to_get_the_public_one() -> None:
+    with pytest.raises(KeyFileError, match=r"a private key.*`imagekit keys show --pem` prints the public one"):
+        load_public_keys(private_pem(GOOD))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a mode tells nothing on this system")
+@pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o640, True), (0o604, True), (0o400, False)])
+def test_a_private_key_that_others_can_read(mode: int, warns: bool, folder: Path) -> None:
+    (folder / "mine.pem").write_bytes(private_pem(GOOD))
+    (folder / "mine.pem").chmod(mode)
+    result = run("show", "mine.pem")
+    assert result.exit_code == 0
+    assert ("others can read this private key" in result.stderr, result.stderr.count("\n")) == (warns, warns)
+
+
+def test_only_the_public_file_is_there(folder: Path) -> None:
+    (folder / "q.pub").write_bytes(b"mine")
+    refused(run("generate", "q.pem"), 4, "q.pub: is there already, where the public key of q.pem would be written")
+
+
+# --- Points that are no keys: Ed25519 in pure Python (RFC 8032, section 5.1)
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int]
+
+
+def add(one: Point, other: Point) -> Point:
+    (x1, y1), (x2, y2) = one, other
+    product = D * x1 * x2 * y1 * y2 % P
+    return (
+        (x1 * y2 + x2 * y1) * pow(1 + product, -1, P) % P,
+        (y1 * y2 + x1 * x2) * pow(1 - product, -1, P) % P,
+    )
+
+
+def x_of(y: int) -> int:
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    assert (x * x - square) % P == 0
+    return x
+
+
+def times_8(y: int) -> Point:
+    point = (x_of(y), y)
+    for _ in range(3):
+        point = add(point, point)
+    return point
+
+
+def ed25519_pem(raw: bytes) -> bytes:
+    body = base64.b64encode(bytes.fromhex("302a300506032b6570032100") + raw).decode()
+    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n".encode()
+
+
+def test_points_of_small_order_are_all_refused() -> None:
+    assert all(times_8(y) == (0, 1) for y in _SMALL_ORDER)
+    # Eight points have an order that divides 8: 0 and its negative have one y, and so have the other pairs.
+    assert sum(1 if x_of(y) == 0 else 2 for y in _SMALL_ORDER) == 8
+    for y in _SMALL_ORDER:
+        for sign in (0, 1 << 255):
+            with pytest.raises(KeyFileError, match="a point of small order"):
+                load_public_keys(ed25519_pem((y | sign).to_bytes(32, "little")))
+
+
+def test_a_key_has_one_spelling() -> None:
+    for y in range(P, 2**255):
+        with pytest.raises(KeyFileError, match="not in its one spelling"):
+            load_public_keys(ed25519_pem(y.to_bytes(32, "little")))
+    base = 4 * pow(5, -1, P) % P
+    assert load_public_keys(ed25519_pem(base.to_bytes(32, "little")))
+    assert times_8(base) != (0, 1)

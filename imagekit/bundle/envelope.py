@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imagekit.bundle import strict_json
 from imagekit.bundle.archive import LARGEST_MANIFEST
-from imagekit.bundle.strict_json import Members
+from imagekit.bundle.strict_json import Members, short
 from imagekit.errors import BundleError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -67,7 +67,7 @@ def loads(data: bytes) -> Envelope:
     members = Members(strict_json.loads(data, "envelope"), "envelope", "envelope")
     payload_type = members.text("payloadType")
     if payload_type != PAYLOAD_TYPE:
-        raise BundleError("payload-type", f"envelope: payloadType is {payload_type!a}, not {PAYLOAD_TYPE!a}")
+        raise BundleError("payload-type", f"envelope: payloadType is {short(payload_type)}, not {PAYLOAD_TYPE!a}")
     payload = _base64(members, "payload", LARGEST_MANIFEST)
     signatures = tuple(_signature(one, path) for path, one in members.items("signatures", MOST_SIGNATURES))
     members.end()

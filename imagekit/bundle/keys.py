@@ -6,6 +6,7 @@ A key is known by its fingerprint: SHA-256 of its DER SubjectPublicKeyInfo (RFC 
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -38,7 +39,19 @@ _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """n of NIST P-256 (SP 800-186, section 3.2.1.3)."""
 _SCALAR = 32
 """Bytes of a number modulo n."""
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_P25519 = 2**255 - 19
+"""The prime of Ed25519's field (RFC 8032, section 5.1)."""
+_SMALL_ORDER = frozenset(
+    {
+        0,
+        1,
+        _P25519 - 1,
+        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+    }
+)
+"""y of the eight points of Ed25519 whose order divides 8: under them, one signature is valid for many messages."""
 MOST_KEYS = 32
 _LARGEST_FILE = 64 * 1024
 """Bytes in a file of public keys: ten times what the most keys take."""
@@ -70,18 +83,60 @@ def private_pem(key: PrivateKey, passphrase: str | None) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
 
 
+class _Block(NamedTuple):
+    """One block of a PEM file (RFC 7468, section 2)."""
+
+    label: bytes
+    text: bytes
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it holds a private key, encrypted or not."""
+        return self.label.endswith(b"PRIVATE KEY")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether a passphrase opens it: PKCS #8, or as RFC 1421 has it."""
+        return self.label.startswith(b"ENCRYPTED ") or b"\nProc-Type: 4,ENCRYPTED" in self.text
+
+
+def _blocks(pem: bytes) -> list[_Block]:
+    """Return the blocks of a PEM file; what stands between them is comment. Raises KeyFileError for half a block."""
+    blocks: list[_Block] = []
+    label, lines = b"", list[bytes]()
+    for line in map(bytes.strip, pem.removeprefix(b"\xef\xbb\xbf").splitlines()):
+        if b"-----BEGIN" in line:
+            begin = _BEGIN.fullmatch(line)
+            if label or begin is None:
+                raise KeyFileError(_HALF_A_BLOCK)
+            label, lines = begin[1], []
+        if label:
+            lines.append(line)
+        if label and line == b"-----END %b-----" % label:
+            blocks.append(_Block(label, b"\n".join([*lines, b""])))
+            label = b""
+    if label:
+        raise KeyFileError(_HALF_A_BLOCK)
+    return blocks
+
+
+_HALF_A_BLOCK = "something in it begins as PEM does and is no whole block: a damaged key, or one that was cut short"
+
+
 def load_public_keys(pem: bytes) -> tuple[PublicKey, ...]:
     """Read every public key of a PEM file. Raises KeyFileError when there is none, or one that signs no bundle."""
     if len(pem) > _LARGEST_FILE:
         raise KeyFileError(f"more than {_LARGEST_FILE} bytes: no file of keys")
-    blocks = [match.group(0) for match in _PEM.finditer(pem)]
-    if any(b"PRIVATE KEY" in block for block in blocks):
-        raise KeyFileError("holds a private key, where public ones belong: `imagekit keys show` prints the public one")
+    blocks = _blocks(pem)
+    if any(block.is_private for block in blocks):
+        raise KeyFileError(
+            "holds a private key, where public ones belong: `imagekit keys show --pem` prints the public one"
+        )
     if not blocks:
         raise KeyFileError("holds no public key in PEM")
     if len(blocks) > MOST_KEYS:
         raise KeyFileError(f"holds {len(blocks)} keys, more than {MOST_KEYS}")
-    return tuple(_public_key(block) for block in blocks)
+    return tuple(_public_key(block.text) for block in blocks)
 
 
 def _public_key(block: bytes) -> PublicKey:
@@ -90,25 +145,45 @@ def _public_key(block: bytes) -> PublicKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileError("holds a damaged key, or one of a kind that is not known") from error
     if isinstance(key, Ed25519PublicKey):
+        _refuse_weak(key)
         return key
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
         return key
     raise KeyFileError("holds a key that is neither Ed25519 nor ECDSA P-256")
 
 
+def _refuse_weak(key: Ed25519PublicKey) -> None:
+    """Raise KeyFileError for a point that nobody generates: of small order, or with y >= p (RFC 8032, 5.1.3)."""
+    y = int.from_bytes(key.public_bytes_raw(), "little") & (1 << 255) - 1
+    if y >= _P25519 or y in _SMALL_ORDER:
+        raise KeyFileError("holds an Ed25519 key that is none: a point of small order, or not in its one spelling")
+
+
+def is_private(pem: bytes) -> bool:
+    """Say whether a PEM file holds a private key. Raises KeyFileError for half a block."""
+    return any(block.is_private for block in _blocks(pem))
+
+
 def is_encrypted(pem: bytes) -> bool:
-    """Whether a passphrase opens this private key."""
-    return b"ENCRYPTED" in pem
+    """Say whether a passphrase opens the private key of a file. Raises KeyFileError for half a block."""
+    return any(block.is_private and block.is_encrypted for block in _blocks(pem))
 
 
 def load_private_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:
-    """Read a private key in PEM. Raises KeyFileError."""
+    """Read the private key of a PEM file. Raises KeyFileError, also when there are several."""
+    blocks = [block for block in _blocks(pem) if block.is_private]
+    if len(blocks) != 1:
+        raise KeyFileError(f"holds {len(blocks)} private keys" if blocks else "holds no private key in PEM")
     try:
-        key = load_pem_private_key(pem, passphrase.encode() if passphrase else None)
+        key = load_pem_private_key(blocks[0].text, passphrase.encode() if passphrase else None)
     except TypeError as error:
         raise KeyFileError("the private key is encrypted: a passphrase opens it") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        why = "wrong passphrase, or a damaged key" if passphrase else "no private key in PEM"
+        why = (
+            "wrong passphrase, or a damaged key"
+            if passphrase
+            else "no private key in PEM that is known, or a damaged one"
+        )
         raise KeyFileError(why) from error
     if isinstance(key, Ed25519PrivateKey):
         return key
@@ -157,5 +232,5 @@ def distinct(keys: Sequence[PublicKey]) -> dict[str, PublicKey]:
     """Return the keys by fingerprint. Raises KeyFileError when one stands twice: it would count once all the same."""
     by_fingerprint = {fingerprint(key): key for key in keys}
     if len(by_fingerprint) < len(keys):
-        raise KeyFileError("one trusted key is given twice: it counts once")
+        raise KeyFileError("one key is given twice: it counts once")
     return by_fingerprint

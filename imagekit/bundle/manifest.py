@@ -5,27 +5,33 @@ refused, with its path.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from imagekit.assessment import Assessment
 from imagekit.bundle import strict_json
 from imagekit.bundle.archive import MOST_IMAGES
-from imagekit.bundle.strict_json import Members
+from imagekit.bundle.strict_json import Members, is_plain, short
 from imagekit.errors import BundleError, VersionError
 from imagekit.image import ImageKind, Version
 from imagekit.targets import TARGETS, Target
-from imagekit.upgrade import fus_range, given_fus
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:stm32wb-imagekit:bundle:v1"
 SCHEMA = 1
-_ROLES = {ImageKind.FUS: "fus", ImageKind.STACK: "stack", ImageKind.SAFEBOOT: "safeboot"}
-_ORDER = ("fus", "stack", "safeboot")
+ROLES = {ImageKind.FUS: "fus", ImageKind.STACK: "stack", ImageKind.SAFEBOOT: "safeboot"}
+ORDER = ("fus", "stack", "safeboot")
 _BY_NAME = {target.name: target for target in TARGETS}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+ -]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9](?: ?[A-Za-z0-9._+-])*")
+_LONGEST_NAME = 100
+NAME_IN_WORDS = (
+    f"1 to {_LONGEST_NAME} of A-Z a-z 0-9 . _ + - and single spaces, beginning with a letter or digit, not ending with "
+    "a space"
+)
+LONGEST_REASON = 500
 _CREATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -65,9 +71,11 @@ class StepEntry:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A finding that was accepted in writing."""
+    """An error of one rule, found in one image, that was accepted in writing."""
 
     rule: str
+    image: str
+    """The SHA-256 of the image."""
     reason: str
 
 
@@ -82,23 +90,27 @@ class Manifest:
     """RFC 3339, UTC, to the second."""
     tool: str
     targets: tuple[Target, ...]
-    addresses: dict[str, dict[str, int]]
+    addresses: Mapping[str, Mapping[str, int]]
     """Target name -> SHA-256 -> install address."""
     images: tuple[ImageEntry, ...]
     """In the order of their hashes."""
     steps: tuple[StepEntry, ...]
     waivers: tuple[Waiver, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Make the addresses read-only: what was checked stays as it was checked."""
+        fixed = {name: MappingProxyType(dict(places)) for name, places in self.addresses.items()}
+        object.__setattr__(self, "addresses", MappingProxyType(fixed))
+
 
 def describe(assessment: Assessment) -> ImageEntry:
     """Return what a manifest must say of an image. Raises BundleError `image` for what no bundle holds."""
     image, key = assessment.image, assessment.signature.key
-    if image.kind not in _ROLES or assessment.sectors is None or image.gap_sectors is None:
+    if image.kind not in ROLES or assessment.sectors is None or image.gap_sectors is None:
         raise BundleError("image", f"images/{image.sha256}: no FUS, stack or Safeboot of a known format")
-    known = assessment.known.published[0] if assessment.known else None
     return ImageEntry(
         sha256=image.sha256,
-        role=_ROLES[image.kind],
+        role=ROLES[image.kind],
         size=image.size,
         magic=image.footer.magic,
         version=image.version.full_text if image.version else None,
@@ -107,63 +119,14 @@ def describe(assessment: Assessment) -> ImageEntry:
         sram2a_kib=image.footer.sram2a_kib,
         sram2b_kib=image.footer.sram2b_kib,
         st_key=key.name if key else None,
-        known_as=f"{known.variant} of {known.release}" if known else None,
+        known_as=known_as(assessment),
     )
 
 
-def steps_for(assessments: list[Assessment]) -> tuple[StepEntry, ...]:
-    """Return the one legal order of some images: FUS from old to new, then the stack or Safeboot.
-
-    Raises BundleError `steps` when they make no such order.
-    """
-    ordered = sorted(assessments, key=_place_in_order)
-    last = [one for one in ordered if one.image.kind is not ImageKind.FUS]
-    if len(last) > 1:
-        raise BundleError("steps", f"{len(last)} stacks or Safeboots: a chip takes one")
-    steps = tuple(_step(one) for one in ordered)
-    for before, after in pairwise(steps):
-        if not _follows(before, after):
-            raise BundleError(
-                "steps", f"no way from FUS {before.gives} to images/{after.image}, which needs {_range(after)}"
-            )
-    return steps
-
-
-def _place_in_order(assessment: Assessment) -> tuple[int, Version, Version]:
-    image = assessment.image
-    oldest, _ = fus_range(image, assessment.fus_variants)
-    return _ORDER.index(_ROLES[image.kind]), given_fus(image), oldest
-
-
-def _follows(before: StepEntry, after: StepEntry) -> bool:
-    """Whether a chip that has done one step can do the next, or may have been beyond it from the start."""
-    has = Version.from_text(before.gives)
-    below = Version.from_text(after.below_fus) if after.below_fus else None
-    # Two images that both give 1.2.0, for FUS 0.5.3 and for 1.x, stand side by side.
-    return has >= Version.from_text(after.min_fus) and (below is None or has < below or before.gives == after.gives)
-
-
-def _range(step: StepEntry) -> str:
-    return f"FUS {step.min_fus}" + (f" up to below {step.below_fus}" if step.below_fus else " or later")
-
-
-def _step(assessment: Assessment) -> StepEntry:
-    image = assessment.image
-    variants = assessment.fus_variants
-    if image.is_hidden_fus and not variants:
-        raise BundleError(
-            "steps", f"images/{image.sha256}: which FUS 1.2.0 this is, for FUS 0.5.3 or for 1.x, nothing tells"
-        )
-    oldest, below = fus_range(image, variants)
-    is_fus = image.kind is ImageKind.FUS
-    gives = given_fus(image).text if is_fus else (image.version.text if image.version else "hidden")
-    return StepEntry(
-        image=image.sha256,
-        min_fus=oldest.text,
-        below_fus=below.text if below else None,
-        gives=gives,
-        irreversible=image.kind is not ImageKind.STACK,
-    )
+def known_as(assessment: Assessment) -> str | None:
+    """Return what the catalogue knows the content as, `BLE_Stack_full of v1.23.0`; None when it does not know it."""
+    known = assessment.known.published[0] if assessment.known else None
+    return f"{known.variant} of {known.release}" if known else None
 
 
 def dumps(manifest: Manifest) -> bytes:
@@ -185,7 +148,7 @@ def dumps(manifest: Manifest) -> bytes:
         ],
         "images": {image.sha256: _image_document(image) for image in manifest.images},
         "steps": [_step_document(step, manifest) for step in manifest.steps],
-        "waivers": [{"rule": one.rule, "reason": one.reason} for one in manifest.waivers],
+        "waivers": [{"rule": one.rule, "image": one.image, "reason": one.reason} for one in manifest.waivers],
     }
     return strict_json.dumps(
         {
@@ -243,7 +206,7 @@ def loads(payload: bytes) -> Manifest:
     roles = {image.sha256: image.role for image in images}
     targets, addresses = _targets(predicate, roles)
     manifest = Manifest(
-        name=predicate.text("name", 100),
+        name=predicate.text("name", _LONGEST_NAME),
         sequence=predicate.number("sequence"),
         created=predicate.text("created", 20),
         tool=predicate.text("tool", 100),
@@ -251,10 +214,10 @@ def loads(payload: bytes) -> Manifest:
         addresses=addresses,
         images=images,
         steps=tuple(_read_step(one, path, roles) for path, one in predicate.items("steps", MOST_IMAGES, 1)),
-        waivers=_waivers(predicate),
+        waivers=_waivers(predicate, roles),
     )
-    if not _NAME.fullmatch(manifest.name):
-        predicate.refuse("name", f"not of the form {_NAME.pattern}")
+    if not is_name(manifest.name):
+        predicate.refuse("name", f"not {NAME_IN_WORDS}")
     if not _is_time(manifest.created):
         predicate.refuse("created", "no time of the form 2026-01-31T23:59:59Z")
     predicate.end()
@@ -275,15 +238,22 @@ def _subject(document: Any, path: str) -> str:
 
 def _sha256(members: Members, name: str) -> str:
     text = members.text(name)
-    if not re.fullmatch("[0-9a-f]{64}", text):
+    if not _is_sha256(text):
         members.refuse(name, "no SHA-256: 64 lower-case hex digits")
     return text
+
+
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def _images(predicate: Members) -> tuple[ImageEntry, ...]:
     documents = predicate.take("images")
     if not isinstance(documents, dict) or not 1 <= len(documents) <= MOST_IMAGES:
         predicate.refuse("images", f"not an object of 1 to {MOST_IMAGES} members")
+    for key in documents:
+        if not _is_sha256(key):
+            predicate.refuse("images", f"{short(key)} is no SHA-256: 64 lower-case hex digits")
     return tuple(_image(sha256, one) for sha256, one in sorted(documents.items()))
 
 
@@ -303,7 +273,7 @@ def _image(sha256: str, document: Any) -> ImageEntry:
         st_key=_text_or_none(image, "st_key"),
         known_as=_text_or_none(image, "known_as"),
     )
-    if entry.role not in _ORDER:
+    if entry.role not in ORDER:
         image.refuse("role", "none of fus, stack, safeboot")
     if entry.version is not None:
         _check_version(image, "version", entry.version, full=True)
@@ -317,7 +287,7 @@ def _targets(predicate: Members, roles: dict[str, str]) -> tuple[tuple[Target, .
         members = Members(one, path)
         name = members.text("target")
         if name not in _BY_NAME or name in addresses:
-            members.refuse("target", f"{name!a} is no target, or stands twice")
+            members.refuse("target", f"{short(name)} is no target, or stands twice")
         places = Members(members.take("addresses"), f"{path}.addresses")
         addresses[name] = {sha256: _word(places, sha256) for sha256 in sorted(roles)}
         places.end()
@@ -350,6 +320,11 @@ def _read_step(document: Any, path: str, roles: dict[str, str]) -> StepEntry:
     return entry
 
 
+def is_name(text: str) -> bool:
+    """Say whether a product can have this name: one that looks the same as another is the same."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
 def _is_time(text: str) -> bool:
     """Whether a text is a time in the one spelling of bundles (RFC 3339, UTC, no fractions)."""
     try:
@@ -358,18 +333,20 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _waivers(predicate: Members) -> tuple[Waiver, ...]:
-    waivers = tuple(_waiver(one, path) for path, one in predicate.items("waivers", 50))
-    if len({one.rule for one in waivers}) < len(waivers):
-        predicate.refuse("waivers", "one rule is waived twice")
+def _waivers(predicate: Members, roles: dict[str, str]) -> tuple[Waiver, ...]:
+    waivers = tuple(_waiver(one, path, roles) for path, one in predicate.items("waivers", 50))
+    if len({(one.rule, one.image) for one in waivers}) < len(waivers):
+        predicate.refuse("waivers", "one rule is waived twice for one image")
     return waivers
 
 
-def _waiver(document: Any, path: str) -> Waiver:
+def _waiver(document: Any, path: str, roles: dict[str, str]) -> Waiver:
     waiver = Members(document, path)
-    entry = Waiver(waiver.text("rule", 10), waiver.text("reason", 500))
+    entry = Waiver(waiver.text("rule", 10), _sha256(waiver, "image"), waiver.text("reason", LONGEST_REASON))
     if not re.fullmatch("WB[0-9]{3}", entry.rule):
         waiver.refuse("rule", "no rule's id")
+    if entry.image not in roles:
+        waiver.refuse("image", "not among the images")
     waiver.end()
     return entry
 
@@ -378,8 +355,8 @@ def _text_or_none(members: Members, name: str) -> str | None:
     value = members.take(name)
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        members.refuse(name, "neither null nor a printable text")
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not is_plain(value):
+        members.refuse(name, "neither null nor a text of printable ASCII")
     return str(value)
 
 

@@ -8,6 +8,7 @@ from imagekit.errors import BundleError
 
 _DEEPEST = 12
 """Levels of nesting; a manifest has 7."""
+_LONGEST_ECHO = 40
 
 
 def loads(data: bytes, what: str) -> Any:
@@ -16,18 +17,11 @@ def loads(data: bytes, what: str) -> Any:
     def refuse(why: str) -> NoReturn:
         raise BundleError("json", f"{what}: {why}")
 
-    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        document = dict(pairs)
-        if len(document) < len(pairs):
-            names = [name for name, _ in pairs]
-            refuse(f"member {next(name for name in names if names.count(name) > 1)!a} stands twice")
-        return document
-
     try:
         document = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=members,
-            parse_float=lambda text: refuse(f"{text} is no whole number"),
+            object_pairs_hook=lambda pairs: _object(pairs, what),
+            parse_float=lambda text: refuse(f"{short(text)[1:-1]} is no whole number"),
             parse_constant=lambda text: refuse(f"{text} is no JSON"),
         )
     except UnicodeDecodeError as error:
@@ -44,6 +38,25 @@ def loads(data: bytes, what: str) -> Any:
 def dumps(document: object) -> bytes:
     """Write JSON in the one spelling that bundles use: sorted members, no white space, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in document:
+            raise BundleError("json", f"{what}: member {short(name)} stands twice")
+        document[name] = value
+    return document
+
+
+def short(text: str) -> str:
+    """Return a text of somebody else's as an error may repeat it: quoted, in ASCII, 40 characters of it at most."""
+    return ascii(text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}...")
+
+
+def is_plain(text: str) -> bool:
+    """Say whether a text is printable ASCII alone: no two of them look the same, or stand in another order."""
+    return text.isascii() and text.isprintable()
 
 
 def _depth(document: object, level: int = 1) -> int:
@@ -70,10 +83,10 @@ class Members:
         return self._left.pop(name)
 
     def text(self, name: str, longest: int = 200) -> str:
-        """Return a text: printable, not empty, at most so many characters."""
+        """Return a text: printable ASCII, not empty, at most so many characters."""
         value = self.take(name)
-        if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
-            self.refuse(name, f"not a printable text of 1 to {longest} characters")
+        if not isinstance(value, str) or not 0 < len(value) <= longest or not is_plain(value):
+            self.refuse(name, f"not a text of 1 to {longest} characters of printable ASCII")
         return str(value)
 
     def number(self, name: str, largest: int = 2**53 - 1) -> int:
@@ -110,4 +123,4 @@ class Members:
     def end(self) -> None:
         """Refuse what was not taken."""
         if self._left:
-            self.refuse(ascii(min(self._left)), "unknown member")
+            self.refuse(short(min(self._left)), "unknown member")

@@ -3,16 +3,21 @@
 Nothing is ever flashed from here.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from imagekit.assessment import Assessment
 from imagekit.bundle import archive, envelope, manifest
-from imagekit.bundle.envelope import Envelope, Signature
+from imagekit.bundle.envelope import MOST_SIGNATURES, Envelope, Signature
 from imagekit.bundle.keys import PublicKey, fingerprint, normal, verifies
 from imagekit.bundle.manifest import Manifest
 from imagekit.bundle.verified import examine
 from imagekit.errors import KeyFileError
 from imagekit.signing_keys import SigningKey
+
+_TEXT = re.compile(rb"[A-Za-z0-9+/=_\-\s]{80,}")
+"""A signature in base64 or hex: the shortest has 64 bytes. DER does not begin so, and raw bytes never are 80."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class UnverifiedBundle:
     manifest: Manifest
     members: dict[str, bytes]
     """`images/SHA-256` -> bytes."""
+    assessments: dict[str, Assessment]
 
 
 def read(data: bytes, st_keys: Sequence[SigningKey] | None = None) -> UnverifiedBundle:
@@ -30,27 +36,36 @@ def read(data: bytes, st_keys: Sequence[SigningKey] | None = None) -> Unverified
     members = archive.read_archive(data)
     signed = envelope.loads(members.pop(archive.MANIFEST_NAME))
     stated = manifest.loads(signed.payload)
-    examine(stated, members, st_keys)
-    return UnverifiedBundle(signed, stated, members)
+    _, assessments = examine(stated, members, st_keys)
+    return UnverifiedBundle(signed, stated, members, assessments)
 
 
-def attach(bundle: UnverifiedBundle, key: PublicKey, signature: bytes) -> bytes:
+def attach(
+    bundle: UnverifiedBundle, key: PublicKey, signature: bytes, st_keys: Sequence[SigningKey] | None = None
+) -> bytes:
     """Return the bundle with one more signature: Ed25519, ECDSA in DER, or ECDSA as r || s.
 
-    Raises KeyFileError when it is not this key's signature of this bundle, or when the key has signed already.
+    The result is read back. Raises KeyFileError when it is not this key's signature of this bundle, when the key has
+    signed already, or when the bundle takes no more signatures; BundleError when what was made is none.
     """
     keyid = fingerprint(key)
     if any(one.keyid == keyid for one in bundle.envelope.signatures):
         raise KeyFileError(f"{keyid} has signed this bundle already")
+    if len(bundle.envelope.signatures) == MOST_SIGNATURES:
+        raise KeyFileError(f"the bundle has {MOST_SIGNATURES} signatures, and takes no more")
     sig = _in_one_spelling(key, signature)
     if not verifies(key, sig, bundle.envelope.signed):
         raise KeyFileError(f"not a signature of this bundle by {keyid}: sign the bytes that `bundle payload` writes")
     signatures = (*bundle.envelope.signatures, Signature(keyid, sig))
     content = envelope.dumps(replace(bundle.envelope, signatures=signatures))
-    return archive.write_archive([(archive.MANIFEST_NAME, content), *bundle.members.items()])
+    data = archive.write_archive([(archive.MANIFEST_NAME, content), *bundle.members.items()])
+    read(data, st_keys)
+    return data
 
 
 def _in_one_spelling(key: PublicKey, signature: bytes) -> bytes:
+    if _TEXT.fullmatch(signature):
+        raise KeyFileError("the signature is text, where raw bytes belong: decode it first, `openssl base64 -d`")
     try:
         return normal(key, signature)
     except ValueError as error:

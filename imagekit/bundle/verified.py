@@ -5,17 +5,20 @@ and order were computed again from the bytes themselves. Nothing else makes one.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, fields
+from types import MappingProxyType
 
 from imagekit.assessment import Assessment, assess
 from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.keys import PublicKey, distinct, verifies
-from imagekit.bundle.manifest import ImageEntry, Manifest
+from imagekit.bundle.manifest import ImageEntry, Manifest, Waiver
+from imagekit.bundle.order import steps_for
 from imagekit.errors import BundleError, ParseError, PlacementError
-from imagekit.image import Image
+from imagekit.image import Image, ImageKind
 from imagekit.rules import Chip, Finding, Severity, findings
 from imagekit.signing_keys import SigningKey
+from imagekit.targets import Target
 
 _DOOR = object()
 
@@ -25,9 +28,9 @@ class VerifiedBundle:
     """A bundle that passed every check. `open_bundle` alone makes one."""
 
     manifest: Manifest
-    images: dict[str, bytes]
+    images: Mapping[str, bytes]
     """SHA-256 -> the very bytes that were hashed, parsed and verified."""
-    assessments: dict[str, Assessment]
+    assessments: Mapping[str, Assessment]
     signers: tuple[str, ...]
     """Fingerprints of the trusted keys that signed it."""
     strangers: tuple[str, ...]
@@ -38,6 +41,8 @@ class VerifiedBundle:
         """Refuse whoever does not come through open_bundle."""
         if door is not _DOOR:
             raise TypeError("only open_bundle makes a VerifiedBundle")
+        object.__setattr__(self, "images", MappingProxyType(dict(self.images)))
+        object.__setattr__(self, "assessments", MappingProxyType(dict(self.assessments)))
 
 
 def open_bundle(
@@ -46,8 +51,11 @@ def open_bundle(
     """Check a bundle, read once and held in memory; return what it holds.
 
     `trusted` are the keys of whoever may sign bundles, `threshold` how many of them must have signed. Raises
-    BundleError with the reason of the first check that fails, NotABundleError, or KeyFileError for one key given twice.
+    BundleError with the reason of the first check that fails, NotABundleError, KeyFileError for one key given twice, or
+    TypeError for a threshold that is no int.
     """
+    if type(threshold) is not int:
+        raise TypeError(f"a threshold is an int, not {threshold!a}")
     # (1) sizes, (2) the archive
     members = archive.read_archive(data)
     # (3) the envelope's JSON, (4) the type of its payload
@@ -150,42 +158,63 @@ def _assess(entry: ImageEntry, image: Image, st_keys: Sequence[SigningKey] | Non
     return assessment
 
 
-def errors_of(stated: Manifest, assessments: dict[str, Assessment]) -> dict[str, list[Finding]]:
-    """Return the errors that the rules find in each image, by its SHA-256, on any of the targets."""
-    found = {
-        sha256: dict.fromkeys(one for target in stated.targets for one in findings(assessment, Chip(target=target)))
+def found_in(targets: Sequence[Target], assessments: Mapping[str, Assessment]) -> dict[str, tuple[Finding, ...]]:
+    """Return what the rules find in each image, by its SHA-256, on any of the targets."""
+    return {
+        sha256: tuple(
+            dict.fromkeys(one for target in targets for one in findings(assessment, Chip(target=target))),
+        )
         for sha256, assessment in assessments.items()
     }
+
+
+def errors_of(targets: Sequence[Target], assessments: Mapping[str, Assessment]) -> dict[str, list[Finding]]:
+    """Return the errors that the rules find in each image, by its SHA-256, on any of the targets."""
+    found = found_in(targets, assessments)
     return {sha256: [one for one in some if one.severity is Severity.ERROR] for sha256, some in found.items()}
-
-
-def unaccepted(stated: Manifest, errors: dict[str, list[Finding]]) -> Iterator[tuple[str, Finding]]:
-    """Yield the errors that no waiver accepts, each with the hash of its image."""
-    waived = {waiver.rule for waiver in stated.waivers} - NEVER_WAIVED
-    for sha256, some in errors.items():
-        yield from ((sha256, one) for one in some if one.rule not in waived)
-
-
-def refuse_unneeded(stated: Manifest, errors: dict[str, list[Finding]]) -> None:
-    """Raise BundleError `image` for a waiver that no image needs."""
-    needed = {one.rule for some in errors.values() for one in some}
-    if unneeded := {waiver.rule for waiver in stated.waivers} - needed:
-        raise BundleError("image", f"{min(unneeded)} is waived, and nothing was found that needs it")
-
-
-def _refuse_findings(stated: Manifest, assessments: dict[str, Assessment]) -> None:
-    """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
-    errors = errors_of(stated, assessments)
-    for sha256, finding in unaccepted(stated, errors):
-        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
-    refuse_unneeded(stated, errors)
 
 
 NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
 """Rules without which there is no address, or nothing that FUS could install."""
 
 
-def _compare_addresses(stated: Manifest, assessments: dict[str, Assessment]) -> None:
+def is_waivable(rule: str, assessment: Assessment) -> bool:
+    """Say whether an error can be accepted in writing.
+
+    FUS and Safeboot cannot be taken back: one that no key verifies must be one that the catalogue knows to be ST's.
+    """
+    is_blind = rule == "WB201" and assessment.image.kind is not ImageKind.STACK and not assessment.known
+    return rule not in NEVER_WAIVED and not is_blind
+
+
+def unaccepted(
+    waivers: Sequence[Waiver], errors: Mapping[str, Sequence[Finding]], assessments: Mapping[str, Assessment]
+) -> Iterator[tuple[str, Finding]]:
+    """Yield the errors that no waiver accepts, each with the hash of its image."""
+    waived = {(one.image, one.rule) for one in waivers if is_waivable(one.rule, assessments[one.image])}
+    for sha256, some in errors.items():
+        yield from ((sha256, one) for one in some if (sha256, one.rule) not in waived)
+
+
+def refuse_unneeded(waivers: Sequence[Waiver], errors: Mapping[str, Sequence[Finding]]) -> None:
+    """Raise BundleError `image` for a waiver that its image does not need."""
+    needed = {(sha256, one.rule) for sha256, some in errors.items() for one in some}
+    for waiver in waivers:
+        if (waiver.image, waiver.rule) not in needed:
+            raise BundleError(
+                "image", f"images/{waiver.image}: {waiver.rule} is waived, and nothing was found that needs it"
+            )
+
+
+def _refuse_findings(stated: Manifest, assessments: Mapping[str, Assessment]) -> None:
+    """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
+    errors = errors_of(stated.targets, assessments)
+    for sha256, finding in unaccepted(stated.waivers, errors, assessments):
+        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
+    refuse_unneeded(stated.waivers, errors)
+
+
+def _compare_addresses(stated: Manifest, assessments: Mapping[str, Assessment]) -> None:
     """Raise BundleError `address` unless every address is the computed one."""
     for target in stated.targets:
         for sha256, address in stated.addresses[target.name].items():
@@ -200,9 +229,9 @@ def _compare_addresses(stated: Manifest, assessments: dict[str, Assessment]) -> 
                 )
 
 
-def _compare_steps(stated: Manifest, assessments: dict[str, Assessment]) -> None:
+def _compare_steps(stated: Manifest, assessments: Mapping[str, Assessment]) -> None:
     """Raise BundleError `steps` unless the steps are the one legal order of the images."""
-    computed = manifest.steps_for(list(assessments.values()))
+    computed = steps_for(list(assessments.values()), stated.targets)
     for index, (said, is_so) in enumerate(zip(stated.steps, computed, strict=True)):
         for field in fields(said):
             if getattr(said, field.name) != getattr(is_so, field.name):

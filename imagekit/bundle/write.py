@@ -10,8 +10,9 @@ from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.envelope import Envelope, Signature
 from imagekit.bundle.keys import PrivateKey, fingerprint, sign
 from imagekit.bundle.manifest import Manifest, Waiver
-from imagekit.bundle.verified import NEVER_WAIVED, errors_of, refuse_unneeded, unaccepted
-from imagekit.errors import BundleError
+from imagekit.bundle.order import steps_for
+from imagekit.bundle.verified import errors_of, is_waivable, refuse_unneeded, unaccepted
+from imagekit.errors import BundleError, PlacementError
 from imagekit.targets import TARGETS, Target
 
 
@@ -46,18 +47,27 @@ def make_manifest(
         tool=f"imagekit {__version__}",
         targets=tuple(target for target in TARGETS if target in targets),
         addresses={
-            target.name: {sha256: one.address_on(target) for sha256, one in ordered.items()} for target in targets
+            target.name: {sha256: _address(one, target) for sha256, one in ordered.items()} for target in targets
         },
         images=tuple(manifest.describe(one) for one in ordered.values()),
-        steps=manifest.steps_for(list(ordered.values())),
+        steps=steps_for(list(ordered.values()), targets),
         waivers=tuple(waivers),
     )
-    errors = errors_of(made, assessments)
-    for sha256, finding in unaccepted(made, errors):
-        way_out = "" if finding.rule in NEVER_WAIVED else f"; if you must: --waive {finding.rule}=REASON"
+    errors = errors_of(made.targets, assessments)
+    for sha256, finding in unaccepted(made.waivers, errors, assessments):
+        is_final = not is_waivable(finding.rule, assessments[sha256])
+        way_out = "" if is_final else f"; if you must: --waive {finding.rule}=REASON"
         raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}{way_out}")
-    refuse_unneeded(made, errors)
+    refuse_unneeded(made.waivers, errors)
     return manifest.loads(manifest.dumps(made))
+
+
+def _address(assessment: Assessment, target: Target) -> int:
+    """Return the address on a target. Raises PlacementError, which names the image."""
+    try:
+        return assessment.address_on(target)
+    except PlacementError as error:
+        raise PlacementError(error.reason, f"images/{assessment.image.sha256}: {error}") from error
 
 
 def signature(key: PrivateKey, payload: bytes) -> Signature:

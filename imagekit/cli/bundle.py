@@ -1,36 +1,31 @@
 """The commands about bundles: create, show, verify, payload, attach, extract."""
 
 import os
-import re
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import group, private_key, public_keys, target_of, write_result
+from imagekit.cli.options import group, output_name, public_keys, target_of, write_result
 from imagekit.console import (
-    ExitCode,
     about,
     complain,
     painter,
     print_json,
     print_result,
     read_bundle,
-    read_image,
     read_text,
     shown,
     terminal_width,
-    write_file,
 )
+from imagekit.errors import BundleError, NotABundleError, counted
 
 if TYPE_CHECKING:
-    from imagekit.bundle.manifest import Manifest, Waiver
+    from imagekit.bundle.manifest import Manifest
     from imagekit.bundle.unverified import UnverifiedBundle
     from imagekit.bundle.verified import VerifiedBundle
-    from imagekit.bundle.write import Content
 
 bundle = group(app, "bundle", "Signed bundles: the images for a product, and everything about installing them.")
 
@@ -40,10 +35,12 @@ Trust = typer.Option(
 )
 Threshold = typer.Option("--threshold", envvar="IMAGEKIT_THRESHOLD", min=1, help="How many of them must have signed.")
 
+AsJson = typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")
+
 
 @bundle.command()
 def create(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The bundle to write, such as product.wbz.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The bundle to write, such as product.wbz; not there yet.")],
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="FUS images, and one stack or Safeboot.")],
     parts: Annotated[
         list[str],
@@ -76,7 +73,8 @@ def create(
         typer.Option(
             envvar="IMAGEKIT_WAIVE",
             metavar="RULE=REASON",
-            help="Accept an error of `imagekit check` in writing: it is signed, and shown to whoever installs.",
+            help="Accept an error of `imagekit check` in writing, of one image: it is signed, and shown to whoever "
+            "installs. When several have it: RULE:FILE=REASON.",
             show_default=False,
         ),
     ] = None,
@@ -87,90 +85,53 @@ def create(
 
     Example: imagekit bundle create product.wbz --part STM32WB55RG --key release.pem FUS_fw.bin BLE_Stack_full_fw.bin
     """
-    from imagekit.bundle import manifest, write
+    from imagekit.bundle import manifest, unverified, write
+    from imagekit.cli import bundle_inputs as given
 
-    targets = [target_of(part) for part in parts]
-    waivers = _waivers(waive or [])
-    _refuse_own_inputs(out, [*files, *(keys or [])])
-    # Forget OUT, and the first image stands in its place: it must not be written over.
-    if out != "-" and not out.lower().endswith(".wbz") and (os.path.isfile(out) or not os.path.exists(out)):  # noqa: PTH110, PTH113
-        raise typer.BadParameter(
-            f"{shown(out)} does not end with .wbz: OUT comes first, then the images", param_hint="OUT"
-        )
-    signing = [private_key(path) for path in keys or []]
-    contents = [_content(path) for path in files]
-    with about(out):
+    targets = list(dict.fromkeys(target_of(part) for part in parts))
+    given.refuse_own_inputs(out, [*files, *(keys or [])])
+    given.refuse_image_as_out(out)
+    given.refuse_what_is_there(out)
+    product = given.product_name(name, out)
+    signing = given.signing_keys(keys or [])
+    inputs = given.read_inputs(files, targets)
+    with about(output_name(out)), given.as_typed(inputs.paths):
+        waivers = given.waivers_of(waive or [], inputs)
         stated = write.make_manifest(
-            contents,
+            list(inputs.contents.values()),
             targets,
-            name=Path(out).stem if name is None else name,
+            name=product,
             sequence=sequence,
-            created=_now(),
+            created=given.now(),
             waivers=waivers,
         )
+        given.tell_findings(inputs)
         payload = manifest.dumps(stated)
-        data = write.write_bundle(payload, [write.signature(key, payload) for key in signing], contents)
+        signatures = [write.signature(key, payload) for key in signing]
+        data = write.write_bundle(payload, signatures, list(inputs.contents.values()))
+        unverified.read(data)  # nobody gets what nobody will take
     write_result(out, data)
-    for waiver in waivers:
-        complain(f"{shown(out)}: waived {waiver.rule}: {waiver.reason}")
+    given.tell_waivers(waivers, inputs)
     unsigned = "" if signing else "; nobody has signed it: `imagekit bundle payload`, then `bundle attach`"
-    complain(f"{shown(out)}: {len(stated.images)} images, sequence {stated.sequence}{unsigned}")
-
-
-def _content(path: str) -> "Content":
-    """An image and what it is."""
-    from imagekit.assessment import assess
-    from imagekit.bundle.write import Content
-    from imagekit.image import Image
-
-    with about(path):
-        data = read_image(path)
-        return Content(assessment=assess(Image.parse(data)), data=data)
-    raise AssertionError  # about() does not swallow errors
-
-
-def _waivers(texts: Sequence[str]) -> "list[Waiver]":
-    """What `--waive RULE=REASON` says."""
-    from imagekit.bundle.manifest import Waiver
-    from imagekit.rules import RULES
-
-    waivers = []
-    for text in texts:
-        rule, _, reason = text.partition("=")
-        if rule.strip().upper() not in RULES or not reason.strip():
-            raise typer.BadParameter(f"{text!r}: write it as WB201='why it may ship'", param_hint="--waive")
-        waivers.append(Waiver(rule.strip().upper(), reason.strip()))
-    return waivers
-
-
-def _refuse_own_inputs(out: str, inputs: Sequence[str]) -> None:
-    """Exit with wrong usage when the result would overwrite what it is made from."""
-    for path in inputs:
-        if os.path.realpath(path) == os.path.realpath(out):
-            raise typer.BadParameter(f"{shown(out)} is one of the inputs: name another file", param_hint="OUT")
-
-
-def _now() -> int:
-    """Seconds since 1970: SOURCE_DATE_EPOCH where it is set (reproducible-builds.org/specs/source-date-epoch)."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return int(time.time())
-    if not re.fullmatch("[0-9]{1,12}", epoch) or int(epoch) > 253402300799:  # 9999-12-31T23:59:59Z
-        raise typer.BadParameter(f"{epoch!r} is no number of seconds", param_hint="SOURCE_DATE_EPOCH")
-    return int(epoch)
+    complain(f"{output_name(out)}: {counted(len(stated.images), 'image')}, sequence {stated.sequence}{unsigned}")
 
 
 @bundle.command()
-def show(file: Annotated[str, Bundle]) -> None:
+def show(file: Annotated[str, Bundle], json: Annotated[bool, AsJson] = False) -> None:
     """Show what a bundle says. Who signed it is told, and not verified: that is `bundle verify`.
 
     Example: imagekit bundle show product.wbz
     """
-    from imagekit.report.bundle import text
+    from imagekit.report.bundle import document, text
 
     opened = _unverified(file)
+    if json:
+        print_json(document(opened.manifest, opened.assessments, None))
+        return
+    verdict = ("NOT VERIFIED: who signed it is for `imagekit bundle verify` to say", "warning")
     signed = [(f"by {one.keyid}: NOT VERIFIED", "warning") for one in opened.envelope.signatures]
-    print_result(text(opened.manifest, signed or [("by nobody", "error")], width=terminal_width(), paint=painter()))
+    signed = signed or [("by nobody", "error")]
+    print_result(text(opened.manifest, opened.assessments, [verdict, *signed], width=terminal_width(), paint=painter()))
 
 
 @bundle.command()
@@ -178,7 +139,7 @@ def verify(
     file: Annotated[str, Bundle],
     trust: Annotated[list[str], Trust],
     threshold: Annotated[int, Threshold] = 1,
-    json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
     """Verify a bundle as the flasher will: signatures, every image, every address, the order.
 
@@ -188,19 +149,26 @@ def verify(
     """
     from imagekit.report.bundle import document, text
 
-    opened = _verified(file, trust, threshold)
+    opened, count = _verified(file, trust, threshold)
     if json:
-        print_json(document(opened.manifest, opened.signers))
+        print_json(document(opened.manifest, opened.assessments, opened.signers))
         return
+    needed = f", {threshold} needed" if count > 1 else ""
+    verdict = f"valid: signed by {len(opened.signers)} of {counted(count, 'trusted key')}{needed}"
     signed = [(f"by {keyid}, which is trusted", "good") for keyid in opened.signers]
     signed += [(f"by {keyid} too, which is not trusted and was not counted", "warning") for keyid in opened.strangers]
-    print_result(text(opened.manifest, signed, width=terminal_width(), paint=painter()))
+    print_result(
+        text(opened.manifest, opened.assessments, [(verdict, "good"), *signed], width=terminal_width(), paint=painter())
+    )
 
 
 @bundle.command()
 def payload(
     file: Annotated[str, Bundle],
-    out: Annotated[str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it; not there yet."),
+    ],
 ) -> None:
     """Write the bytes that an external signer or HSM signs (the DSSE pre-authentication encoding).
 
@@ -209,9 +177,14 @@ def payload(
 
     Example: imagekit bundle payload product.wbz -o product.pae
     """
-    _refuse_own_inputs(out, [file])
+    from imagekit.cli.bundle_inputs import refuse_own_inputs, refuse_what_is_there
+
+    refuse_own_inputs(out, [file])
+    refuse_what_is_there(out)
     opened = _unverified(file)
     write_result(out, opened.envelope.signed)
+    next_ = f"`imagekit bundle attach {shown(file)} --signature SIG --key PUBLIC_KEY`"
+    complain(f"{output_name(out)}: sign these bytes as they are, then {next_}")
 
 
 @bundle.command()
@@ -224,10 +197,11 @@ def attach(
         str, typer.Option(envvar="IMAGEKIT_PUBLIC_KEY", metavar="FILE", help="The public key in PEM that verifies it.")
     ],
 ) -> None:
-    """Add a signature that an external signer or HSM made to a bundle, after verifying it.
+    """Add a signature that an external signer or HSM made to a bundle, after verifying it. BUNDLE itself is rewritten.
 
     Example: imagekit bundle attach product.wbz --signature product.sig --key hsm.pub
     """
+    from imagekit.bundle.keys import fingerprint
     from imagekit.bundle.unverified import attach as attached
 
     keys = public_keys(key)
@@ -237,6 +211,8 @@ def attach(
     with about(signature):
         data = attached(opened, keys[0], read_text(signature))
     write_result(file, data)
+    keyids = sorted([*(one.keyid for one in opened.envelope.signatures), fingerprint(keys[0])])
+    complain(f"{shown(file)}: {counted(len(keyids), 'signature')} now: {', '.join(keyids)}")
 
 
 @bundle.command()
@@ -250,18 +226,17 @@ def extract(
 
     Example: imagekit bundle extract product.wbz images/ --trust release.pub
     """
-    opened = _verified(file, trust, threshold)
+    from imagekit.cli.bundle_extract import write_folder
+
+    opened, _ = _verified(file, trust, threshold)
+    files = _named(opened.manifest, opened.images)
     with about(folder):
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - the path as the user typed it
-        if os.listdir(folder):  # noqa: PTH208
-            complain(f"{shown(folder)}: not empty: nothing is written over what is there")
-            raise typer.Exit(ExitCode.UNREADABLE)
-        for name, data in _named(opened.manifest, opened.images):
-            write_file(os.path.join(folder, name), data)  # noqa: PTH118
-            print_result(shown(os.path.join(folder, name)))  # noqa: PTH118
+        write_folder(folder, files)
+    for name, _data in files:
+        print_result(shown(os.path.join(folder, name)))  # noqa: PTH118 - the path as the user typed it
 
 
-def _named(stated: "Manifest", images: dict[str, bytes]) -> list[tuple[str, bytes]]:
+def _named(stated: "Manifest", images: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
     """Names for what is extracted: made of nothing but a number, a role and a version."""
     from imagekit.bundle.manifest import dumps
 
@@ -272,18 +247,35 @@ def _named(stated: "Manifest", images: dict[str, bytes]) -> list[tuple[str, byte
     return [*named, ("manifest.json", dumps(stated))]
 
 
-def _verified(file: str, trust: Sequence[str], threshold: int) -> "VerifiedBundle":
+def _verified(file: str, trust: Sequence[str], threshold: int) -> "tuple[VerifiedBundle, int]":
+    """A verified bundle, and how many keys are trusted."""
     from imagekit.bundle.verified import open_bundle
 
     trusted = [key for path in trust for key in public_keys(path)]
-    with about(file):
-        return open_bundle(read_bundle(file), trusted, threshold)
+    if not 1 <= threshold <= len(trusted):
+        raise typer.BadParameter(
+            f"{threshold} signatures by {counted(len(trusted), 'trusted key')} cannot be", param_hint="--threshold"
+        )
+    with about(file), _advice():
+        return open_bundle(read_bundle(file), trusted, threshold), len(trusted)
     raise AssertionError  # about() does not swallow errors
 
 
 def _unverified(file: str) -> "UnverifiedBundle":
     from imagekit.bundle.unverified import read
 
-    with about(file):
+    with about(file), _advice():
         return read(read_bundle(file))
     raise AssertionError  # about() does not swallow errors
+
+
+@contextmanager
+def _advice() -> Iterator[None]:
+    """Say what to do about a file that nobody can have made so on purpose, but to deceive."""
+    try:
+        yield
+    except BundleError as error:
+        is_damage = error.reason == "archive" or (error.reason == "json" and str(error).startswith("envelope:"))
+        if not is_damage or isinstance(error, NotABundleError):
+            raise
+        raise BundleError(error.reason, f"{error}: changed or damaged on the way: fetch it again") from error

@@ -51,9 +51,9 @@ def generate(
     public = f"{os.path.splitext(out)[0]}.pub"  # noqa: PTH122 - the path as the user typed it
     if public == out:
         raise typer.BadParameter(f"{shown(out)} is the public key's name: name another file", param_hint="OUT")
-    for path in (out, public):
+    for path, what in ((out, ""), (public, f", where the public key of {shown(out)} would be written")):
         if os.path.lexists(path):
-            complain(f"{shown(path)}: is there already, and no key is ever overwritten")
+            complain(f"{shown(path)}: is there already{what}, and no key is ever overwritten")
             raise typer.Exit(ExitCode.UNREADABLE)
     key = make(type_.value)
     with about(out):
@@ -85,14 +85,14 @@ def show(
 
     Example: imagekit keys show release.pub
     """
-    from imagekit.bundle.keys import fingerprint, kind_of, public_pem
+    from imagekit.bundle.keys import fingerprint, is_private, kind_of, public_pem
 
     for path in files:
         with about(path):
-            is_private = b"PRIVATE KEY" in read_text(path)
-        found = [private_key(path).public_key()] if is_private else public_keys(path)
+            has_secret = is_private(read_text(path))
+        found = [private_key(path).public_key()] if has_secret else public_keys(path)
         for key in found:
-            what = f"{kind_of(key)}{', private' if is_private else ''}"
+            what = f"{kind_of(key)}{', private' if has_secret else ''}"
             print_result(public_pem(key).decode().strip() if pem else f"{fingerprint(key)}  {what}  {shown(path)}")
 
 

@@ -274,5 +274,13 @@ def private_key(path: str) -> "PrivateKey":
             if not sys.stdin.isatty():
                 raise KeyFileError("a passphrase opens this key; it is asked on the terminal, and there is none")
             passphrase = ask_passphrase(f"Passphrase of {shown(path)}")
-        return load_private_key(pem, passphrase)
+        key = load_private_key(pem, passphrase)
+        _warn_of_readers(path)
+        return key
     raise AssertionError  # about() does not swallow errors
+
+
+def _warn_of_readers(path: str) -> None:
+    """Say so when others can read a private key. Windows tells nothing of it in a mode."""
+    if os.name == "posix" and os.stat(path).st_mode & 0o044:  # noqa: PTH116 - the path as the user typed it
+        complain(f"{shown(path)}: warning: others can read this private key: chmod 600 keeps it yours")

@@ -1,29 +1,60 @@
 """What a bundle holds, as text for people and as the JSON document of `bundle verify --json` (docs/json.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from imagekit.bundle.manifest import ImageEntry, Manifest, StepEntry
+from imagekit.assessment import Assessment
+from imagekit.bundle.manifest import ImageEntry, Manifest, StepEntry, known_as
+from imagekit.bundle.order import range_text, served
+from imagekit.bundle.verified import found_in
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
+from imagekit.rules import Severity
 
 BUNDLE_SCHEMA = "imagekit.bundle/1"
 
 
-def text(stated: Manifest, signed: Sequence[tuple[str, str]], *, width: int | None = None, paint: Paint = plain) -> str:
-    """Show a bundle; `signed` says who signed it, each with the role to paint that with."""
+def text(
+    stated: Manifest,
+    assessments: Mapping[str, Assessment],
+    signed: Sequence[tuple[str, str]],
+    *,
+    width: int | None = None,
+    paint: Paint = plain,
+) -> str:
+    """Show a bundle; `signed` is the verdict, then who signed it, each with the role to paint that with."""
+    (verdict, role), *signers = signed
     rows = [
         ("sequence", str(stated.sequence), ""),
         ("made", f"{stated.created} by {stated.tool}", ""),
-        *(("signed", line, role) for line, role in signed),
+        *(("signed", line, role) for line, role in signers),
         *(("for", f"{target.name}, {target.flash_kib} KiB", "") for target in stated.targets),
+        ("for", f"boards with FUS {_boards(stated)}", ""),
+        *_lacks(stated),
     ]
-    lines = [paint(stated.name, "bold"), *(row(label, line, role, width, paint) for label, line, role in rows)]
+    lines = [paint(verdict, role), paint(stated.name, "bold")]
+    lines += [row(label, line, role, width, paint) for label, line, role in rows]
     for number, step in enumerate(stated.steps, start=1):
         image = next(one for one in stated.images if one.sha256 == step.image)
         lines.append(paint(f"{number}. {_title(step, image)}", "bold") + _mark(step, paint))
-        lines += [row(label, line, "", width, paint) for label, line in _step_rows(step, image, stated)]
-    lines += [row("waived", f"{one.rule}: {one.reason}", "warning", width, paint) for one in stated.waivers]
+        below = [*_step_rows(step, image, stated, assessments), *_remarks(image, stated, assessments)]
+        lines += [row(label, line, role, width, paint) for label, line, role in below]
     return "\n".join(lines)
+
+
+def _boards(stated: Manifest) -> str:
+    """With which FUS a chip can begin: `1.2.0 and later`."""
+    ranges = [range_text(*one).replace(" or later", " and later") for one in served(stated.steps)]
+    return ", or FUS ".join(ranges)
+
+
+def _lacks(stated: Manifest) -> list[tuple[str, str, str]]:
+    """What whoever installs it must have, or will not have."""
+    roles = {image.role for image in stated.images}
+    if "stack" not in roles:
+        return [("leaves", "no stack", "warning")]
+    if "fus" not in roles:
+        return [("expects", f"FUS {stated.steps[-1].min_fus} on the chip: it brings none", "warning")]
+    return []
 
 
 def _title(step: StepEntry, image: ImageEntry) -> str:
@@ -35,33 +66,63 @@ def _mark(step: StepEntry, paint: Paint) -> str:
     return paint("  CANNOT BE UNDONE", "error") if step.irreversible else ""
 
 
-def _step_rows(step: StepEntry, image: ImageEntry, stated: Manifest) -> list[tuple[str, str]]:
-    needs = f"FUS {step.min_fus}" + (f" up to below {step.below_fus}" if step.below_fus else " or later")
+def _step_rows(
+    step: StepEntry, image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]
+) -> list[tuple[str, str, str]]:
     places = {target.name: stated.addresses[target.name][image.sha256] for target in stated.targets}
-    return [
-        ("is", image.known_as or "unknown to the maker's catalogue"),
+    rows = [
+        ("is", _known(image, assessments[image.sha256])),
         ("sha256", image.sha256),
         ("by ST", image.st_key or "not verified"),
-        ("needs", needs),
+        ("needs", f"FUS {range_text(step.min_fus, step.below_fus)}"),
         *(("goes to", f"{hex_word(address)} on {name}") for name, address in places.items()),
     ]
+    return [(label, line, "") for label, line in rows]
 
 
-def document(stated: Manifest, signers: Sequence[str]) -> Json:
-    """Return the document of `bundle verify --json`."""
+def _known(image: ImageEntry, assessment: Assessment) -> str:
+    """What this imagekit's own catalogue calls it; the maker's word is told as the maker's."""
+    unknown = "unknown to the catalogue"
+    return known_as(assessment) or (f"{unknown}; its maker says {image.known_as}" if image.known_as else unknown)
+
+
+def _remarks(image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]) -> list[tuple[str, str, str]]:
+    """The warnings of an image, and what was accepted of it in writing."""
+    found = found_in(stated.targets, {image.sha256: assessments[image.sha256]})[image.sha256]
+    rows = [("warning", f"{one.rule} {one.message}", "warning") for one in found if one.severity is Severity.WARNING]
+    for waiver in stated.waivers:
+        if waiver.image == image.sha256:
+            rows.append(("waived", f"{waiver.rule}: {waiver.reason}", "warning"))
+            rows += [("", one.message, "warning") for one in found if one.rule == waiver.rule]
+    return rows
+
+
+def document(stated: Manifest, assessments: Mapping[str, Assessment], signers: Sequence[str] | None) -> Json:
+    """Return the document of `bundle verify --json`; that of `bundle show --json` has no signers."""
     return {
         "schema": BUNDLE_SCHEMA,
+        "verified": signers is not None,
         "name": stated.name,
         "sequence": stated.sequence,
         "created": stated.created,
-        "signers": list(signers),
+        "signers": list(signers or ()),
         "targets": [target.name for target in stated.targets],
-        "images": [
-            {"sha256": one.sha256, "role": one.role, "version": one.version, "st_key": one.st_key}
-            for one in stated.images
-        ],
+        "fus": [{"min": first, "below": below} for first, below in served(stated.steps)],
+        "images": [_image(one, stated, assessments) for one in stated.images],
         "steps": [_entry(step, stated) for step in stated.steps],
-        "waivers": [{"rule": one.rule, "reason": one.reason} for one in stated.waivers],
+        "waivers": [{"rule": one.rule, "image": one.image, "reason": one.reason} for one in stated.waivers],
+    }
+
+
+def _image(image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]) -> Json:
+    found = found_in(stated.targets, {image.sha256: assessments[image.sha256]})[image.sha256]
+    return {
+        "sha256": image.sha256,
+        "role": image.role,
+        "version": image.version,
+        "st_key": image.st_key,
+        "known_as": known_as(assessments[image.sha256]),
+        "warnings": [{"rule": one.rule, "message": one.message} for one in found if one.severity is Severity.WARNING],
     }
 
 

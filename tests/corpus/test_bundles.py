@@ -1,24 +1,26 @@
 """ST's real images in bundles: what goes in comes out, every stack has its bundle, and ST's keys can be recovered."""
 
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from imagekit.assessment import assess
+from imagekit.assessment import Assessment, assess
 from imagekit.bundle import manifest, write
-from imagekit.bundle.manifest import Waiver
+from imagekit.bundle.manifest import StepEntry, Waiver
+from imagekit.bundle.order import served, steps_for
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.bundle.write import Content
 from imagekit.cli import app
-from imagekit.errors import PlacementError
-from imagekit.image import FUS_1_2, Image, ImageKind
+from imagekit.errors import BundleError, PlacementError
+from imagekit.image import FUS_1_2, Image, ImageKind, Version
 from imagekit.key_recovery import recover
 from imagekit.signature import SignatureStatus
 from imagekit.signing_keys import st_keys
 from imagekit.targets import TARGETS, Series, Target
-from imagekit.upgrade import fus_range
+from imagekit.upgrade import FOR_FUS_0_5_3, fus_after, fus_range, given_fus, lock_up, oldest_on, refusal
 from tests.support.bundles import private, public, public_file
 from tests.support.corpus import CORPUS, IMAGES, counts_hold, name, needs_corpus
 
@@ -83,7 +85,7 @@ def test_every_stack_with_its_fus_makes_a_bundle_that_opens() -> None:
     count = 0
     for file in _files(ImageKind.STACK):
         stack = contents()[file]
-        waivers = () if stack.assessment.signature.key else (Waiver("WB201", "the key is not known"),)
+        waivers = _key_waivers(stack)
         for target in targets_of(stack):
             chain = [one for one in fus_chain(target.series) if target in targets_of(one)]
             opened = made([stack, *chain], [target], _sector_waivers(stack, waivers))
@@ -94,17 +96,28 @@ def test_every_stack_with_its_fus_makes_a_bundle_that_opens() -> None:
     assert count > len(_files(ImageKind.STACK))
 
 
+def _waiver(one: Content, rule: str) -> Waiver:
+    return Waiver(rule, one.assessment.image.sha256, "a test")
+
+
+def _key_waivers(one: Content) -> tuple[Waiver, ...]:
+    """A few real images are signed under a key that is not known."""
+    return () if one.assessment.signature.key else (_waiver(one, "WB201"),)
+
+
 def _sector_waivers(stack: Content, waivers: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
     """One real stack says too few sectors in its footer."""
-    return waivers if stack.assessment.image.series else (*waivers, Waiver("WB105", "the larger count is used"))
+    return waivers if stack.assessment.image.series else (*waivers, _waiver(stack, "WB105"))
 
 
 def test_every_stack_alone_makes_a_bundle_that_opens() -> None:
     for file in _files(ImageKind.STACK):
         stack = contents()[file]
-        waivers = () if stack.assessment.signature.key else (Waiver("WB201", "the key is not known"),)
+        waivers = _key_waivers(stack)
         opened = made([stack], targets_of(stack), _sector_waivers(stack, waivers))
-        assert fus_range(stack.assessment.image)[0].text == opened.manifest.steps[0].min_fus
+        image = stack.assessment.image
+        oldest = max(fus_range(image)[0], *(oldest_on(target, image) for target in targets_of(stack)))
+        assert opened.manifest.steps[0].min_fus == oldest.text
 
 
 def test_through_the_command_line_and_back(tmp_path: Path) -> None:
@@ -139,3 +152,88 @@ def test_the_keys_of_st_are_recovered_from_its_images_alone() -> None:
         ("st-wb3x-early", 13),
     ]
     assert len(left) == 4
+
+
+# --- Every chain
+
+
+STARTS = [
+    *map(Version.from_text, ("0.5.3", "1.0.1", "1.0.2", "1.1.0", "1.1.1", "1.1.2", "1.2.0", "2.0.0", "2.1.0", "2.2.0"))
+]
+
+
+def kinds_of_content(target: Target) -> list[Assessment]:
+    """One content for each way in which FUS can tell images apart on a target."""
+    found: dict[object, Assessment] = {}
+    for one in contents().values():
+        image, variants = one.assessment.image, one.assessment.fus_variants
+        if target in targets_of(one) and not (image.is_hidden_fus and not variants):
+            version = given_fus(image) if image.kind is ImageKind.FUS else image.version
+            found.setdefault(
+                (image.kind, version, image.requires_fus, FOR_FUS_0_5_3 in variants, fus_range(image, variants)),
+                one.assessment,
+            )
+    return list(found.values())
+
+
+def walk(steps: tuple[StepEntry, ...], target: Target, start: Version) -> None:
+    """Go a chain as docs/bundle.md says that a chip goes it, and ask `refusal` at each step."""
+    by_hash = {one.assessment.image.sha256: one.assessment for one in contents().values()}
+    fus, taken = start, 0
+    for step in steps:
+        below = Version.from_text(step.below_fus) if step.below_fus else None
+        if below is not None and fus >= below:
+            continue
+        one = by_hash[step.image]
+        assert refusal(one.image, fus, one.fus_variants) == "", (start, steps)
+        assert lock_up(one.image, target, fus) == "", (start, steps)
+        fus = fus_after(one.image, fus) or fus
+        taken += 1
+    assert taken, (start, steps)
+    # A stack or Safeboot is never passed over: FUS that only rises is in its range at the end, or was refused.
+    last = by_hash[steps[-1].image].image.kind
+    assert last is ImageKind.FUS or step.below_fus is None or fus < Version.from_text(step.below_fus)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_every_chain_of_two_and_three_can_be_gone(target: Target) -> None:
+    """From every FUS that a chain serves, each step is one that FUS takes; the number of chains is told by asking."""
+    kinds = kinds_of_content(target)
+    count = 0
+    for size in (1, 2, 3):
+        for some in combinations(kinds, size):
+            try:
+                steps = steps_for(some, [target])
+            except BundleError:
+                continue
+            ranges = [(Version.from_text(a), Version.from_text(b) if b else None) for a, b in served(steps)]
+            assert ranges
+            for start in STARTS:
+                if any(first <= start and (below is None or start < below) for first, below in ranges):
+                    walk(steps, target, start)
+                    count += 1
+    assert count > len(kinds)
+
+
+def test_boards_from_fus_0_5_3_on(tmp_path: Path) -> None:
+    """The way that docs/bundle.md shows, with the one waiver that it needs."""
+    new, old = CORPUS / "v1.23.0" / "STM32WB5x", CORPUS / "v1.13.3" / "STM32WB5x"
+    files = [
+        old / "stm32wb5x_FUS_fw_for_fus_0_5_3.bin",
+        old / "stm32wb5x_FUS_fw.bin",
+        new / "stm32wb5x_FUS_fw.bin",
+        new / "stm32wb5x_BLE_Stack_full_fw.bin",
+    ]
+    if not all(file.exists() for file in files):
+        pytest.skip("this corpus lacks v1.13.3 or v1.23.0")
+    bundle = tmp_path / "x.wbz"
+    command = ["create", bundle, *files, "--part", "STM32WB55RG"]
+    result = CliRunner().invoke(app, ["bundle", *map(str, command)])
+    assert result.exit_code == 3, result.output
+    assert f"{files[0]}: WB201" in result.output
+    assert "--waive WB201=REASON" in result.output
+    result = CliRunner().invoke(app, ["bundle", *map(str, command), "--waive", "WB201=ST's, by the catalogue"])
+    assert result.exit_code == 0, result.output
+    shown = CliRunner().invoke(app, ["bundle", "show", str(bundle)], env={"COLUMNS": "300"}).stdout
+    assert "boards with FUS 0.5.3 and later" in shown
+    assert "FUS_for_fus_0_5_3 of " in shown

@@ -19,8 +19,8 @@ from tests.support.images import throw_away_keys
 
 T = TypeVar("T")
 hashes = st.binary(min_size=32, max_size=32).map(bytes.hex)
-texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(str.isprintable)
-names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+ -]{0,99}", fullmatch=True)
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=60)
+names = st.from_regex(r"[A-Za-z0-9]( ?[A-Za-z0-9._+-]){0,49}", fullmatch=True)
 small = st.integers(0, 255)
 versions = st.builds("{}.{}.{}".format, small, small, small)
 full_versions = st.builds("{}.{}.{}.{}".format, small, small, small, small)
@@ -69,7 +69,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             )
             for one in draw(st.permutations(images))
         ),
-        waivers=tuple(Waiver(rule, draw(texts)) for rule in rules),
+        waivers=tuple(Waiver(rule, images[0].sha256, draw(texts)) for rule in rules),
     )
 
 

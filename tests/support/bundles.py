@@ -56,6 +56,11 @@ def contents(*names: str) -> list[Content]:
     return [Content(assessment=assessed(name), data=content(name)) for name in names]
 
 
+def waiver(name: str, reason: str = "because", rule: str = "WB201") -> Waiver:
+    """An error of an image of fixtures/images, accepted in writing."""
+    return Waiver(rule, assessed(name).image.sha256, reason)
+
+
 def bundle(
     *names: str,
     keys: Sequence[PrivateKey] = (),

@@ -1,0 +1,106 @@
+"""The one legal order of some images on some targets, and from which FUS a chip can go it."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from imagekit.assessment import Assessment
+from imagekit.bundle.manifest import ORDER, ROLES, StepEntry
+from imagekit.errors import BundleError
+from imagekit.image import ImageKind, Version
+from imagekit.targets import Target
+from imagekit.upgrade import fus_range, given_fus, oldest_on
+
+_OLDEST = Version(0, 0, 0)
+
+
+def steps_for(assessments: Sequence[Assessment], targets: Sequence[Target]) -> tuple[StepEntry, ...]:
+    """Return the one legal order of some images: FUS from old to new, then the stack or Safeboot.
+
+    Raises BundleError `steps` when they make no such order, or when no chip of a target has a FUS that installs one.
+    """
+    ordered = sorted(assessments, key=_place_in_order)
+    last = [one for one in ordered if one.image.kind is not ImageKind.FUS]
+    if len(last) > 1:
+        raise BundleError("steps", f"{len(last)} stacks or Safeboots: a chip takes one")
+    steps = tuple(_step(one, targets) for one in ordered)
+    for (before, after), (_, image) in zip(pairwise(steps), pairwise(ordered), strict=True):
+        if not _follows(before, after, to_fus=image.image.kind is ImageKind.FUS):
+            raise BundleError("steps", _no_way(before, after))
+    return steps
+
+
+def _place_in_order(assessment: Assessment) -> tuple[int, Version, Version]:
+    image = assessment.image
+    oldest, _ = fus_range(image, assessment.fus_variants)
+    return ORDER.index(ROLES[image.kind]), given_fus(image), oldest
+
+
+def _follows(before: StepEntry, after: StepEntry, *, to_fus: bool) -> bool:
+    """Whether a chip that has done one step can do the next, or may have been beyond it from the start."""
+    has = Version.from_text(before.gives)
+    below = Version.from_text(after.below_fus) if after.below_fus else None
+    # Two FUS that both give 1.2.0, for FUS 0.5.3 and for 1.x, stand side by side. A Safeboot of FUS's number does not.
+    is_beside = to_fus and before.gives == after.gives
+    return has >= Version.from_text(after.min_fus) and (below is None or has < below or is_beside)
+
+
+def _no_way(before: StepEntry, after: StepEntry) -> str:
+    """Say which FUS is missing between two steps, or is too much."""
+    way = f"no way from FUS {before.gives} to images/{after.image}, which needs FUS {range_text(*_ends(after))}"
+    if Version.from_text(before.gives) < Version.from_text(after.min_fus):
+        return f"{way}: add a FUS image that gives {after.min_fus} or later"
+    return f"{way}: leave images/{before.image} out"
+
+
+def _ends(step: StepEntry) -> tuple[str, str | None]:
+    return step.min_fus, step.below_fus
+
+
+def range_text(first: str, below: str | None) -> str:
+    """Return `1.2.0 up to below 2.2.0`, or `1.2.0 or later`."""
+    return f"{first} up to below {below}" if below else f"{first} or later"
+
+
+def _step(assessment: Assessment, targets: Sequence[Target]) -> StepEntry:
+    image = assessment.image
+    variants = assessment.fus_variants
+    if image.is_hidden_fus and not variants:
+        raise BundleError(
+            "steps", f"images/{image.sha256}: which FUS 1.2.0 this is, for FUS 0.5.3 or for 1.x, nothing tells"
+        )
+    oldest, below = fus_range(image, variants)
+    is_fus = image.kind is ImageKind.FUS
+    oldest = max([oldest, *(oldest_on(target, image) for target in targets)])
+    if below is not None and oldest >= below:
+        raise BundleError(
+            "steps",
+            f"images/{image.sha256}: FUS below {below.text} alone installs it, and the parts need {oldest.text} for it",
+        )
+    gives = given_fus(image).text if is_fus else (image.version.text if image.version else "hidden")
+    return StepEntry(
+        image=image.sha256,
+        min_fus=oldest.text,
+        below_fus=below.text if below else None,
+        gives=gives,
+        irreversible=image.kind is not ImageKind.STACK,
+    )
+
+
+def served(steps: Sequence[StepEntry]) -> list[tuple[str, str | None]]:
+    """Return the FUS with which a chip can begin: ranges from the first up to, not including, the second; None: no end.
+
+    It begins at a step whose range holds its FUS, when its FUS is beyond every step before that one.
+    """
+    ranges: list[tuple[Version, Version | None]] = []
+    passed = _OLDEST
+    for step in steps:
+        first = max(Version.from_text(step.min_fus), passed)
+        below = Version.from_text(step.below_fus) if step.below_fus else None
+        if below is not None and first >= below:
+            continue
+        if ranges and ranges[-1][1] == first:
+            ranges[-1] = (ranges[-1][0], below)
+        else:
+            ranges.append((first, below))
+        passed = below or passed
+    return [(first.text, below.text if below else None) for first, below in ranges]
