@@ -1,0 +1,383 @@
+"""FUS: its commands, and the operations that take it a while.
+
+Sources: shci.h (commands, states, errors), AN5185 as quoted, release notes, logs of CubeProgrammer, MicroPython and
+psdb. Durations are those of the logs, scaled by size.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flasher.sim import image as images
+from flasher.sim import verdict as codes
+from flasher.sim.behaviour import Behaviour
+from flasher.sim.flash import Flash
+from flasher.sim.image import Image
+from flasher.sim.memory import Clock
+from flasher.sim.option_bytes import SBRV_SAFEBOOT, OptionBytes
+from flasher.sim.parts import FLASH_BASE, FUS_0_5_3, Part
+from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Operation, Secret, Stack, UserKey
+from flasher.sim.verdict import Examiner, locks_small_part
+
+GET_STATE, FW_UPGRADE, FW_DELETE, UPDATE_AUTH_KEY, LOCK_AUTH_KEY = 0xFC52, 0xFC54, 0xFC55, 0xFC56, 0xFC57  # shci.h
+STORE_USER_KEY, LOAD_USER_KEY, START_WS = 0xFC58, 0xFC59, 0xFC5A
+LOCK_USER_KEY, UNLOAD_USER_KEY, ACTIVATE_ANTI_ROLLBACK = 0xFC5D, 0xFC5E, 0xFC5F
+FIRST_STACK_COMMAND = 0xFC66
+
+OK, NOT_STARTED, UNKNOWN_COMMAND, NOT_SUPPORTED = b"\x00", b"\x01", b"\x01", b"\xff"  # shci.h SHCI_CmdStatus_t
+
+_SEARCH_SECONDS = 0.3
+_FINISH_SECONDS = 1.0
+_BETWEEN_RESETS_SECONDS = 0.5
+_DELETE_SECONDS, _DELETE_SECONDS_PER_SECTOR = 1.0, 0.022
+_START_SECONDS = 0.05
+_MEASURED_SIZE = 150 * 1024  # the stack for which MicroPython measured the first answer
+_USER_KEY_SIZES = {1: (16, 32), 2: (16, 32), 3: (28, 44)}  # simple, master, encrypted with its 12-byte IV
+
+
+@dataclass(slots=True)
+class FusState:
+    """What FUS forgets at a reset. `error` 0 when there is none to tell; `forced_error` ends the next operation."""
+
+    error: int = 0
+    error_state: int = 0
+    transient_answers: int = 0
+    loaded_keys: list[int] = field(default_factory=list)
+    forced_error: int = 0
+
+
+@dataclass(slots=True)
+class Fus:
+    """The updater. The chip looks at `wants_reset` after every step."""
+
+    part: Part
+    behaviour: Behaviour
+    clock: Clock
+    flash: Flash
+    options: OptionBytes
+    secret: Secret
+    keys: tuple[str, ...]
+    accepted: tuple[str, ...]
+    state: FusState = field(default_factory=FusState)
+    wants_reset: bool = False
+
+    # --- boot, time, interruption
+
+    def boot(self) -> None:
+        """Start: tell what the last life left to tell, go on with an operation that takes several resets."""
+        self.state = FusState(error=self.secret.report, error_state=0xFF, forced_error=self.state.forced_error)
+        self.secret.report = 0
+        if (operation := self.secret.operation) is not None:
+            operation.due = self.clock.now + _BETWEEN_RESETS_SECONDS
+            operation.busy_until = self.clock.now
+
+    def step(self) -> None:
+        """End the present stage of the operation under way."""
+        operation = self.secret.operation
+        if operation is None or operation.due > self.clock.now:
+            return
+        if operation.stage == "search":
+            self._search(operation)
+        elif operation.kind == "stack" and operation.stage == "write":
+            operation.stage, operation.due = "finish", self.clock.now + _FINISH_SECONDS
+        elif operation.resets_left > 1:
+            operation.resets_left -= 1
+            operation.stage = "reset"
+            self.wants_reset = True
+        else:
+            self._complete(operation)
+
+    def interrupted(self) -> None:
+        """A reset or a loss of power that FUS did not make itself. Boards that this happened to stayed dead."""
+        operation = self.secret.operation
+        if operation is None:
+            return
+        self.secret.operation = None
+        if operation.kind == "start":
+            return
+        if not operation.is_writing or self.behaviour.interrupted_write == "abort":
+            self.secret.report = codes.USR_ABORT
+            return
+        self.secret.dead = f"interrupted while FUS was busy ({operation.kind})"
+        if self.secret.stack is not None and operation.kind == "stack":
+            # a board whose update over an old stack was interrupted: SFSA at the staged image, vector at the new place
+            sfsa = (operation.staged_start - FLASH_BASE) // self.part.page
+            self.options.set_by_cpu2(SFSA=sfsa, SBRV=operation.target - FLASH_BASE >> 2)
+        else:
+            self.options.set_by_cpu2(SFSA=self._base_page(), SBRV=0x17000)  # four boards read so
+        self.options.load()
+
+    # --- commands
+
+    def answer(self, opcode: int, payload: bytes) -> bytes:
+        """Carry out a command; the status byte and what follows it."""
+        handlers: dict[int, Callable[[bytes], bytes]] = {
+            GET_STATE: lambda _: self._get_state(),
+            FW_UPGRADE: lambda _: self._begin("stack", "search", _SEARCH_SECONDS),
+            FW_DELETE: lambda _: self._delete(),
+            START_WS: lambda _: self._start_stack(),
+            UPDATE_AUTH_KEY: self._update_customer_key,
+            LOCK_AUTH_KEY: lambda _: self._lock_customer_key(),
+            ACTIVATE_ANTI_ROLLBACK: lambda _: self._activate_anti_rollback(),
+        }
+        if opcode in handlers:
+            return handlers[opcode](payload)
+        if opcode in (STORE_USER_KEY, LOAD_USER_KEY, LOCK_USER_KEY, UNLOAD_USER_KEY):
+            return self.user_key(opcode, payload)
+        return NOT_SUPPORTED if opcode >= FIRST_STACK_COMMAND else UNKNOWN_COMMAND
+
+    def _get_state(self) -> bytes:
+        if not self.secret.contacted:
+            self.secret.contacted = True
+            if self.behaviour.first_contact == "unknown-error":
+                return bytes([0xFF, codes.UNKNOWN])
+        operation = self.secret.operation
+        if operation is None:
+            answer = bytes([self.state.error_state if self.state.error else 0, self.state.error])
+            if self.behaviour.error_lifetime == "once":
+                self.state.error = 0
+            return answer
+        if operation.stage == "finish" and operation.kind == "stack" and self.behaviour.transient_errors:
+            self.state.transient_answers += 1
+            if self.state.transient_answers <= 2:
+                return (b"\xff", b"\xff\xfe")[self.state.transient_answers - 1]
+        return bytes([operation.state, 0])
+
+    def _begin(self, kind: str, stage: str, seconds: float) -> bytes:
+        if self.secret.operation is not None:
+            return NOT_STARTED
+        now = self.clock.now
+        self.state.error = 0
+        self.secret.operation = Operation(kind=kind, stage=stage, due=now + seconds, busy_until=now)
+        return OK
+
+    def _fail(self, kind: str, error: int) -> None:
+        self.secret.operation = None
+        self.state.error, self.state.error_state = error, self._state_beside(kind, error)
+
+    def _state_beside(self, kind: str, error: int) -> int:
+        ongoing = {"stack": 0x10, "safeboot": 0x10, "fus": 0x20}.get(kind, 0x30)
+        if self.behaviour.error_state == "as-seen":
+            seen = (error == codes.ROLLBACK_ERROR) or ongoing == 0x30
+            return ongoing if seen else 0x00 if error == codes.IMG_NOT_ENOUGH_SPACE else 0xFF
+        return ongoing if self.behaviour.error_state == "ongoing" else 0xFF
+
+    # --- delete, start
+
+    def _delete(self) -> bytes:
+        if locks_small_part(self.part, self.secret.fus_version, None) and self.behaviour.small_part_lock:
+            return self._lock_for_ever()
+        if self.secret.operation is not None:
+            return NOT_STARTED
+        stack = self.secret.stack
+        if stack is None or self.state.forced_error:
+            self._fail("delete", self._take_forced_error() or codes.IMG_NOT_FOUND)
+            return OK
+        return self._begin("delete", "write", _DELETE_SECONDS + stack.sectors * _DELETE_SECONDS_PER_SECTOR)
+
+    def _start_stack(self) -> bytes:
+        if self.secret.operation is None and self.secret.stack is None:
+            self._fail("start", codes.IMG_NOT_FOUND)
+            return NOT_STARTED
+        return self._begin("start", "reset", _START_SECONDS)
+
+    # --- upgrade
+
+    def _search(self, operation: Operation) -> None:
+        error = self._take_forced_error()
+        if not error and self.flash.is_occupied and self.behaviour.busy_flash == "erase-error":
+            error = codes.ERASE_ERROR
+        examiner = Examiner(self.part, self.behaviour, self.keys, self.accepted, self.flash, self.secret)
+        found = error or examiner.examine()
+        if isinstance(found, int):
+            self._fail("stack", found)
+            return
+        if locks_small_part(self.part, self.secret.fus_version, found) and self.behaviour.small_part_lock:
+            self._lock_for_ever()
+            return
+        if found.magic == images.FUS and self.secret.stack is not None and self.behaviour.fus_over_stack == "refused":
+            self._fail("fus", codes.IMG_NOT_ENOUGH_SPACE)
+            return
+        self._accept(operation, found)
+
+    def _accept(self, operation: Operation, image: Image) -> None:
+        operation.kind = "safeboot" if image.is_safeboot else "fus" if image.magic == images.FUS else "stack"
+        operation.staged_start, operation.staged_end = image.start, image.end
+        operation.version, operation.sha256 = image.told_version, image.sha256
+        operation.sectors, operation.gap_sectors = image.sectors, image.gap_sectors
+        operation.sram2a_kib, operation.sram2b_kib = image.sram2a_kib, image.sram2b_kib
+        operation.target = self._target(image)
+        operation.resets_left = {"stack": self.behaviour.stack_resets, "fus": self.behaviour.fus_resets}.get(
+            operation.kind, 1
+        )
+        wait = self.behaviour.first_answer_seconds * (image.end - image.start) / _MEASURED_SIZE
+        operation.stage = "write"
+        operation.busy_until = self.clock.now + wait
+        operation.due = operation.busy_until + 0.5
+        self.state.transient_answers = 0
+
+    def _target(self, image: Image) -> int:
+        """Where the stack will stand: where it was put, or moved up."""
+        size = (image.sectors + image.gap_sectors) * self.part.page
+        stack = self.secret.stack
+        if stack is not None and self.behaviour.update_placement == "moved-up":
+            return stack.address + (stack.sectors + stack.gap_sectors) * self.part.page - size
+        if stack is None and self.behaviour.lower_address == "moved-up":
+            return self.part.image_limit(self.secret.fus_version) - size
+        return image.start
+
+    def _complete(self, operation: Operation) -> None:
+        finish: dict[str, Callable[[Operation], None]] = {
+            "stack": self._install_stack,
+            "fus": self._install_fus,
+            "safeboot": self._install_safeboot,
+            "delete": lambda _: self.remove_stack(),
+            "start": lambda _: self.select_stack(),
+        }
+        self.secret.operation = None
+        finish[operation.kind](operation)
+        self.wants_reset = operation.kind != "delete" or self.behaviour.delete_resets
+        if not self.wants_reset:
+            self.options.load()
+
+    def _install_stack(self, operation: Operation) -> None:
+        page, old = self.part.page, self.secret.stack
+        content = self.flash.read_cells(operation.staged_start, operation.staged_end - operation.staged_start)
+        last = -(-operation.staged_end // page) * page
+        self.flash.erase_cells(operation.staged_start, last - operation.staged_start)
+        if old is not None:
+            self.flash.erase_cells(old.address, old.sectors * page)
+        self.flash.put_cells(operation.target, content)
+        self.secret.stack = Stack(
+            version=operation.version,
+            address=operation.target,
+            sectors=operation.sectors,
+            gap_sectors=operation.gap_sectors,
+            sram2a_kib=operation.sram2a_kib,
+            sram2b_kib=operation.sram2b_kib,
+            sha256=operation.sha256,
+        )
+        self.select_stack()
+
+    def _install_fus(self, operation: Operation) -> None:
+        page = self.part.page
+        if self.secret.stack is not None:  # only with `fus_over_stack` dead
+            self.secret.dead = "FUS was updated over an installed stack"
+            self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
+            return
+        self.secret.fus_version = operation.version
+        self.secret.user_keys.clear()  # a FUS update destroys the keys in the secure enclave (Flipper issue 4041)
+        if self.behaviour.fus_update_erases:
+            last = -(-operation.staged_end // page) * page
+            self.flash.erase_cells(operation.staged_start, last - operation.staged_start)
+        self.select_fus()
+
+    def _install_safeboot(self, operation: Operation) -> None:
+        self.factory_reset()
+        self.secret.safeboot_version = operation.version
+        self.secret.report = codes.UNKNOWN  # tools print FUS_UFB_CORRUPT once; the byte is not known
+
+    def factory_reset(self) -> None:
+        """Remove the stack, erase CPU1's code, boot FUS (release notes on Safeboot)."""
+        self.flash.erase_cells(FLASH_BASE, self.part.fus_base(self.secret.fus_version) - FLASH_BASE)
+        self.secret.stack = None
+        self.options.state.damaged = False
+        self.select_fus()
+
+    def remove_stack(self) -> None:
+        """Erase the stack; the secure area is FUS alone again."""
+        if (stack := self.secret.stack) is not None:
+            self.flash.erase_cells(stack.address, stack.sectors * self.part.page)
+        self.secret.stack = None
+        self.select_fus()
+
+    # --- who boots next
+
+    def _base_page(self) -> int:
+        return (self.part.fus_base(self.secret.fus_version) - FLASH_BASE) // self.part.page
+
+    def select_fus(self) -> None:
+        """Write the option bytes with which CPU2 boots FUS."""
+        stack, base = self.secret.stack, self.part.fus_base(self.secret.fus_version)
+        own = (32, 16)  # footers of the FUS images
+        if self.part.series == "WB1x":
+            own = (26 if self.secret.fus_version < images.FUS_1_2_0 + 1 else 20, 0)
+        limits = (stack.sram2a_kib, stack.sram2b_kib) if stack else own
+        self.options.set_security(
+            sfsa=(stack.address - FLASH_BASE) // self.part.page if stack else self._base_page(),
+            sbrv=base - FLASH_BASE >> 2,
+            sram2a_kib=own[0] if self.behaviour.fus_limits == "fus" else limits[0],
+            sram2b_kib=own[1] if self.behaviour.fus_limits == "fus" else limits[1],
+        )
+
+    def select_stack(self) -> None:
+        """Write the option bytes with which CPU2 boots the stack, if there is one."""
+        stack = self.secret.stack
+        if stack is None:
+            return
+        self.options.set_security(
+            sfsa=(stack.address - FLASH_BASE) // self.part.page,
+            sbrv=stack.address - FLASH_BASE >> 2,
+            sram2a_kib=stack.sram2a_kib,
+            sram2b_kib=stack.sram2b_kib,
+        )
+
+    # --- keys and one-way switches
+
+    def _take_forced_error(self) -> int:
+        error, self.state.forced_error = self.state.forced_error, 0
+        return error
+
+    def _lock_for_ever(self) -> bytes:
+        self.secret.dead = "a C, E or Y part with FUS before 1.0.2 was given something else first"
+        self.secret.operation = None
+        self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
+        self.wants_reset = True
+        return OK
+
+    def _update_customer_key(self, payload: bytes) -> bytes:
+        if self.secret.customer_key_locked:
+            self._fail("key", codes.AUTH_KEY_LOCKED)
+            return NOT_STARTED
+        if len(payload) < 2 or payload[0] > 64 or len(payload) < 1 + payload[0]:
+            return b"\x92"  # invalid parameters, since 1.13 (shci.h)
+        self.secret.customer_key = payload[1 : 1 + payload[0]]
+        return OK
+
+    def _lock_customer_key(self) -> bytes:
+        self.secret.customer_key_locked = True
+        return OK
+
+    def _activate_anti_rollback(self) -> bytes:
+        """Remember the stack's version for ever. Without a stack, or before FUS 1.2.0, that of an erased word (ST)."""
+        if not self.secret.anti_rollback:
+            stack = self.secret.stack
+            can = stack is not None and self.secret.fus_version >= images.FUS_1_2_0
+            self.secret.reference_version = stack.version if stack and can else ANTI_ROLLBACK_TRAP
+            self.secret.anti_rollback = True
+        return OK
+
+    def user_key(self, opcode: int, payload: bytes) -> bytes:
+        """Store, load, lock, unload a user key; FUS and the stack both serve these."""
+        keys = self.secret.user_keys
+        if opcode == STORE_USER_KEY:
+            if len(payload) < 2 or len(payload) - 2 not in _USER_KEY_SIZES.get(payload[0], ()):
+                return b"\x92"
+            keys.append(UserKey(payload[0], payload[2:]))
+            return bytes([0, len(keys) - 1])
+        index = payload[0] if payload else 0xFF
+        if index >= len(keys):
+            return b"\x92"
+        if opcode == LOCK_USER_KEY:
+            keys[index].locked = True
+        elif opcode == UNLOAD_USER_KEY:
+            self.state.loaded_keys = [loaded for loaded in self.state.loaded_keys if loaded != index]
+        elif keys[index].locked:
+            return NOT_STARTED
+        else:
+            self.state.loaded_keys.append(index)
+        return OK
+
+
+def is_earliest(fus_version: int) -> bool:
+    """Whether this is FUS 0.5.3, which answers what it does not know in its own way (dump)."""
+    return fus_version >> 8 == FUS_0_5_3 >> 8
