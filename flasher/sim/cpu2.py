@@ -8,7 +8,6 @@ import struct
 from dataclasses import dataclass, field
 
 from flasher.sim import mailbox as mail
-from flasher.sim.behaviour import Behaviour
 from flasher.sim.fus import (
     FIRST_STACK_COMMAND,
     GET_STATE,
@@ -66,7 +65,7 @@ class Cpu2:
     def __init__(self, fus: Fus, ram: Ram, ipcc: Ipcc, uid64: bytes) -> None:
         self.fus, self._ram, self._ipcc, self._uid64 = fus, ram, ipcc, uid64
         self.state = Cpu2State()
-        self._behaviour: Behaviour = fus.behaviour
+        self._behaviour = fus.behaviour
 
     # --- life
 

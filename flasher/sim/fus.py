@@ -4,8 +4,8 @@ Sources: shci.h (commands, states, errors), AN5185 as quoted, release notes, log
 psdb. Durations are those of the logs, scaled by size.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from flasher.sim import image as images
 from flasher.sim import verdict as codes
@@ -17,6 +17,9 @@ from flasher.sim.option_bytes import SBRV_SAFEBOOT, OptionBytes
 from flasher.sim.parts import FLASH_BASE, FUS_0_5_3, Part
 from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Operation, Secret, Stack, UserKey
 from flasher.sim.verdict import Examiner, locks_small_part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GET_STATE, FW_UPGRADE, FW_DELETE, UPDATE_AUTH_KEY, LOCK_AUTH_KEY = 0xFC52, 0xFC54, 0xFC55, 0xFC56, 0xFC57  # shci.h
 STORE_USER_KEY, LOAD_USER_KEY, START_WS = 0xFC58, 0xFC59, 0xFC5A
@@ -161,6 +164,26 @@ class Fus:
             return ongoing if seen else 0x00 if error == codes.IMG_NOT_ENOUGH_SPACE else 0xFF
         return ongoing if self.behaviour.error_state == "ongoing" else 0xFF
 
+    def install_at_factory(self, content: bytes) -> int:
+        """Have a stack installed and selected from the start; the error code with which FUS would refuse it."""
+        traces = images.find_traces(content, 0)
+        sectors = -(-len(content) // self.part.page)
+        if len(traces) != 1:
+            return codes.IMG_NOT_FOUND
+        gap = traces[0].gap_sectors
+        start = self.part.image_limit(self.secret.fus_version) - (sectors + gap) * self.part.page
+        if start < FLASH_BASE:
+            return codes.IMG_NOT_ENOUGH_SPACE
+        self.flash.put_cells(start, content)
+        found = self._examiner().examine()
+        if isinstance(found, int) or found.magic == images.FUS or found.is_safeboot:
+            return found if isinstance(found, int) else codes.IMG_CORRUPT
+        operation = Operation(kind="stack", stage="write", due=0.0, busy_until=0.0)
+        self._accept(operation, found)
+        self._install_stack(operation)
+        self.options.load()
+        return 0
+
     # --- delete, start
 
     def _delete(self) -> bytes:
@@ -186,8 +209,7 @@ class Fus:
         error = self._take_forced_error()
         if not error and self.flash.is_occupied and self.behaviour.busy_flash == "erase-error":
             error = codes.ERASE_ERROR
-        examiner = Examiner(self.part, self.behaviour, self.keys, self.accepted, self.flash, self.secret)
-        found = error or examiner.examine()
+        found = error or self._examiner().examine()
         if isinstance(found, int):
             self._fail("stack", found)
             return
@@ -198,6 +220,9 @@ class Fus:
             self._fail("fus", codes.IMG_NOT_ENOUGH_SPACE)
             return
         self._accept(operation, found)
+
+    def _examiner(self) -> Examiner:
+        return Examiner(self.part, self.behaviour, self.keys, self.accepted, self.flash, self.secret)
 
     def _accept(self, operation: Operation, image: Image) -> None:
         operation.kind = "safeboot" if image.is_safeboot else "fus" if image.magic == images.FUS else "stack"

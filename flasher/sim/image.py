@@ -73,8 +73,8 @@ class Image:
 
     @property
     def gap_sectors(self) -> int:
-        """Sectors that must stay free above it: the second byte of info1, 16 KiB, in images for FUS 2 only."""
-        return self.info1 >> 8 & 0xFF if self.is_fus2_stack else 0
+        """Sectors that must stay free above it."""
+        return gap_sectors(self.magic, self.info1)
 
     @property
     def told_version(self) -> int:
@@ -90,9 +90,19 @@ class Trace:
     footer: tuple[int, ...]
 
     @property
+    def gap_sectors(self) -> int:
+        """Sectors that must stay free above the image."""
+        return gap_sectors(self.footer[-1], self.footer[0])
+
+    @property
     def has_footer(self) -> bool:
         """Whether what stands before the signature is the footer of an image."""
         return self.footer[1] == _MARK_2 and self.footer[-1] in (STACK, FUS, OTHER, FUS2_STACK, SAFEBOOT)
+
+
+def gap_sectors(magic: int, info1: int) -> int:
+    """Sectors that must stay free above an image: the second byte of info1, 16 KiB, in images for FUS 2 only."""
+    return info1 >> 8 & 0xFF if magic == FUS2_STACK else 0
 
 
 def find_traces(content: bytes, base: int) -> list[Trace]:

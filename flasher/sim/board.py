@@ -1,0 +1,195 @@
+"""Boards: a simulated chip kept in a file between programs, exactly as it was left, power and time included.
+
+A board is JSON: readable where it is short, compressed base64 where it is long (flash by page). A checksum over it
+all tells a damaged file; a file is written beside its place and renamed, so it is never half there.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flasher.sim.behaviour import Behaviour
+from flasher.sim.chip import ChipState, SimulatedChip
+from flasher.sim.codec import decode, encode, pack, unpack
+from flasher.sim.cpu1 import Cpu1State
+from flasher.sim.cpu2 import Cpu2State
+from flasher.sim.errors import BoardError, ImageError, SimError
+from flasher.sim.flash import FlashState
+from flasher.sim.fus import FusState
+from flasher.sim.ipcc import IpccState
+from flasher.sim.memory import Clock, RamState
+from flasher.sim.option_bytes import OptionState
+from flasher.sim.parts import FLASH_BASE, Part, find_part
+from flasher.sim.registers import RegisterState
+from flasher.sim.secret import Secret
+
+SCHEMA = "flasher.sim.board/1"
+_LARGEST = 64 * 1024 * 1024
+
+
+def make_board(
+    part: Part,
+    *,
+    fus_version: int,
+    keys: tuple[str, ...] | None = None,
+    stack: bytes | None = None,
+    application: bytes | None = None,
+    behaviour: Behaviour | None = None,
+) -> SimulatedChip:
+    """A new chip, with a stack installed and running or with an application if asked for. Raises ImageError."""
+    chip = SimulatedChip(part, fus_version=fus_version, keys=keys, behaviour=behaviour)
+    if stack is not None and (error := chip.fus.install_at_factory(stack)):
+        raise ImageError(f"FUS would refuse it as a stack: error 0x{error:02X}")
+    if application is not None:
+        room = (chip.options.secure_start or part.nominal_end) - FLASH_BASE
+        if not 8 <= len(application) <= min(room, part.flash_kib * 1024):
+            raise ImageError(f"an application of {len(application)} bytes does not fit into {room} bytes of flash")
+        chip.flash.put_cells(FLASH_BASE, application)
+    chip.power_cycle()
+    return chip
+
+
+# --- to and from JSON
+
+
+def to_document(chip: SimulatedChip) -> dict[str, Any]:
+    """Everything about a chip as one JSON document."""
+    document = {
+        "schema": SCHEMA,
+        "part": chip.part.name,
+        "serial": chip.identity.serial,
+        "keys": list(chip.fus.keys),
+        "accepted": list(chip.fus.accepted),
+        "behaviour": encode(chip.behaviour),
+        "boot0_pin": chip.cpu1.boot0_pin,
+        **{name: encode(value) for name, value in _states(chip).items()},
+        "flash": _encode_flash(chip),
+    }
+    return document | {"sha256": _checksum(document)}
+
+
+def _states(chip: SimulatedChip) -> dict[str, Any]:
+    return {
+        "chip": chip.state,
+        "time": chip.time,
+        "options": chip.options.state,
+        "ipcc": chip.ipcc.state,
+        "cpu1": chip.cpu1.state,
+        "cpu2": chip.cpu2.state,
+        "fus": chip.fus.state,
+        "secret": chip.fus.secret,
+        "registers": chip.registers.state,
+        "ram": chip.ram.state,
+    }
+
+
+def _encode_flash(chip: SimulatedChip) -> dict[str, Any]:
+    state, page = chip.flash.state, chip.part.page
+    registers = encode(dataclasses.replace(state, cells=bytearray(), programmed=bytearray()))
+    pages = {}
+    for at in range(0, len(state.cells), page):
+        content = state.cells[at : at + page] + state.programmed[at // 8 : (at + page) // 8]
+        if content != b"\xff" * page + bytes(page // 8):
+            pages[f"0x{FLASH_BASE + at:08X}"] = pack(content)
+    return {"registers": registers, "pages": pages}
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    content = {name: value for name, value in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def from_document(document: Any) -> SimulatedChip:
+    """The chip that a document holds. Raises BoardError."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise BoardError("no board of the simulator")
+    if document.get("sha256") != _checksum(document):
+        raise BoardError("the board is damaged: its checksum does not fit its content")
+    try:
+        return _restore(document)
+    except (KeyError, ValueError, TypeError, SimError) as error:
+        raise BoardError(f"the board is damaged: {error}") from error
+
+
+def _restore(document: dict[str, Any]) -> SimulatedChip:
+    chip = SimulatedChip(
+        find_part(decode(str, document["part"])),
+        behaviour=decode(Behaviour, document["behaviour"]),
+        keys=decode(tuple[str, ...], document["keys"]),
+        accepted=decode(tuple[str, ...], document["accepted"]),
+        serial=decode(int, document["serial"]),
+    )
+    chip.cpu1.boot0_pin = decode(bool, document["boot0_pin"])
+    chip.state = decode(ChipState, document["chip"])
+    chip.time.now = decode(Clock, document["time"]).now
+    chip.options.state = decode(OptionState, document["options"])
+    chip.ipcc.state = decode(IpccState, document["ipcc"])
+    chip.cpu1.state = decode(Cpu1State, document["cpu1"])
+    chip.cpu2.state = decode(Cpu2State, document["cpu2"])
+    chip.fus.state = decode(FusState, document["fus"])
+    chip.fus.secret = decode(Secret, document["secret"])
+    chip.registers.state = decode(RegisterState, document["registers"])
+    chip.ram.state = decode(RamState, document["ram"])
+    _restore_flash(chip, document["flash"])
+    return chip
+
+
+def _restore_flash(chip: SimulatedChip, document: dict[str, Any]) -> None:
+    empty, page = chip.flash.state, chip.part.page
+    cells, programmed = bytearray(b"\xff" * len(empty.cells)), bytearray(len(empty.programmed))
+    for address, text in document["pages"].items():
+        at, content = int(address, 16) - FLASH_BASE, unpack(text)
+        cells[at : at + page] = content[:page]
+        programmed[at // 8 : (at + page) // 8] = content[page:]
+    if (len(cells), len(programmed)) != (len(empty.cells), len(empty.programmed)):
+        raise ValueError("its flash has the wrong size")
+    state = decode(FlashState, document["registers"])
+    chip.flash.state = dataclasses.replace(state, cells=cells, programmed=programmed)
+
+
+# --- to and from files
+
+
+def save_board(chip: SimulatedChip, path: Path) -> None:
+    """Write a board, whole or not at all. Raises OSError."""
+    text = json.dumps(to_document(chip), indent=1) + "\n"
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        Path(beside).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(beside).unlink()
+        raise
+
+
+def create_board(chip: SimulatedChip, path: Path) -> None:
+    """Write a new board. Raises FileExistsError, and leaves what is there as it is."""
+    path.open("x").close()  # the name is taken from here on; nobody else can make the same board meanwhile
+    try:
+        save_board(chip, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def load_board(path: Path) -> SimulatedChip:
+    """Read a board. Raises OSError and BoardError."""
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise BoardError("no board of the simulator: too large")
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BoardError(f"no board of the simulator, or a damaged one: {error}") from error
+    return from_document(document)
