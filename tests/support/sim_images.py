@@ -4,6 +4,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -71,9 +72,9 @@ def signed_by_customer(image: bytes, number: int = 99) -> bytes:
     return image + sign(image, number) + signature_footer(CUSTOMER)
 
 
-def chip(part: str = "STM32WB55RG", fus_version: int = FUS_1_2_0, **switches: object) -> SimulatedChip:
+def chip(part: str = "STM32WB55RG", fus_version: int = FUS_1_2_0, **switches: Any) -> SimulatedChip:
     """A chip that believes the key of these tests."""
-    behaviour = replace(Behaviour(), **switches)  # type: ignore[arg-type]
+    behaviour = replace(Behaviour(), **switches)
     return SimulatedChip(find_part(part), fus_version=fus_version, keys=(point(),), behaviour=behaviour)
 
 

@@ -1,0 +1,817 @@
+"""The simulated chip below FUS: identity, flash, option bytes, resets, boot sources, IPCC; by the dossier."""
+
+import ast
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flasher.sim import flash, parts
+from flasher.sim.chip import SimulatedChip
+from flasher.sim.errors import AccessError, PartError
+from flasher.sim.parts import PARTS, find_part
+from tests.support.sim_driver import (
+    AHB3ENR,
+    AIRCR,
+    C1SCR,
+    C1TOC2SR,
+    CR,
+    CR4,
+    CSR,
+    DEMCR,
+    DHCSR,
+    KEYR,
+    OPTKEYR,
+    OPTR,
+    SFR,
+    SR,
+    SRAM1,
+    SRAM2A,
+    SRAM2B,
+    SRRVR,
+    Driver,
+    FlashError,
+)
+from tests.support.sim_images import chip, fus, place, stack
+
+FLASH = 0x0800_0000
+PROGERR, WRPERR, PGAERR, SIZERR, PGSERR, MISERR, FASTERR = 8, 16, 32, 64, 128, 256, 512
+EMPTY_FLASH = b"\xff" * 8
+
+
+def unlocked(part: str = "STM32WB55RG", **switches: Any) -> tuple[SimulatedChip, Driver]:
+    it = chip(part, **switches)
+    it.halt()
+    it.advance(0.01)
+    driver = Driver(it, page=it.part.page)
+    driver.unlock()
+    return it, driver
+
+
+def fails(it: SimulatedChip, address: int, size: int = 4, width: int = 4) -> bool:
+    try:
+        it.read(address, size, width)
+    except AccessError:
+        return True
+    return False
+
+
+# --- fus-protocol 11, item 1 and 2: identity, parts
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_says_what_it_is(name: str) -> None:
+    """fus-protocol 11, items 1 and 2; 1.1."""
+    it = chip(name)
+    it.advance(1)
+    series_1x = name in ("STM32WB15CC", "STM32WB10CC", "STM32WB1MMC")
+    idcode = int.from_bytes(it.read(0xE0042000, 4, 4), "little")
+    assert idcode & 0xFFF == (0x494 if series_1x else 0x495)
+    assert int.from_bytes(it.read(0x1FFF75E0, 2, 2), "little") == it.part.flash_kib
+    uid64 = it.read(0x1FFF7580, 8, 4)
+    assert uid64[4:] == bytes.fromhex("26 e1 80 00")
+    assert len(set(it.read(0x1FFF7590, 12, 4))) > 1
+    assert it.read(0x1FFF6FFE, 1, 1)[0] == (0xB1 if series_1x else 0xD5)
+    sfsa = int.from_bytes(it.read(SFR, 4, 4), "little") & 0xFF
+    assert sfsa == (0x8C if series_1x else 0xF4)
+    srrvr = int.from_bytes(it.read(SRRVR, 4, 4), "little")
+    assert srrvr & (0x1FFFF if series_1x else 0x3FFFF) == (0x11800 if series_1x else 0x3D000)
+    area = 0x1FFF7800 if series_1x else 0x1FFF8000
+    value, complement = struct.unpack("<II", it.read(area + 0x78, 8, 4))
+    assert (value, complement) == (srrvr, ~srrvr & 0xFFFFFFFF)
+    assert fails(it, 0x1FFF7800 if not series_1x else 0x1FFF8000)
+
+
+def test_two_chips_of_one_part_differ() -> None:
+    one, other = (SimulatedChip(find_part("WB55RG"), serial=serial) for serial in (1, 2))
+    assert one.identity.uid96 != other.identity.uid96
+    assert one.identity.uid64 != other.identity.uid64
+
+
+def test_a_chip_shows_the_ids_of_its_access_port() -> None:
+    """fus-protocol 1.2: PIDR 0xA0495, CIDR 0xB105100D."""
+    it = chip()
+    it.advance(1)
+    words = [it.read(0xE00FF000 + at, 1, 1)[0] for at in (0xFE0, 0xFE4, 0xFE8, 0xFF0, 0xFF4, 0xFF8, 0xFFC)]
+    assert words == [0x95, 0x04, 0x0A, 0x0D, 0x10, 0x05, 0xB1]
+
+
+def test_an_unknown_part_is_refused() -> None:
+    assert find_part("wb5mmg").name == "STM32WB5MMG"
+    with pytest.raises(PartError, match="no STM32WB part 'STM32L4'"):
+        find_part("STM32L4")
+
+
+@pytest.mark.parametrize("name", ["STM32WB55CC", "STM32WB55CE", "STM32WB55VY", "STM32WB35CC", "STM32WB35CE"])
+def test_on_small_parts_sfsa_is_far_above_the_flash(name: str) -> None:
+    """fus-protocol 11, item 20; 9.2: SFSA 0xF4 while images live below the nominal end."""
+    it, driver = unlocked(name)
+    end = FLASH + it.part.flash_kib * 1024
+    assert driver.word(SFR) & 0xFF == 0xF4
+    assert it.read(end, 4, 4) == b"\xff" * 4  # J-Link searched there and was not refused
+    with pytest.raises(FlashError) as caught:
+        driver.erase(end)
+    assert caught.value.flags == WRPERR
+    strict = chip(name, beyond_nominal="error")
+    strict.advance(1)
+    assert fails(strict, end)
+    assert not fails(strict, end - 4)
+
+
+# --- fus-protocol 11, item 3: flash cells, keys, flags
+
+
+def test_a_page_is_erased_programmed_and_read_back() -> None:
+    """fus-protocol 11, item 3; 2.6: psdb's and MicroPython's sequence."""
+    it, driver = unlocked()
+    driver.burn(FLASH + 0x1000, bytes(range(256)) * 16)
+    assert it.read(FLASH + 0x1000, 4096, 4) == bytes(range(256)) * 16
+    driver.erase(FLASH + 0x1000)
+    assert it.read(FLASH + 0x1000, 4096, 4) == b"\xff" * 4096
+
+
+@pytest.mark.parametrize(("part", "page"), [("STM32WB55RG", 4096), ("STM32WB15CC", 2048)])
+def test_pages_are_of_the_series(part: str, page: int) -> None:
+    """fus-protocol 11, item 2; 2.1."""
+    it, driver = unlocked(part)
+    driver.program(FLASH, bytes(16 * 1024))
+    driver.erase(FLASH + page)
+    assert it.read(FLASH + page - 4, 8, 4) == bytes(4) + b"\xff" * 4
+    assert it.read(FLASH + 2 * page, 4, 4) == bytes(4)
+
+
+def test_a_line_that_is_not_erased_takes_nothing_but_zeros() -> None:
+    """fus-protocol 2.6: PROGERR unless the new data is all zero."""
+    it, driver = unlocked()
+    driver.program(FLASH, bytes.fromhex("11" * 8))
+    with pytest.raises(FlashError) as caught:
+        driver.program(FLASH, bytes.fromhex("01" * 8))
+    assert caught.value.flags == PROGERR
+    assert it.read(FLASH, 8, 4) == b"\x11" * 8
+    driver.program(FLASH, bytes(8))
+    assert it.read(FLASH, 8, 4) == bytes(8)
+
+
+def test_a_block_with_one_used_line_programs_the_others() -> None:
+    it, driver = unlocked()
+    driver.program(FLASH + 8, bytes.fromhex("11" * 8))
+    with pytest.raises(FlashError):
+        driver.program(FLASH, bytes.fromhex("22" * 16))
+    assert it.read(FLASH, 16, 4) == b"\x22" * 8 + b"\x11" * 8
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_line_programmed_with_ones(strict: bool) -> None:
+    """fus-protocol 2.1: 64 data bits and 8 of ECC; whether all ones count is a switch."""
+    it, driver = unlocked(all_ones_is_programmed=strict)
+    driver.program(FLASH, b"\xff" * 8)
+    if strict:
+        with pytest.raises(FlashError) as caught:
+            driver.program(FLASH, bytes.fromhex("01" * 8))
+        assert caught.value.flags == PROGERR
+    else:
+        driver.program(FLASH, bytes.fromhex("01" * 8))
+        assert it.read(FLASH, 8, 4) == b"\x01" * 8
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_narrow_writes_are_a_size_error(width: int) -> None:
+    """fus-protocol 2.6: 8- and 16-bit writes set SIZERR."""
+    it, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1)
+    it.write(FLASH, bytes(width), width)
+    assert driver.word(SR) & 0x3FF == SIZERR
+    it.write(FLASH, bytes(8), 4)
+    assert driver.word(SR) & PGSERR, "an error that is not cleared spoils what follows"
+    assert it.read(FLASH, 8, 4) == EMPTY_FLASH
+
+
+def test_half_a_line_leaves_cfgbsy_and_the_flags_a_board_showed() -> None:
+    """fus-protocol 2.6: SR 0x000400A0 on a part whose line was left half written."""
+    it, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1)
+    it.write(FLASH, bytes(4), 4)
+    assert driver.word(SR) == 1 << 18
+    it.write(FLASH + 16, bytes(4), 4)
+    assert driver.word(SR) == 0x000400A0
+    it.reset(halt=True)
+    assert driver.word(SR) == 0
+    assert it.read(FLASH, 8, 4) == EMPTY_FLASH
+
+
+def test_a_line_starts_with_its_low_word() -> None:
+    """fus-protocol 2.6: PGAERR."""
+    it, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1)
+    it.write(FLASH + 4, bytes(4), 4)
+    assert driver.word(SR) & PGAERR
+
+
+def test_a_write_without_pg_is_a_sequence_error() -> None:
+    """fus-protocol 2.6: PGSERR."""
+    it, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    it.write(FLASH, bytes(8), 4)
+    assert driver.word(SR) == PGSERR
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16)
+    assert driver.word(SR) == PGSERR, "STRT without PER"
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16 | 2 | 1)
+    assert driver.word(SR) == PGSERR, "PG and PER at once"
+
+
+def test_the_keys_open_once_and_a_wrong_one_shuts_until_reset() -> None:
+    """fus-protocol 2.6: a wrong key locks KEYR until reset."""
+    it, driver = unlocked()
+    it.reset(halt=True)
+    assert driver.word(CR) >> 30 == 3
+    driver.put(CR, 2)
+    assert driver.word(CR) == 3 << 30, "a locked CR takes nothing"
+    driver.put(KEYR, 0x45670123)
+    driver.put(KEYR, 0x12345678)
+    driver.unlock()
+    assert driver.word(CR) >> 31
+    it.reset(halt=True)
+    driver.unlock()
+    assert not driver.word(CR) >> 31
+    driver.put(CR, 1 << 31)
+    assert driver.word(CR) >> 31
+    driver.unlock()
+    assert not driver.word(CR) >> 31, "locked by hand it opens again"
+
+
+def test_option_keys_need_the_other_keys_first() -> None:
+    it, driver = unlocked()
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    assert not driver.word(CR) >> 30 & 1
+    it.reset(halt=True)
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.unlock()
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    assert driver.word(CR) >> 30 & 1
+
+
+@pytest.mark.parametrize("kind", ["fault", "reset"])
+def test_keys_while_unlocked_are_a_fault(kind: str) -> None:
+    """fus-protocol 11, item 3; 2.6: MicroPython saw the chip reset."""
+    it, driver = unlocked(second_unlock=kind)
+    epoch = it.epoch
+    if kind == "fault":
+        with pytest.raises(AccessError):
+            it.write(KEYR, struct.pack("<I", 0x45670123), 4)
+        driver.unlock()
+    else:
+        driver.put(KEYR, 0x45670123)
+        assert it.epoch == epoch + 1
+        it.advance(0.1)
+    assert driver.word(CR) >> 31
+
+
+def test_optverr_is_there_after_power_up_and_goes_when_cleared() -> None:
+    """fus-protocol 11, item 3; 2.6: clear SR before judging errors."""
+    it, driver = unlocked()
+    assert driver.word(SR) == 0x8000
+    driver.put(SR, 0xC3FB)
+    assert driver.word(SR) == 0
+    it.reset(halt=True)
+    assert driver.word(SR) == 0
+    it.power_cycle()
+    it.advance(0.1)
+    assert driver.word(SR) == 0x8000
+
+
+def test_bsy_shows_while_a_page_is_erased_and_eop_only_when_asked_for() -> None:
+    """fus-protocol 11, item 3; 2.6: BSY and CFGBSY, EOP only with EOPIE."""
+    _, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16 | 2)
+    assert driver.word(SR) == 1 << 16 | 1 << 18
+    driver.wait(SR, 1 << 16, 0)
+    assert driver.word(SR) == 0
+    driver.put(CR, 1 << 24 | 2)
+    driver.put(CR, 1 << 24 | 1 << 16 | 2)
+    driver.wait(SR, 1 << 16, 0)
+    assert driver.word(SR) == 1
+
+
+@pytest.mark.parametrize("kind", ["stall", "error"])
+def test_programming_while_busy(kind: str) -> None:
+    """fus-protocol 2.6: psdb streams faster than a line takes and reads back what it wrote."""
+    it, driver = unlocked(write_while_busy=kind)
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16 | 2)
+    driver.put(CR, 1)
+    before = it.clock
+    it.write(FLASH + 0x2000, bytes(8), 4)
+    if kind == "stall":
+        assert it.clock - before > 0.02
+        assert it.read(FLASH + 0x2000, 8, 4) == bytes(8)
+    else:
+        assert driver.word(SR) & PGSERR
+
+
+def test_pes_suspends_what_comes() -> None:
+    """fus-protocol 2.7: PESD while an operation waits."""
+    _, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    acr = driver.word(0x58004000)
+    driver.put(0x58004000, acr | 1 << 15)
+    driver.put(CR, 1 << 16 | 2)
+    assert driver.word(SR) & 1 << 19
+    driver.put(0x58004000, acr)
+    assert driver.word(SR) & (1 << 19 | 1 << 16) == 1 << 16
+    driver.wait(SR, 1 << 16, 0)
+
+
+def test_write_protection_and_code_protection_hold() -> None:
+    """fus-protocol 2.2: WRP1A, PCROP1A; WRPERR and RDERR."""
+    it, driver = unlocked()
+    driver.program(FLASH + 0x5000, bytes(8))
+    driver.write_options(0x0002_0002, 0x5800402C)
+    driver.unlock()
+    with pytest.raises(FlashError) as caught:
+        driver.erase(FLASH + 2 * 4096)
+    assert caught.value.flags == WRPERR
+    with pytest.raises(FlashError) as caught:
+        driver.program(FLASH + 2 * 4096, bytes(8))
+    assert caught.value.flags == WRPERR | PGSERR, "the second word comes after an error"
+    driver.erase(FLASH + 3 * 4096)
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    driver.put(0x58004024, 10)
+    driver.put(0x58004028, 10)
+    driver.write_options(driver.word(OPTR))
+    assert it.read(FLASH + 0x5000, 4, 4) == bytes(4)
+    assert driver.word(SR) & 1 << 14
+
+
+def test_a_fast_row_is_all_or_nothing() -> None:
+    """fus-protocol 2.1: 64 lines, within about 7 ms."""
+    it, driver = unlocked()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 18)
+    for at in range(0, 512, 32):
+        it.write(FLASH + at, bytes(range(32)), 4)
+    driver.finish()
+    assert it.read(FLASH, 512, 4) == bytes(range(32)) * 16
+    driver.put(CR, 1 << 18)
+    it.write(FLASH + 512, bytes(256), 4)
+    driver.put(CR, 0)
+    assert driver.word(SR) & MISERR
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 18)
+    it.write(FLASH + 520, bytes(8), 4)
+    assert driver.word(SR) & FASTERR
+    driver.put(CR, 0)
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 18)
+    it.write(FLASH + 1024, bytes(256), 4)
+    it.advance(0.01)
+    it.write(FLASH + 1280, bytes(256), 4)
+    assert driver.word(SR) & FASTERR
+    driver.put(CR, 0)
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 18)
+    it.write(FLASH, bytes(512), 4)
+    assert driver.word(SR) & (PROGERR | FASTERR) == PROGERR | FASTERR
+
+
+def test_a_failing_operation_says_so_and_spoils_the_page() -> None:
+    it, driver = unlocked()
+    driver.burn(FLASH, bytes(4096))
+    it.flash.state.failing_operations = 1
+    driver.erase(FLASH)  # psdb does not look at OPERR, and reads back instead
+    assert driver.word(SR) & 2
+    assert it.read(FLASH, 4096, 4) != b"\xff" * 4096
+    driver.erase(FLASH)
+    assert it.read(FLASH, 4096, 4) == b"\xff" * 4096
+
+
+@pytest.mark.parametrize("how", ["reset", "power"])
+def test_what_was_being_erased_when_it_stopped_is_garbage(how: str) -> None:
+    it, driver = unlocked()
+    driver.burn(FLASH, bytes(4096))
+    driver.put(CR, 1 << 16 | 2)
+    it.reset(halt=True) if how == "reset" else it.power_cycle()
+    it.advance(0.1)
+    assert it.read(FLASH, 4096, 4) not in (b"\xff" * 4096, bytes(4096))
+
+
+# --- fus-protocol 11, item 4 and 5: the secure area, mass erase
+
+
+@pytest.mark.parametrize("kind", ["error", "zero"])
+def test_secure_flash_cannot_be_read(kind: str) -> None:
+    """fus-protocol 11, item 4: zeros in one report, an error in another."""
+    it, _ = unlocked(secure_read=kind)
+    if kind == "zero":
+        assert it.read(0x080F4000, 8, 4) == bytes(8)
+        assert it.read(0x080F3FFC, 8, 4) == b"\xff" * 4 + bytes(4)
+    else:
+        assert fails(it, 0x080F4000)
+        assert fails(it, 0x080F3FFC, 8)
+    assert it.read(0x080F3FFC, 4, 4) == b"\xff" * 4
+
+
+@pytest.mark.parametrize("kind", ["wrperr", "error", "ignored"])
+def test_secure_flash_cannot_be_changed(kind: str) -> None:
+    """fus-protocol 11, item 4."""
+    it, driver = unlocked(secure_write=kind)
+    before = it.flash.read_cells(0x080F4000, 4096)
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1)
+    if kind == "error":
+        with pytest.raises(AccessError):
+            it.write(0x080F4000, bytes(8), 4)
+    else:
+        it.write(0x080F4000, bytes(8), 4)
+        driver.put(CR, 1 << 16 | 2 | 0xF4 << 3)
+        assert driver.word(SR) == (WRPERR if kind == "wrperr" else 0)
+    assert it.flash.read_cells(0x080F4000, 4096) == before
+
+
+def test_nobody_but_cpu2_moves_the_secure_area() -> None:
+    """fus-protocol 11, item 4; 2.3: SFR and SRRVR writes are ignored."""
+    it, driver = unlocked()
+    before = driver.word(SFR), driver.word(SRRVR)
+    for register in (SFR, SRRVR):
+        driver.unlock()
+        driver.write_options(0x1234_5678, register)
+        assert (driver.word(SFR), driver.word(SRRVR)) == before
+    assert it.cpu2.state.running == ""
+
+
+@pytest.mark.parametrize("kind", ["error", "zero"])
+def test_secure_sram2_is_out_of_reach(kind: str) -> None:
+    """fus-protocol 2.3: SBRSA and SNBRSA, in KiB, as the installed image has them."""
+    it = chip(secure_read=kind)
+    assert it.fus.install_at_factory(stack.build()) == 0
+    it.power_cycle()
+    it.advance(1)
+    for base, kib in ((SRAM2A, 10), (SRAM2B, 15)):
+        it.write(base + kib * 1024 - 4, b"abcd", 4)
+        assert it.read(base + kib * 1024 - 4, 4, 4) == b"abcd"
+        if kind == "error":
+            assert fails(it, base + kib * 1024)
+            with pytest.raises(AccessError):
+                it.write(base + kib * 1024, b"abcd", 4)
+        else:
+            it.write(base + kib * 1024, b"abcd", 4)
+            assert it.read(base + kib * 1024, 4, 4) == bytes(4)
+    it.write(SRAM1 + 0x2FFFC, b"abcd", 4)
+    assert fails(it, SRAM1 + 0x30000 + 64 * 1024)
+
+
+@pytest.mark.parametrize("kind", ["error", "ignored"])
+def test_mass_erase_erases_nothing(kind: str) -> None:
+    """fus-protocol 11, item 5."""
+    it, driver = unlocked(mass_erase=kind)
+    driver.burn(FLASH, bytes(8))
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16 | 4)
+    driver.wait(SR, 1 << 16, 0)
+    assert driver.word(SR) == (WRPERR if kind == "error" else 0)
+    assert it.read(FLASH, 8, 4) == bytes(8)
+
+
+# --- fus-protocol 11, item 6: option bytes
+
+
+def test_an_option_is_in_force_only_after_obl_launch() -> None:
+    """fus-protocol 11, item 6; 2.8: the old value until then; the link drops."""
+    it, driver = unlocked()
+    old = driver.word(OPTR)
+    new = old & ~(1 << 27)
+    driver.put(OPTR, new)
+    assert driver.word(OPTR) == old, "locked options take nothing"
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    driver.put(OPTR, new)
+    driver.put(CR, 1 << 17)
+    driver.wait(SR, 1 << 16, 0)
+    assert driver.word(OPTR) == old
+    assert int.from_bytes(it.read(0x1FFF8000, 4, 4), "little") == new, "the option area itself holds it"
+    epoch = it.epoch
+    driver.put(CR, 1 << 27)
+    assert it.epoch == epoch + 1
+    assert fails(it, 0xE000ED00)
+    assert it.target_present
+    it.advance(0.1)
+    assert driver.word(OPTR) == new
+    assert driver.word(CSR) & 1 << 25
+    assert not it.is_halted
+
+
+def test_an_option_that_is_not_started_is_forgotten() -> None:
+    it, driver = unlocked()
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    old = driver.word(OPTR)
+    driver.put(OPTR, 0)
+    driver.put(CR, 1 << 27)
+    it.advance(0.1)
+    assert driver.word(OPTR) == old
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_whether_option_loading_forgets_the_debugger(lost: bool) -> None:
+    it, driver = unlocked(obl_ends_debug=lost)
+    driver.put(DEMCR, 1)
+    driver.write_options(driver.word(OPTR))
+    assert it.is_halted is not lost
+
+
+def test_read_protection_shuts_the_flash_and_going_back_erases_it() -> None:
+    """fus-protocol 2.8: RDP 0xBB, then 0xAA; level 2 is for ever (RM0434 3.5)."""
+    it, driver = unlocked()
+    driver.burn(FLASH, bytes(8))
+    optr = driver.word(OPTR)
+    driver.write_options(optr & ~0xFF | 0xBB)
+    assert fails(it, FLASH)
+    driver.write_options(optr)
+    assert it.read(FLASH, 8, 4) == EMPTY_FLASH
+    driver.write_options(optr & ~0xFF | 0xCC)
+    assert not it.target_present
+    it.power_cycle()
+    assert not it.target_present
+
+
+# --- fus-protocol 11, item 7 and 8: resets, C2BOOT, boot sources
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_reset_leaves(kept: bool) -> None:
+    """fus-protocol 11, item 7: C2BOOT 0, IPCC 0, AHB3ENR 0, SRAM1 kept, SRAM2 as SRAM2RST says."""
+    it, driver = unlocked()
+    driver.write_options(driver.word(OPTR) & ~(1 << 25) | kept << 25)
+    it.write(SRAM1, b"abcd", 4)
+    it.write(SRAM2A + 0x400, b"abcd", 4)
+    driver.put(0xE0042004, 7)
+    driver.start()
+    driver.put(C1SCR, 1 << 16)
+    assert driver.word(C1TOC2SR) == 1
+    driver.put(CSR, 1 << 23)
+    epoch = it.epoch
+    it.reset(halt=True)
+    assert it.epoch == epoch + 1
+    assert it.is_halted
+    assert driver.word(CR4) == 0
+    assert driver.word(AHB3ENR) == 0
+    assert driver.word(C1TOC2SR) == 0
+    assert driver.word(CSR) == 1 << 26
+    assert it.read(SRAM1, 4, 4) == b"abcd"
+    assert it.read(SRAM2A + 0x400, 4, 4) == (b"abcd" if kept else bytes(4))
+    assert driver.word(0xE0042004) == 7
+    it.power_cycle()
+    it.advance(0.1)
+    assert it.read(SRAM1, 4, 4) != b"abcd"
+    assert driver.word(CSR) & 1 << 27
+    assert driver.word(0xE0042004) == 0
+
+
+def test_c2boot_stays_until_reset() -> None:
+    """fus-protocol 11, item 8."""
+    it, driver = unlocked()
+    driver.start()
+    driver.put(CR4, 0)
+    assert driver.word(CR4) == 1 << 15
+    driver.put(CR4, 1 << 15)
+    it.advance(1)
+    assert it.cpu2.state.running == "fus"
+    it.reset(halt=True)
+    assert driver.word(CR4) == 0
+    assert it.cpu2.state.running == ""
+
+
+def test_a_system_reset_asked_for_in_aircr_and_a_vector_catch() -> None:
+    """fus-protocol 7.1, step 1."""
+    it, driver = unlocked()
+    driver.put(CSR, 1 << 23)
+    driver.put(DEMCR, 1)
+    epoch = it.epoch
+    driver.put(AIRCR, 0x05FA0004)
+    it.advance(0.1)
+    assert it.epoch == epoch + 1
+    assert it.is_halted
+    assert driver.word(CSR) & 1 << 28
+    assert driver.word(DHCSR) & (1 << 25 | 1 << 17 | 3) == 1 << 25 | 1 << 17 | 3
+    assert not driver.word(DHCSR) & 1 << 25, "the flag goes when it is read"
+    driver.put(DHCSR, 0xA05F0001)
+    assert not it.is_halted
+    driver.put(DHCSR, 0x0003)
+    assert not it.is_halted, "without the key nothing happens"
+    driver.put(DHCSR, 0xA05F0003)
+    assert it.is_halted
+
+
+def test_core_registers_are_those_of_a_halted_core() -> None:
+    it, driver = unlocked()
+    driver.put(SRAM1, SRAM1 + 512, SRAM1 + 8 | 1, 0xE7FE)
+    driver.boot_from_ram()
+    it.reset(halt=True)
+    driver.put(0xE000EDF4, 15)
+    assert driver.word(0xE000EDF8) == SRAM1 + 8
+    driver.put(0xE000EDF8, 0x1234)
+    driver.put(0xE000EDF4, 1 << 16 | 3)
+    driver.put(0xE000EDF8, 0)
+    driver.put(0xE000EDF4, 3)
+    assert driver.word(0xE000EDF8) == 0x1234
+    it.resume()
+    with pytest.raises(AccessError):
+        it.write(0xE000EDF4, struct.pack("<I", 3), 4)
+
+
+BOOTS = [
+    # nBOOT0, nBOOT1, nSWBOOT0, BOOT0 pin, where
+    (0, 0, 0, False, SRAM1),
+    (1, 1, 1, False, FLASH),
+    (1, 1, 1, True, 0x1FFF0000),
+    (1, 0, 1, True, SRAM1),
+    (1, 1, 0, True, FLASH),
+    (0, 1, 0, False, 0x1FFF0000),
+]
+
+
+@pytest.mark.parametrize(("boot0", "boot1", "swboot0", "pin", "where"), BOOTS)
+def test_boot_sources(boot0: int, boot1: int, swboot0: int, pin: bool, where: int) -> None:
+    """fus-protocol 2.8: the table of boot sources."""
+    it, driver = unlocked()
+    driver.burn(FLASH, struct.pack("<II", 0x20001000, FLASH + 9))
+    it.cpu1.boot0_pin = pin
+    mask = 1 << 27 | 1 << 26 | 1 << 23
+    driver.write_options(driver.word(OPTR) & ~mask | boot0 << 27 | boot1 << 23 | swboot0 << 26)
+    assert it.cpu1.boot_source() == where
+
+
+def test_psdb_calls_it_system_memory() -> None:
+    """fus-protocol 2.8 [DISAGREE]: nSWBOOT0=0 with nBOOT0=nBOOT1=1."""
+    it, driver = unlocked(nswboot0_clear="system-memory")
+    driver.burn(FLASH, struct.pack("<II", 0x20001000, FLASH + 9))
+    driver.write_options(driver.word(OPTR) & ~(1 << 26))
+    assert it.cpu1.boot_source() == 0x1FFF0000
+
+
+def test_empty_flash_boots_the_bootloader() -> None:
+    assert chip().cpu1.boot_source() == 0x1FFF0000
+
+
+def with_application(**switches: Any) -> tuple[SimulatedChip, Driver]:
+    it, driver = unlocked(**switches)
+    driver.burn(FLASH, struct.pack("<II", 0x20001000, FLASH + 9))
+    return it, driver
+
+
+def test_an_application_starts_cpu2_before_the_flasher_does() -> None:
+    """fus-protocol 11, item 7; 3.3: CPU1 must stay out of the way."""
+    it, driver = with_application()
+    it.reset(halt=False)
+    it.advance(0.1)
+    assert driver.word(CR4) >> 15
+    assert driver.word(SRAM2A) == SRAM2A + 0x40
+    with pytest.raises(AssertionError, match="started by somebody else"):
+        driver.start()
+
+
+def test_an_application_takes_the_event() -> None:
+    it, driver = with_application()
+    it.reset(halt=False)
+    it.advance(0.5)
+    assert driver.word(0x58000C1C) == 0
+    it.halt()
+    it.advance(0.5)
+    it.resume()
+    it.advance(0.5)
+    assert it.cpu1.state.runs == "application"
+
+
+@pytest.mark.parametrize("how", ["halted", "loop", "catch"])
+def test_cpu1_can_be_kept_out_of_the_way(how: str) -> None:
+    """fus-protocol 3.3, 7.1: psdb's loop in SRAM1, a halt at the vector, vector catch over FUS's own resets."""
+    it, driver = with_application()
+    if how == "loop":
+        driver.boot_from_ram()
+    elif how == "catch":
+        driver.put(DEMCR, 1)
+    it.reset(halt=how == "halted")
+    it.advance(0.5)
+    assert driver.start() == "fus"
+    assert it.cpu1.state.runs == ("loop" if how == "loop" else "application")
+
+
+def test_sram1_that_was_lost_makes_cpu1_lock_up() -> None:
+    it, driver = unlocked()
+    driver.boot_from_ram()
+    assert it.cpu1.state.runs == "loop"
+    it.power_cycle()
+    it.advance(0.1)
+    assert it.cpu1.state.runs == "lockup"
+    assert driver.word(DHCSR) & 1 << 19
+
+
+# --- fus-protocol 11, item 9: IPCC, and accesses as such
+
+
+@pytest.mark.parametrize("kind", ["error", "ignored"])
+def test_ipcc_needs_its_clock(kind: str) -> None:
+    """fus-protocol 11, item 9."""
+    it, driver = unlocked(ipcc_without_clock=kind)
+    if kind == "error":
+        with pytest.raises(AccessError):
+            it.write(C1SCR, struct.pack("<I", 1 << 17), 4)
+    else:
+        driver.put(C1SCR, 1 << 17)
+    assert driver.word(C1TOC2SR) == 0
+    driver.put(AHB3ENR, 1 << 20)
+    driver.put(C1SCR, 1 << 17)
+    assert driver.word(C1TOC2SR) == 2
+    assert driver.word(C1SCR) == 0
+    driver.put(0x58000C18, 1 << 1 | 1 << 19)
+    assert (driver.word(C1TOC2SR), driver.word(0x58000C1C)) == (0, 8)
+    for offset, mask in ((0x00, 0x00010001), (0x04, 0x003F003F), (0x10, 0x00010001), (0x14, 0x003F003F)):
+        driver.put(0x58000C00 + offset, 0xFFFFFFFF)
+        assert driver.word(0x58000C00 + offset) == mask
+
+
+@pytest.mark.parametrize(("address", "size", "width"), [(SRAM1 + 1, 4, 4), (SRAM1, 3, 2), (SRAM1, 4, 8), (0, 4, 4)])
+def test_accesses_that_no_bus_has(address: int, size: int, width: int) -> None:
+    it, _ = unlocked()
+    with pytest.raises(AccessError) as caught:
+        it.read(address, size, width)
+    assert caught.value.address == address
+
+
+def test_registers_take_words_only_and_unknown_ones_nothing() -> None:
+    it, _ = unlocked()
+    with pytest.raises(AccessError):
+        it.write(CR4, b"\0\0", 2)
+    with pytest.raises(AccessError):
+        it.write(0x40000000, bytes(4), 4)
+    assert it.read(0xE0042000, 2, 2) == b"\x95\x04"
+
+
+def test_without_power_there_is_nothing() -> None:
+    it, _ = unlocked()
+    it.power_off()
+    it.power_off()
+    assert not it.target_present
+    assert fails(it, SRAM1)
+    epoch = it.epoch
+    it.reset(halt=True)
+    assert it.epoch == epoch
+    it.power_on()
+    it.power_on()
+    assert it.target_present
+    assert it.epoch == epoch + 1
+
+
+@pytest.mark.parametrize("kind", ["fails", "works"])
+def test_accesses_in_the_moment_of_a_reset(kind: str) -> None:
+    """jlink-pylink 5.3: an access may fail or keep working across a reset."""
+    it, _ = unlocked(during_reset=kind)
+    it.reset(halt=False)
+    assert fails(it, 0xE000ED00) is (kind == "fails")
+    it.advance(0.1)
+    assert not fails(it, 0xE000ED00)
+
+
+def test_every_access_costs_time_and_nothing_sleeps() -> None:
+    it, driver = unlocked()
+    before = it.clock
+    driver.word(CR)
+    after_word = it.clock
+    it.read(SRAM1, 4096, 4)
+    assert 0 < after_word - before < it.clock - after_word
+
+
+def test_an_image_can_be_written_as_psdb_writes_it() -> None:
+    """fus-protocol 7.1, step 6; the formula of 9.1."""
+    it, driver = unlocked()
+    image = fus.build()
+    driver.burn(place(image), image)
+    assert it.read(place(image), len(image), 4) == image
+
+
+# --- the room itself
+
+
+def test_the_simulation_imports_nothing_of_the_driver() -> None:
+    """It is written from the documents alone, so that a common mistake cannot hide in both."""
+    for path in Path(flash.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                root = name.split(".")[0]
+                assert root not in ("imagekit", "construct", "pylink"), (path, name)
+                assert root != "flasher" or name.startswith("flasher.sim"), (path, name)
+
+
+def test_no_part_is_named_twice() -> None:
+    assert len(PARTS) == len(parts._ALL)
