@@ -43,10 +43,20 @@ def busy_chip() -> SimulatedChip:
     image = stack.build()
     driver.burn(place(image), image)
     driver.command(FW_UPGRADE)
+    it.advance(0.5)
     driver.put(0x58004014, 1)
     it.write(0x08000000, bytes(4), 4)
     it.advance(1)
     return it
+
+
+def refusal(path: Path) -> str | None:
+    """Why a board is refused; None when it is not."""
+    try:
+        load_board(path)
+    except BoardError as error:
+        return str(error)
+    return None
 
 
 # --- files
@@ -111,12 +121,10 @@ def test_every_byte_counts(tmp_path: Path) -> None:
     for at in range(0, len(good), len(good) // 20):
         for bad in (good[:at], good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]):
             path.write_bytes(bad)
-            try:
-                again = load_board(path)
-            except BoardError as error:
-                assert "\n" not in str(error)
+            if (text := refusal(path)) is None:
+                assert to_document(load_board(path)) == to_document(chip()), "only white space may change"
             else:
-                assert to_document(again) == to_document(chip()), "only white space may change"
+                assert "\n" not in text
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff\xfe", b'{"schema": 1}', b"[" * 100_000])

@@ -111,7 +111,8 @@ def test_a_power_cut_in_an_upgrade_kills_the_part() -> None:
     driver.burn(place(image), image)
     with pytest.raises((LostError, SilentError)):
         driver.run(FW_UPGRADE)
-    it.advance(1)
+    it.reset(halt=True)
+    it.advance(0.1)
     with pytest.raises(SilentError):
         driver.start()
     assert it.chip.fus.secret.dead
