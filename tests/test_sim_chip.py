@@ -223,6 +223,8 @@ def test_a_write_without_pg_is_a_sequence_error() -> None:
     driver.put(SR, 0xC3FB)
     driver.put(CR, 1 << 16 | 2 | 1)
     assert driver.word(SR) == PGSERR, "PG and PER at once"
+    driver.put(CR, 1 << 16 | 2)
+    assert not driver.word(SR) >> 16 & 1, "nothing begins while an error is not cleared"
 
 
 def test_the_keys_open_once_and_a_wrong_one_shuts_until_reset() -> None:
@@ -431,7 +433,9 @@ def test_secure_flash_cannot_be_changed(kind: str) -> None:
         with pytest.raises(AccessError):
             it.write(0x080F4000, bytes(8), 4)
     else:
-        it.write(0x080F4000, bytes(8), 4)
+        it.write(0x080F4000, bytes(4), 4)
+        assert driver.word(SR) == (WRPERR if kind == "wrperr" else 0)
+        driver.put(SR, 0xC3FB)
         driver.put(CR, 1 << 16 | 2 | 0xF4 << 3)
         assert driver.word(SR) == (WRPERR if kind == "wrperr" else 0)
     assert it.flash.read_cells(0x080F4000, 4096) == before

@@ -19,7 +19,7 @@ from flasher.sim.codec import decode, encode, pack, unpack
 from flasher.sim.cpu1 import Cpu1State
 from flasher.sim.cpu2 import Cpu2State
 from flasher.sim.errors import BoardError, ImageError, SimError
-from flasher.sim.flash import FlashState
+from flasher.sim.flash_registers import FlashState
 from flasher.sim.fus import FusState
 from flasher.sim.ipcc import IpccState
 from flasher.sim.memory import Clock, RamState
@@ -63,7 +63,7 @@ def to_document(chip: SimulatedChip) -> dict[str, Any]:
         "schema": SCHEMA,
         "part": chip.part.name,
         "serial": chip.identity.serial,
-        "keys": list(chip.fus.keys),
+        "keys": list(chip.fus.root_keys),
         "accepted": list(chip.fus.accepted),
         "behaviour": encode(chip.behaviour),
         "boot0_pin": chip.cpu1.boot0_pin,
@@ -132,7 +132,9 @@ def _restore(document: dict[str, Any]) -> SimulatedChip:
     chip.cpu1.state = decode(Cpu1State, document["cpu1"])
     chip.cpu2.state = decode(Cpu2State, document["cpu2"])
     chip.fus.state = decode(FusState, document["fus"])
-    chip.fus.secret = decode(Secret, document["secret"])
+    secret = decode(Secret, document["secret"])
+    for field in dataclasses.fields(Secret):  # several units share the one object
+        setattr(chip.fus.secret, field.name, getattr(secret, field.name))
     chip.registers.state = decode(RegisterState, document["registers"])
     chip.ram.state = decode(RamState, document["ram"])
     _restore_flash(chip, document["flash"])

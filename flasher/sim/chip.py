@@ -11,7 +11,8 @@ from flasher.sim.behaviour import Behaviour
 from flasher.sim.cpu1 import Cpu1
 from flasher.sim.cpu2 import Cpu2
 from flasher.sim.errors import AccessError
-from flasher.sim.flash import LINE_SECONDS, Flash
+from flasher.sim.flash import Flash
+from flasher.sim.flash_registers import LINE_SECONDS
 from flasher.sim.fus import Fus
 from flasher.sim.identity import Identity
 from flasher.sim.image import ST_KEYS
@@ -69,7 +70,7 @@ class SimulatedChip:
         self.cpu2 = Cpu2(self.fus, self.ram, self.ipcc, self.identity.uid64)
         self.registers = Registers(self.behaviour, self.flash, self.ipcc, self.cpu1, self.cpu2, self.identity)
         self.application = Application(self.cpu1, self.registers, self.ram)
-        self.fus.select_fus()
+        self.fus.installer.select_fus()
         self.options.load()
         self._reset(CSR_BOR | CSR_PIN, halt=False, by_itself=True, power=True)
 

@@ -7,19 +7,17 @@ reports for what a damaged part does.
 import struct
 from dataclasses import dataclass, field
 
+from flasher.sim import keys
 from flasher.sim import mailbox as mail
-from flasher.sim.fus import (
+from flasher.sim.commands import (
     FIRST_STACK_COMMAND,
     GET_STATE,
-    LOAD_USER_KEY,
-    LOCK_USER_KEY,
+    LAST_STACK_COMMAND,
     NOT_SUPPORTED,
     OK,
-    STORE_USER_KEY,
-    UNLOAD_USER_KEY,
-    Fus,
-    is_earliest,
+    USER_KEY_COMMANDS,
 )
+from flasher.sim.fus import Fus, is_earliest
 from flasher.sim.ipcc import MM_RELEASE, SYSTEM, Ipcc
 from flasher.sim.mailbox import Mailbox
 from flasher.sim.memory import Ram
@@ -30,7 +28,6 @@ from flasher.sim.secret import Stack
 _FUS_1_1_0 = 0x0101_0000
 _SAFEBOOT_SECONDS = 0.5
 _MALFORMED = (0x00FE, b"\xfe")  # FUS 0.5.3's opcode field and status for what it does not know (dump)
-_LAST_STACK_COMMAND = 0xFC7F
 # Stack type by what the footer leaves open of SRAM2 (KiB): the type itself is in the encrypted body. shci.h, footers.
 _STACK_TYPES = {
     (10, 15): 1,
@@ -163,7 +160,7 @@ class Cpu2:
     def _safeboot(self) -> None:
         """Factory reset with FUS 1.1.0 or newer; nothing at all with an older one (release notes)."""
         if self._behaviour.safeboot_recovers and self.fus.secret.fus_version >= _FUS_1_1_0:
-            self.fus.factory_reset()
+            self.fus.installer.factory_reset()
             self.fus.wants_reset = True
         else:
             self.state.is_hung = True
@@ -224,12 +221,12 @@ class Cpu2:
             self.state.get_states += 1
             if self.state.get_states < 2:
                 return {"ff-fe": b"\xff\xfe", "ff": b"\xff", "fe": b"\xfe"}[self._behaviour.stack_get_state]
-            self.fus.select_fus()
+            self.fus.installer.select_fus()
             self.fus.wants_reset = True
             return None
-        if opcode in (STORE_USER_KEY, LOAD_USER_KEY, LOCK_USER_KEY, UNLOAD_USER_KEY):
-            return self.fus.user_key(opcode, payload)
-        return OK if FIRST_STACK_COMMAND <= opcode <= _LAST_STACK_COMMAND else NOT_SUPPORTED
+        if opcode in USER_KEY_COMMANDS:
+            return keys.user_key(self.fus.secret, opcode, payload)
+        return OK if FIRST_STACK_COMMAND <= opcode <= LAST_STACK_COMMAND else NOT_SUPPORTED
 
 
 def _stack_type(stack: Stack, series: str) -> int:

@@ -1,72 +1,65 @@
 """The flash controller: cells as 64-bit lines, keys, erase, program, every error flag.
 
 Sources: CMSIS stm32wb55xx.h (bits), RM0434 3.3 as quoted in forum posts and pyOCD, HAL flash driver, psdb and
-MicroPython (what works on boards). Durations are typical values of the STM32L4/WB datasheets.
+MicroPython (what works on boards).
 """
 
 import hashlib
-from dataclasses import dataclass, field
 
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.errors import AccessError
+from flasher.sim.flash_registers import (
+    ACR,
+    ACR_PES,
+    BSY,
+    C2ACR,
+    C2CR,
+    C2SR,
+    CFGBSY,
+    CLEARED_BY_ONE,
+    CR,
+    CR_KEPT,
+    EOP,
+    EOPIE,
+    ERASE_SECONDS,
+    FASTERR,
+    FSTPG,
+    KEYR,
+    KEYS,
+    LINE_SECONDS,
+    LOCK,
+    MER,
+    MISERR,
+    OBL_LAUNCH,
+    OPERR,
+    OPTION_KEYS,
+    OPTION_SECONDS,
+    OPTKEYR,
+    OPTLOCK,
+    OPTNV,
+    OPTSTRT,
+    OPTVERR,
+    PER,
+    PESD,
+    PG,
+    PGAERR,
+    PGSERR,
+    PROGERR,
+    RDERR,
+    ROW_BYTES,
+    ROW_SECONDS,
+    SEQUENCE_ERRORS,
+    SIZERR,
+    SR,
+    STRT,
+    WRPERR,
+    Busy,
+    FlashState,
+)
 from flasher.sim.memory import Clock
 from flasher.sim.option_bytes import REGISTERS as OPTION_REGISTERS
 from flasher.sim.option_bytes import OptionBytes
 from flasher.sim.parts import FLASH_BASE, Part
-
-ACR, KEYR, OPTKEYR, SR, CR, ECCR, C2ACR, C2SR, C2CR = 0x00, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x5C, 0x60, 0x64
-
-KEYS = (0x4567_0123, 0xCDEF_89AB)  # RM0434 FLASH_KEYR; HAL FLASH_KEY1, FLASH_KEY2
-OPTION_KEYS = (0x0819_2A3B, 0x4C5D_6E7F)  # HAL FLASH_OPTKEY1, FLASH_OPTKEY2
-
-ACR_PES = 1 << 15
-EOP, OPERR, PROGERR, WRPERR, PGAERR = 1 << 0, 1 << 1, 1 << 3, 1 << 4, 1 << 5
-SIZERR, PGSERR, MISERR, FASTERR = 1 << 6, 1 << 7, 1 << 8, 1 << 9
-OPTNV, RDERR, OPTVERR, BSY, CFGBSY, PESD = 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 18, 1 << 19
-_SEQUENCE_ERRORS = PROGERR | WRPERR | PGAERR | SIZERR | PGSERR | MISERR | FASTERR
-_CLEARED_BY_ONE = EOP | OPERR | _SEQUENCE_ERRORS | RDERR | OPTVERR  # OPTNV is a status
-PG, PER, MER, STRT, OPTSTRT, FSTPG = 1 << 0, 1 << 1, 1 << 2, 1 << 16, 1 << 17, 1 << 18
-EOPIE, OBL_LAUNCH, OPTLOCK, LOCK = 1 << 24, 1 << 27, 1 << 30, 1 << 31
-_CR_KEPT = PG | PER | MER | 0xFF << 3 | FSTPG | 7 << 24
-
-LINE_SECONDS = 82e-6
-ERASE_SECONDS = 22e-3
-OPTION_SECONDS = 25e-3
-ROW_BYTES = 512
-ROW_SECONDS = 7e-3  # a fast-programming row must be done within this (HAL)
-
-
-@dataclass(slots=True)
-class Busy:
-    """An operation under way: `kind` erase, program, row, options or nothing; address, length, due time."""
-
-    kind: str
-    address: int
-    size: int
-    due: float
-
-
-@dataclass(slots=True)
-class FlashState:
-    """Registers and cells."""
-
-    cells: bytearray
-    programmed: bytearray
-    acr: int = 0x600
-    cr: int = LOCK | OPTLOCK
-    sr: int = OPTVERR
-    key_step: int = 0
-    option_key_step: int = 0
-    keys_refused: bool = False
-    option_keys_refused: bool = False
-    first_word: int | None = None
-    first_value: int = 0
-    row: bytearray = field(default_factory=bytearray)
-    row_address: int = 0
-    row_start: float = 0.0
-    busy: Busy | None = None
-    suspended: Busy | None = None
-    failing_operations: int = 0
 
 
 class Flash:
@@ -188,7 +181,7 @@ class Flash:
         elif offset == OPTKEYR:
             self._option_key(value)
         elif offset == SR:
-            state.sr &= ~(value & _CLEARED_BY_ONE)
+            state.sr &= ~(value & CLEARED_BY_ONE)
         elif offset == ACR:
             self._write_acr(value)
         elif offset == CR:
@@ -234,7 +227,7 @@ class Flash:
         if state.row and not value & FSTPG:
             state.row.clear()
             state.sr |= MISERR  # the row was left before its 64 lines were there
-        state.cr = state.cr & (LOCK | OPTLOCK) | value & _CR_KEPT | value & (LOCK | OPTLOCK)
+        state.cr = state.cr & (LOCK | OPTLOCK) | value & CR_KEPT | value & (LOCK | OPTLOCK)
         if value & LOCK:
             state.cr |= OPTLOCK
         elif value & STRT:
@@ -249,7 +242,7 @@ class Flash:
         address = FLASH_BASE + page * self._part.page
         if value & MER:
             self._mass_erase()
-        elif not value & PER or value & (PG | FSTPG):
+        elif not value & PER or value & (PG | FSTPG) or self.state.sr & SEQUENCE_ERRORS:
             self.state.sr |= PGSERR
         elif page >= self._part.die_pages or not self.may_change(address):
             self._refuse_secure(address)
@@ -294,7 +287,7 @@ class Flash:
         state = self.state
         if not self.may_change(address):
             self._refuse_secure(address)
-        elif not state.cr & (PG | FSTPG) or state.sr & _SEQUENCE_ERRORS:
+        elif not state.cr & (PG | FSTPG) or state.sr & SEQUENCE_ERRORS:
             state.sr |= PGSERR
         elif width != 4:
             state.sr |= SIZERR
@@ -357,7 +350,7 @@ class Flash:
         """
         state = self.state
         start, size = address - FLASH_BASE, len(data)
-        quiet = state.cr & (PG | FSTPG) == PG and not state.sr & _SEQUENCE_ERRORS and state.first_word is None
+        quiet = state.cr & (PG | FSTPG) == PG and not state.sr & SEQUENCE_ERRORS and state.first_word is None
         quiet = quiet and state.busy is None and not state.acr & ACR_PES and not state.failing_operations
         if not quiet or address % 8 or size % 8 or not self.may_change(address + size - 1):
             return False

@@ -8,25 +8,35 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flasher.sim import image as images
+from flasher.sim import keys
 from flasher.sim import verdict as codes
 from flasher.sim.behaviour import Behaviour
+from flasher.sim.commands import (
+    ACTIVATE_ANTI_ROLLBACK,
+    FIRST_STACK_COMMAND,
+    FW_DELETE,
+    FW_UPGRADE,
+    GET_STATE,
+    LOCK_AUTH_KEY,
+    NOT_STARTED,
+    NOT_SUPPORTED,
+    OK,
+    START_WS,
+    UNKNOWN_COMMAND,
+    UPDATE_AUTH_KEY,
+    USER_KEY_COMMANDS,
+)
 from flasher.sim.flash import Flash
 from flasher.sim.image import Image
+from flasher.sim.install import Installer
 from flasher.sim.memory import Clock
-from flasher.sim.option_bytes import SBRV_SAFEBOOT, OptionBytes
+from flasher.sim.option_bytes import OptionBytes
 from flasher.sim.parts import FLASH_BASE, FUS_0_5_3, Part
-from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Operation, Secret, Stack, UserKey
+from flasher.sim.secret import Operation, Secret
 from flasher.sim.verdict import Examiner, locks_small_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-GET_STATE, FW_UPGRADE, FW_DELETE, UPDATE_AUTH_KEY, LOCK_AUTH_KEY = 0xFC52, 0xFC54, 0xFC55, 0xFC56, 0xFC57  # shci.h
-STORE_USER_KEY, LOAD_USER_KEY, START_WS = 0xFC58, 0xFC59, 0xFC5A
-LOCK_USER_KEY, UNLOAD_USER_KEY, ACTIVATE_ANTI_ROLLBACK = 0xFC5D, 0xFC5E, 0xFC5F
-FIRST_STACK_COMMAND = 0xFC66
-
-OK, NOT_STARTED, UNKNOWN_COMMAND, NOT_SUPPORTED = b"\x00", b"\x01", b"\x01", b"\xff"  # shci.h SHCI_CmdStatus_t
 
 _SEARCH_SECONDS = 0.3
 _FINISH_SECONDS = 1.0
@@ -34,7 +44,6 @@ _BETWEEN_RESETS_SECONDS = 0.5
 _DELETE_SECONDS, _DELETE_SECONDS_PER_SECTOR = 1.0, 0.022
 _START_SECONDS = 0.05
 _MEASURED_SIZE = 150 * 1024  # the stack for which MicroPython measured the first answer
-_USER_KEY_SIZES = {1: (16, 32), 2: (16, 32), 3: (28, 44)}  # simple, master, encrypted with its 12-byte IV
 
 
 @dataclass(slots=True)
@@ -44,7 +53,6 @@ class FusState:
     error: int = 0
     error_state: int = 0
     transient_answers: int = 0
-    loaded_keys: list[int] = field(default_factory=list)
     forced_error: int = 0
 
 
@@ -58,10 +66,14 @@ class Fus:
     flash: Flash
     options: OptionBytes
     secret: Secret
-    keys: tuple[str, ...]
+    root_keys: tuple[str, ...]
     accepted: tuple[str, ...]
     state: FusState = field(default_factory=FusState)
     wants_reset: bool = False
+    installer: Installer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.installer = Installer(self.part, self.behaviour, self.flash, self.options, self.secret)
 
     # --- boot, time, interruption
 
@@ -100,14 +112,7 @@ class Fus:
         if not operation.is_writing or self.behaviour.interrupted_write == "abort":
             self.secret.report = codes.USR_ABORT
             return
-        self.secret.dead = f"interrupted while FUS was busy ({operation.kind})"
-        if self.secret.stack is not None and operation.kind == "stack":
-            # a board whose update over an old stack was interrupted: SFSA at the staged image, vector at the new place
-            sfsa = (operation.staged_start - FLASH_BASE) // self.part.page
-            self.options.set_by_cpu2(SFSA=sfsa, SBRV=operation.target - FLASH_BASE >> 2)
-        else:
-            self.options.set_by_cpu2(SFSA=self._base_page(), SBRV=0x17000)  # four boards read so
-        self.options.load()
+        self.installer.break_off(operation)
 
     # --- commands
 
@@ -119,13 +124,13 @@ class Fus:
             FW_DELETE: lambda _: self._delete(),
             START_WS: lambda _: self._start_stack(),
             UPDATE_AUTH_KEY: self._update_customer_key,
-            LOCK_AUTH_KEY: lambda _: self._lock_customer_key(),
-            ACTIVATE_ANTI_ROLLBACK: lambda _: self._activate_anti_rollback(),
+            LOCK_AUTH_KEY: lambda _: keys.lock_customer_key(self.secret),
+            ACTIVATE_ANTI_ROLLBACK: lambda _: keys.activate_anti_rollback(self.secret),
         }
         if opcode in handlers:
             return handlers[opcode](payload)
-        if opcode in (STORE_USER_KEY, LOAD_USER_KEY, LOCK_USER_KEY, UNLOAD_USER_KEY):
-            return self.user_key(opcode, payload)
+        if opcode in USER_KEY_COMMANDS:
+            return keys.user_key(self.secret, opcode, payload)
         return NOT_SUPPORTED if opcode >= FIRST_STACK_COMMAND else UNKNOWN_COMMAND
 
     def _get_state(self) -> bytes:
@@ -150,7 +155,8 @@ class Fus:
             return NOT_STARTED
         now = self.clock.now
         self.state.error = 0
-        self.secret.operation = Operation(kind=kind, stage=stage, due=now + seconds, busy_until=now)
+        busy_until = now + seconds if stage == "search" else now
+        self.secret.operation = Operation(kind=kind, stage=stage, due=now + seconds, busy_until=busy_until)
         return OK
 
     def _fail(self, kind: str, error: int) -> None:
@@ -180,9 +186,15 @@ class Fus:
             return found if isinstance(found, int) else codes.IMG_CORRUPT
         operation = Operation(kind="stack", stage="write", due=0.0, busy_until=0.0)
         self._accept(operation, found)
-        self._install_stack(operation)
+        self.installer.install_stack(operation)
         self.options.load()
         return 0
+
+    def _update_customer_key(self, payload: bytes) -> bytes:
+        if self.secret.customer_key_locked:
+            self._fail("key", codes.AUTH_KEY_LOCKED)
+            return NOT_STARTED
+        return keys.update_customer_key(self.secret, payload)
 
     # --- delete, start
 
@@ -222,7 +234,7 @@ class Fus:
         self._accept(operation, found)
 
     def _examiner(self) -> Examiner:
-        return Examiner(self.part, self.behaviour, self.keys, self.accepted, self.flash, self.secret)
+        return Examiner(self.part, self.behaviour, self.root_keys, self.accepted, self.flash, self.secret)
 
     def _accept(self, operation: Operation, image: Image) -> None:
         operation.kind = "safeboot" if image.is_safeboot else "fus" if image.magic == images.FUS else "stack"
@@ -230,7 +242,7 @@ class Fus:
         operation.version, operation.sha256 = image.told_version, image.sha256
         operation.sectors, operation.gap_sectors = image.sectors, image.gap_sectors
         operation.sram2a_kib, operation.sram2b_kib = image.sram2a_kib, image.sram2b_kib
-        operation.target = self._target(image)
+        operation.target = self.installer.target(image)
         operation.resets_left = {"stack": self.behaviour.stack_resets, "fus": self.behaviour.fus_resets}.get(
             operation.kind, 1
         )
@@ -240,23 +252,13 @@ class Fus:
         operation.due = operation.busy_until + 0.5
         self.state.transient_answers = 0
 
-    def _target(self, image: Image) -> int:
-        """Where the stack will stand: where it was put, or moved up."""
-        size = (image.sectors + image.gap_sectors) * self.part.page
-        stack = self.secret.stack
-        if stack is not None and self.behaviour.update_placement == "moved-up":
-            return stack.address + (stack.sectors + stack.gap_sectors) * self.part.page - size
-        if stack is None and self.behaviour.lower_address == "moved-up":
-            return self.part.image_limit(self.secret.fus_version) - size
-        return image.start
-
     def _complete(self, operation: Operation) -> None:
         finish: dict[str, Callable[[Operation], None]] = {
-            "stack": self._install_stack,
-            "fus": self._install_fus,
-            "safeboot": self._install_safeboot,
-            "delete": lambda _: self.remove_stack(),
-            "start": lambda _: self.select_stack(),
+            "stack": self.installer.install_stack,
+            "fus": self.installer.install_fus,
+            "safeboot": self.installer.install_safeboot,
+            "delete": lambda _: self.installer.remove_stack(),
+            "start": lambda _: self.installer.select_stack(),
         }
         self.secret.operation = None
         finish[operation.kind](operation)
@@ -264,142 +266,15 @@ class Fus:
         if not self.wants_reset:
             self.options.load()
 
-    def _install_stack(self, operation: Operation) -> None:
-        page, old = self.part.page, self.secret.stack
-        content = self.flash.read_cells(operation.staged_start, operation.staged_end - operation.staged_start)
-        last = -(-operation.staged_end // page) * page
-        self.flash.erase_cells(operation.staged_start, last - operation.staged_start)
-        if old is not None:
-            self.flash.erase_cells(old.address, old.sectors * page)
-        self.flash.put_cells(operation.target, content)
-        self.secret.stack = Stack(
-            version=operation.version,
-            address=operation.target,
-            sectors=operation.sectors,
-            gap_sectors=operation.gap_sectors,
-            sram2a_kib=operation.sram2a_kib,
-            sram2b_kib=operation.sram2b_kib,
-            sha256=operation.sha256,
-        )
-        self.select_stack()
-
-    def _install_fus(self, operation: Operation) -> None:
-        page = self.part.page
-        if self.secret.stack is not None:  # only with `fus_over_stack` dead
-            self.secret.dead = "FUS was updated over an installed stack"
-            self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
-            return
-        self.secret.fus_version = operation.version
-        self.secret.user_keys.clear()  # a FUS update destroys the keys in the secure enclave (Flipper issue 4041)
-        if self.behaviour.fus_update_erases:
-            last = -(-operation.staged_end // page) * page
-            self.flash.erase_cells(operation.staged_start, last - operation.staged_start)
-        self.select_fus()
-
-    def _install_safeboot(self, operation: Operation) -> None:
-        self.factory_reset()
-        self.secret.safeboot_version = operation.version
-        self.secret.report = codes.UNKNOWN  # tools print FUS_UFB_CORRUPT once; the byte is not known
-
-    def factory_reset(self) -> None:
-        """Remove the stack, erase CPU1's code, boot FUS (release notes on Safeboot)."""
-        self.flash.erase_cells(FLASH_BASE, self.part.fus_base(self.secret.fus_version) - FLASH_BASE)
-        self.secret.stack = None
-        self.options.state.damaged = False
-        self.select_fus()
-
-    def remove_stack(self) -> None:
-        """Erase the stack; the secure area is FUS alone again."""
-        if (stack := self.secret.stack) is not None:
-            self.flash.erase_cells(stack.address, stack.sectors * self.part.page)
-        self.secret.stack = None
-        self.select_fus()
-
-    # --- who boots next
-
-    def _base_page(self) -> int:
-        return (self.part.fus_base(self.secret.fus_version) - FLASH_BASE) // self.part.page
-
-    def select_fus(self) -> None:
-        """Write the option bytes with which CPU2 boots FUS."""
-        stack, base = self.secret.stack, self.part.fus_base(self.secret.fus_version)
-        own = (32, 16)  # footers of the FUS images
-        if self.part.series == "WB1x":
-            own = (26 if self.secret.fus_version < images.FUS_1_2_0 + 1 else 20, 0)
-        limits = (stack.sram2a_kib, stack.sram2b_kib) if stack else own
-        self.options.set_security(
-            sfsa=(stack.address - FLASH_BASE) // self.part.page if stack else self._base_page(),
-            sbrv=base - FLASH_BASE >> 2,
-            sram2a_kib=own[0] if self.behaviour.fus_limits == "fus" else limits[0],
-            sram2b_kib=own[1] if self.behaviour.fus_limits == "fus" else limits[1],
-        )
-
-    def select_stack(self) -> None:
-        """Write the option bytes with which CPU2 boots the stack, if there is one."""
-        stack = self.secret.stack
-        if stack is None:
-            return
-        self.options.set_security(
-            sfsa=(stack.address - FLASH_BASE) // self.part.page,
-            sbrv=stack.address - FLASH_BASE >> 2,
-            sram2a_kib=stack.sram2a_kib,
-            sram2b_kib=stack.sram2b_kib,
-        )
-
-    # --- keys and one-way switches
+    # --- helpers
 
     def _take_forced_error(self) -> int:
         error, self.state.forced_error = self.state.forced_error, 0
         return error
 
     def _lock_for_ever(self) -> bytes:
-        self.secret.dead = "a C, E or Y part with FUS before 1.0.2 was given something else first"
-        self.secret.operation = None
-        self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
+        self.installer.lock_for_ever("a C, E or Y part with FUS before 1.0.2 was given something else first")
         self.wants_reset = True
-        return OK
-
-    def _update_customer_key(self, payload: bytes) -> bytes:
-        if self.secret.customer_key_locked:
-            self._fail("key", codes.AUTH_KEY_LOCKED)
-            return NOT_STARTED
-        if len(payload) < 2 or payload[0] > 64 or len(payload) < 1 + payload[0]:
-            return b"\x92"  # invalid parameters, since 1.13 (shci.h)
-        self.secret.customer_key = payload[1 : 1 + payload[0]]
-        return OK
-
-    def _lock_customer_key(self) -> bytes:
-        self.secret.customer_key_locked = True
-        return OK
-
-    def _activate_anti_rollback(self) -> bytes:
-        """Remember the stack's version for ever. Without a stack, or before FUS 1.2.0, that of an erased word (ST)."""
-        if not self.secret.anti_rollback:
-            stack = self.secret.stack
-            can = stack is not None and self.secret.fus_version >= images.FUS_1_2_0
-            self.secret.reference_version = stack.version if stack and can else ANTI_ROLLBACK_TRAP
-            self.secret.anti_rollback = True
-        return OK
-
-    def user_key(self, opcode: int, payload: bytes) -> bytes:
-        """Store, load, lock, unload a user key; FUS and the stack both serve these."""
-        keys = self.secret.user_keys
-        if opcode == STORE_USER_KEY:
-            if len(payload) < 2 or len(payload) - 2 not in _USER_KEY_SIZES.get(payload[0], ()):
-                return b"\x92"
-            keys.append(UserKey(payload[0], payload[2:]))
-            return bytes([0, len(keys) - 1])
-        index = payload[0] if payload else 0xFF
-        if index >= len(keys):
-            return b"\x92"
-        if opcode == LOCK_USER_KEY:
-            keys[index].locked = True
-        elif opcode == UNLOAD_USER_KEY:
-            self.state.loaded_keys = [loaded for loaded in self.state.loaded_keys if loaded != index]
-        elif keys[index].locked:
-            return NOT_STARTED
-        else:
-            self.state.loaded_keys.append(index)
         return OK
 
 

@@ -27,7 +27,8 @@ RCC_AHB3ENR, RCC_CSR, PWR_CR4 = RCC_BASE + 0x50, RCC_BASE + 0x94, PWR_BASE + 0x0
 IPCCEN, C2BOOT, RMVF = 1 << 20, 1 << 15, 1 << 23
 CSR_OBL, CSR_PIN, CSR_BOR, CSR_SOFTWARE = 1 << 25, 1 << 26, 1 << 27, 1 << 28
 _CSR_FLAGS = 0x7F << 25
-_PLAIN = ((RCC_BASE, 0x400), (PWR_BASE, 0xA0), (EXTI_BASE, 0x100))  # kept as written, cleared by every reset
+_SYSTEM_CONTROL = 0xE000_E000  # Arm v7-M
+_PLAIN = ((RCC_BASE, 0x400), (PWR_BASE, 0xA0), (EXTI_BASE, 0x100), (_SYSTEM_CONTROL, 0x1000))  # cleared by every reset
 _DBGMCU = (IDCODE, 0x60)
 
 
