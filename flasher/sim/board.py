@@ -166,6 +166,9 @@ def save_board(chip: SimulatedChip, path: Path) -> None:
             file.write(text)
             file.flush()
             os.fsync(handle)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(beside).chmod(0o666 & ~umask)  # mkstemp made it private
         Path(beside).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -207,6 +207,8 @@ class SimulatedChip:
         return self.flash.read_as_cpu1(address, size)
 
     def _write_flash(self, address: int, data: bytes, width: int) -> None:
+        if self.state.rdp != RDP_LEVEL_0 or address + len(data) > self.part.die_end:
+            raise AccessError(address, "read protection" if self.state.rdp != RDP_LEVEL_0 else "no memory")
         if self.flash.due is not None:
             if self.behaviour.write_while_busy == "error":
                 self.flash.refuse_sequence()
