@@ -284,6 +284,9 @@ def test_ipcc_needs_its_clock(kind: str) -> None:
     else:
         driver.put(C1SCR, 1 << 17)
     assert driver.word(C1TOC2SR) == 0
+    driver.put(CR4, 1 << 15)
+    it.advance(0.1)
+    assert driver.word(0x58000C04) == 0, "without a clock it reads as nothing at all"
     driver.put(AHB3ENR, 1 << 20)
     driver.put(C1SCR, 1 << 17)
     assert driver.word(C1TOC2SR) == 2

@@ -160,6 +160,7 @@ def test_the_reference_table_may_lie_elsewhere(shift: int, value: int) -> None:
     it.advance(0.1)
     assert driver.word(SRAM2A + 0x400) == SRAM2A + 0x424
     driver.write_options(0x3FFF, 0x5800403C)
+    driver.put(0x58000050, 1 << 20)
     driver.put(CR4, 1 << 15)
     it.advance(0.1)
     assert driver.word(C2TOC1SR) == 0

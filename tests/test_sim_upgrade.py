@@ -520,3 +520,19 @@ def test_user_keys(kind: str) -> None:
     it.advance(0.01)
     driver.start()
     assert driver.command(LOAD_KEY, b"\1") == (b"\0" if kind == "until-reset" else b"\1")
+
+
+def test_what_a_fus_update_leaves_behind_is_in_the_way() -> None:
+    """fus-protocol 9.5: a stack for FUS 2 leaves 16 KiB free, and there the footer of the staged FUS still stands."""
+    for erases, error in ((True, 0), (False, 3)):
+        it, driver = idle()
+        assert upgrade(driver, replace(fus, version=FUS_2_1).build(), 0x080EE000) == "fus after 4"
+        image = new_stack.build()
+        if not erases:
+            assert refusal(driver, image, place(image, gap=4)) == (0xFF, error)
+            continue
+        driver.unlock()
+        for page in range(0x080C0000, 0x080F4000, 4096):
+            driver.erase(page)
+        assert upgrade(driver, image) == "stack after 1"
+        assert it.fus.secret.stack is not None

@@ -28,7 +28,7 @@ class Behaviour:
     beyond_nominal: Literal["erased", "error"] = "erased"
     """Reads between the nominal end of a C, E or Y part and SFSA: J-Link searched there and was not refused."""
     ipcc_without_clock: Literal["error", "ignored"] = "error"
-    """IPCC writes while AHB3ENR.IPCCEN is 0: unknown; psdb always sets it first."""
+    """IPCC writes while AHB3ENR.IPCCEN is 0: unknown; psdb always sets it first. Reads give 0 then."""
     nswboot0_clear: Literal["main-flash", "system-memory"] = "main-flash"
     """nSWBOOT0=0, nBOOT0=nBOOT1=1: CubeProgrammer boots main flash so (logs); psdb calls it system memory."""
     obl_ends_debug: bool = True

@@ -12,8 +12,6 @@ import typing
 import zlib
 from typing import Any
 
-Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
-
 
 def encode(value: object) -> Any:
     """Turn a value into what `json` can write. Bytes become compressed base64, keys of maps text."""

@@ -266,7 +266,7 @@ class Fus:
         if not self.wants_reset:
             self.options.load()
 
-    # --- helpers
+    # --- small parts
 
     def _take_forced_error(self) -> int:
         error, self.state.forced_error = self.state.forced_error, 0

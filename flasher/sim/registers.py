@@ -67,7 +67,7 @@ class Registers:
         if _is_in(address, (FLASH_REGISTERS, 0x400)):
             return self._flash.read_register(address - FLASH_REGISTERS)
         if _is_in(address, (IPCC_BASE, 0x20)):
-            return self._ipcc.read(address - IPCC_BASE)
+            return self._ipcc.read(address - IPCC_BASE) if self._has_ipcc_clock else 0
         if _is_in(address, _DBGMCU):
             return self.state.dbgmcu.get(address, 0)
         if address == RCC_CSR:
@@ -105,8 +105,12 @@ class Registers:
         self.state.words[PWR_CR4] = value | started
         self.c2boot_rose = bool(value & C2BOOT and not started)
 
+    @property
+    def _has_ipcc_clock(self) -> bool:
+        return bool(self.state.words.get(RCC_AHB3ENR, 0) & IPCCEN)
+
     def _write_ipcc(self, address: int, value: int) -> None:
-        if not self.state.words.get(RCC_AHB3ENR, 0) & IPCCEN:
+        if not self._has_ipcc_clock:
             if self._behaviour.ipcc_without_clock == "error":
                 raise AccessError(address, "IPCC has no clock")
             return
