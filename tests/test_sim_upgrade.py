@@ -536,3 +536,37 @@ def test_what_a_fus_update_leaves_behind_is_in_the_way() -> None:
             driver.erase(page)
         assert upgrade(driver, image) == "stack after 1"
         assert it.fus.secret.stack is not None
+
+
+@pytest.mark.parametrize(("kind", "state"), [("ongoing", 0x10), ("error", 0xFF), ("as-seen", 0x00)])
+def test_the_state_beside_no_room(kind: str, state: int) -> None:
+    """fus-protocol 6.3: idle with an error, as one report has it; shci.h says FF."""
+    _, driver = idle(fus_version=FUS_2_1, error_state=kind)
+    assert refusal(driver, new_stack.build(), place(new_stack.build())) == (state, 4)
+
+
+def test_one_thing_at_a_time() -> None:
+    it, driver = in_fus()
+    driver.command(FW_DELETE)
+    for opcode in (FW_DELETE, FW_UPGRADE, ANTI_ROLLBACK, LOCK_KEY):
+        assert driver.command(opcode) == b"\1"
+    assert not it.fus.secret.anti_rollback
+    assert not it.fus.secret.customer_key_locked
+
+
+def test_an_image_that_would_begin_below_flash_is_not_believed() -> None:
+    """A footer that announces more sectors than there are below it."""
+    _, driver = idle()
+    image = replace(small_stack, sectors=200).build()
+    assert refusal(driver, image, FLASH + 0x1000) == (0xFF, 3)
+
+
+def test_a_magic_word_alone_is_no_image() -> None:
+    """fus-protocol 9.4: footers are looked for, so a word of data that looks like one must not count."""
+    it, driver = idle()
+    magic = struct.pack("<I", 0xD3A12C5E)
+    driver.burn(FLASH, magic + bytes(200) + magic + bytes(1) + magic + bytes(3))
+    with pytest.raises(RefusedError) as caught:
+        driver.run(FW_UPGRADE)
+    assert caught.value.error == 1
+    assert it.fus.secret.stack is None

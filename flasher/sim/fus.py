@@ -127,6 +127,8 @@ class Fus:
             LOCK_AUTH_KEY: lambda _: keys.lock_customer_key(self.secret),
             ACTIVATE_ANTI_ROLLBACK: lambda _: keys.activate_anti_rollback(self.secret),
         }
+        if self.secret.operation is not None and opcode != GET_STATE and opcode < FIRST_STACK_COMMAND:
+            return NOT_STARTED  # one thing at a time
         if opcode in handlers:
             return handlers[opcode](payload)
         if opcode in USER_KEY_COMMANDS:
@@ -151,8 +153,6 @@ class Fus:
         return bytes([operation.state, 0])
 
     def _begin(self, kind: str, stage: str, seconds: float) -> bytes:
-        if self.secret.operation is not None:
-            return NOT_STARTED
         now = self.clock.now
         self.state.error = 0
         busy_until = now + seconds if stage == "search" else now
@@ -164,11 +164,12 @@ class Fus:
         self.state.error, self.state.error_state = error, self._state_beside(kind, error)
 
     def _state_beside(self, kind: str, error: int) -> int:
-        ongoing = {"stack": 0x10, "safeboot": 0x10, "fus": 0x20}.get(kind, 0x30)
-        if self.behaviour.error_state == "as-seen":
-            seen = (error == codes.ROLLBACK_ERROR) or ongoing == 0x30
-            return ongoing if seen else 0x00 if error == codes.IMG_NOT_ENOUGH_SPACE else 0xFF
-        return ongoing if self.behaviour.error_state == "ongoing" else 0xFF
+        ongoing = {"stack": 0x10, "fus": 0x20}.get(kind, 0x30)
+        if self.behaviour.error_state != "as-seen":
+            return ongoing if self.behaviour.error_state == "ongoing" else 0xFF
+        if error == codes.IMG_NOT_ENOUGH_SPACE:
+            return 0x00
+        return ongoing if error == codes.ROLLBACK_ERROR or ongoing == 0x30 else 0xFF
 
     def install_at_factory(self, content: bytes) -> int:
         """Have a stack installed and selected from the start; the error code with which FUS would refuse it."""
@@ -201,8 +202,6 @@ class Fus:
     def _delete(self) -> bytes:
         if locks_small_part(self.part, self.secret.fus_version, None) and self.behaviour.small_part_lock:
             return self._lock_for_ever()
-        if self.secret.operation is not None:
-            return NOT_STARTED
         stack = self.secret.stack
         if stack is None or self.state.forced_error:
             self._fail("delete", self._take_forced_error() or codes.IMG_NOT_FOUND)
@@ -210,7 +209,7 @@ class Fus:
         return self._begin("delete", "write", _DELETE_SECONDS + stack.sectors * _DELETE_SECONDS_PER_SECTOR)
 
     def _start_stack(self) -> bytes:
-        if self.secret.operation is None and self.secret.stack is None:
+        if self.secret.stack is None:
             self._fail("start", codes.IMG_NOT_FOUND)
             return NOT_STARTED
         return self._begin("start", "reset", _START_SECONDS)
