@@ -1,13 +1,14 @@
 """Faults on script: each kind does what a bench does, once, at its access, and the chip goes on from there."""
 
 import struct
+from contextlib import suppress
 
 import pytest
 
 from flasher.sim.errors import AccessError, HostKilledError
-from flasher.sim.faults import Fault, FaultyChip, parse_fault
-from tests.support.sim_driver import FW_UPGRADE, SR, SRAM1, Driver, LostError, RefusedError, SilentError
-from tests.support.sim_images import chip, place, stack
+from flasher.sim.faults import Fault, FaultyChip, Kind, parse_fault
+from tests.support.sim_driver import FW_UPGRADE, SR, SRAM1, Driver, FlashError, LostError, RefusedError, SilentError
+from tests.support.sim_images import chip, place, small_stack, stack
 
 
 def behind(*faults: Fault) -> FaultyChip:
@@ -170,3 +171,36 @@ def test_a_dead_link_needs_no_answer() -> None:
     it = behind(Fault(kind="link-lost", at=1, on="write"))
     with pytest.raises(AccessError, match="link"):
         it.write(SRAM1, struct.pack("<I", 1), 4)
+
+
+def whole_way(it: FaultyChip) -> None:
+    """Start FUS, write a stack, install it: some thousand accesses."""
+    driver, image = Driver(it), small_stack.build()
+    driver.start()
+    driver.burn(place(image), image)
+    driver.run(FW_UPGRADE)
+
+
+@pytest.mark.parametrize("kind", ["reset", "power-cut"])
+def test_whenever_it_strikes_the_part_is_old_or_new_or_dead(kind: Kind) -> None:
+    """fus-protocol 11, item 19: and it dies only while FUS writes."""
+    counter = behind(Fault(kind="access-fails", at=1_000_000))
+    whole_way(counter)
+    total = 1_000_000 - counter._waiting[0][1]
+    ends = []
+    for at in range(5, total, total // 25):
+        it = behind(Fault(kind=kind, at=at, value=20))
+        with suppress(LostError, SilentError, RefusedError, FlashError, AssertionError):
+            whole_way(it)
+        it.advance(30)
+        it.reset(halt=True)
+        it.advance(0.1)
+        try:
+            ends.append(Driver(it).start())
+        except SilentError:
+            assert it.chip.fus.secret.dead
+            ends.append("dead")
+    assert ends[0] == "fus"
+    assert ends[-1] == "stack"
+    assert {"fus", "dead", "stack"} == set(ends)
+    assert ends == sorted(ends, key=["fus", "dead", "stack"].index)
