@@ -106,7 +106,7 @@ def test_a_killed_host_leaves_the_chip_to_itself() -> None:
 
 def test_a_power_cut_in_an_upgrade_kills_the_part() -> None:
     """fus-protocol 11, item 19."""
-    it = behind(Fault(kind="power-cut", at=300, on="read", address=0x58000C0C, value=10))
+    it = behind(Fault(kind="power-cut", at=60, on="read", address=0x58000C0C, value=10))
     driver, image = Driver(it), stack.build()
     driver.start()
     driver.burn(place(image), image)

@@ -19,7 +19,7 @@ from flasher.sim.image import ST_KEYS
 from flasher.sim.ipcc import Ipcc
 from flasher.sim.memory import Clock, Ram
 from flasher.sim.option_bytes import RDP_LEVEL_0, RDP_LEVEL_2, OptionBytes
-from flasher.sim.parts import FLASH_BASE, SRAM1_BASE, SRAM2A_BASE, SRAM2B_BASE, Part
+from flasher.sim.parts import FLASH_BASE, SRAM2A_BASE, SRAM2B_BASE, Part
 from flasher.sim.registers import CSR_BOR, CSR_OBL, CSR_PIN, CSR_SOFTWARE, Registers
 from flasher.sim.secret import Secret
 
@@ -224,9 +224,9 @@ class SimulatedChip:
     def _is_open_ram(self, address: int, size: int) -> bool:
         """Whether CPU1 may use this RAM; where it may not, an error or (reads as zeros) nothing at all."""
         sram2a, sram2b = self.options.open_sram2_kib()
-        limit = {SRAM2A_BASE: sram2a, SRAM2B_BASE: sram2b}.get(self.ram.find(address, size) or SRAM1_BASE)
-        base = self.ram.find(address, size) or SRAM1_BASE
-        if limit is None or address + size <= base + limit * 1024:
+        limits = {SRAM2A_BASE: sram2a * 1024, SRAM2B_BASE: sram2b * 1024}
+        base = self.ram.find(address, size)
+        if base not in limits or address + size <= base + limits[base]:
             return True
         if self.behaviour.secure_read == "error":
             raise AccessError(address, "secure SRAM2")

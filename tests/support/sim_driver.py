@@ -5,6 +5,7 @@ The sequences are those that are proven on hardware: psdb's over a probe, and Mi
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +96,12 @@ SMALL = Layout(
 )  # fmt: skip
 
 
+def pauses(seconds: float) -> Iterator[float]:
+    """Pauses between polls: a millisecond as psdb has it; longer ones when it takes long, to save time of the tests."""
+    for number in range(20 + int(seconds / 0.02)):
+        yield 0.001 if number < 20 else 0.02
+
+
 class Driver:
     """psdb's way over any bus. `clock` is the bus's own; nothing sleeps."""
 
@@ -122,11 +129,11 @@ class Driver:
         self.write(address, struct.pack(f"<{len(values)}I", *values))
 
     def wait(self, address: int, mask: int, value: int, seconds: float = 20.0) -> None:
-        left = int(seconds / 0.001)
-        while self.word(address) & mask != value:
-            self.bus.advance(0.001)
-            if (left := left - 1) < 0:
-                raise SilentError(hex(address))
+        for pause in pauses(seconds):
+            if self.word(address) & mask == value:
+                return
+            self.bus.advance(pause)
+        raise SilentError(hex(address))
 
     # --- flash, as psdb erases and programs
 
@@ -218,12 +225,7 @@ class Driver:
         buffer = SRAM2A + self.layout.command
         self.write(buffer, struct.pack("<IIBHB", 0, 0, 0x10, opcode, len(payload)) + payload, 1)
         self.put(C1SCR, 1 << 17)
-        for _ in range(int(seconds / 0.001)):
-            if not self.word(C1TOC2SR) & 2:
-                break
-            self.bus.advance(0.001)
-        else:
-            raise SilentError(hex(opcode))
+        self.wait(C1TOC2SR, 2, 0, seconds)
         if not self.word(CR4) >> 15 & 1:
             raise LostError
         response = self.read(buffer, 262, 1)
