@@ -118,6 +118,6 @@ class Behaviour:
     safeboot_recovers: bool = True
     """Damaged option bytes with FUS 1.1.0 or newer: factory reset (ST); some boards did not react."""
     ese_clear: Literal["fus-lost", "ignored"] = "fus-lost"
-    """Clearing ESE: FUS was lost on at least one part (Black Magic Probe PR 458)."""
+    """Clearing ESE: FUS was lost on at least one part (a report to Black Magic Probe)."""
     stack_hard_faults: bool = False
     """The stack faults right at its start, after a good install (one custom board with FUS 2.2.0)."""

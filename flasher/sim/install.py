@@ -81,7 +81,7 @@ class Installer:
             self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
             return
         self.secret.fus_version = operation.version
-        self.secret.user_keys.clear()  # a FUS update destroys the keys in the secure enclave (Flipper issue 4041)
+        self.secret.user_keys.clear()  # a FUS update destroys the keys in the secure enclave (Flipper)
         if self.behaviour.fus_update_erases:
             last = -(-operation.staged_end // page) * page
             self.flash.erase_cells(operation.staged_start, last - operation.staged_start)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flasher.sim.memory import Ram
 from flasher.sim.parts import SRAM1_BASE, SRAM2A_BASE, SRAM2B_BASE
 
-ATTACK_WORD = 0x3DE9_6F61  # CPU2 found a pointer outside non-secure SRAM and loops (release notes ID 190951)
+ATTACK_WORD = 0x3DE9_6F61  # CPU2 found a pointer outside non-secure SRAM and loops (release notes)
 HARD_FAULT_WORD = 0x1170_FD0F  # CPU2 faulted; PC, LR, SP follow (Flipper, field reports)
 FUS_TABLE_KEY = 0xA946_56B9  # shci.h: the device information table is FUS's
 DEFAULT_TABLE_OFFSET = 0x24  # where FUS puts it when CPU1 gave no place (dump)
