@@ -1,1 +1,1 @@
-"""The simulated chip's room: a chip, and a J-Link library in front of it. Written from documents, never from the driver."""
+"""The simulated chip's room: a chip, a J-Link library in front of it. Written from documents, never from the driver."""

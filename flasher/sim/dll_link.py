@@ -87,7 +87,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How much simulated time the wire takes. The defaults are of the order of a J-Link on USB 2.0 with SWD at 4 MHz."""
+    """How much simulated time the wire takes. By default as a J-Link on USB 2.0 with SWD at 4 MHz, roughly."""
 
     seconds_per_access: float = 0.000_2
     bytes_per_second: float = 400_000.0

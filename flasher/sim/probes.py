@@ -93,7 +93,7 @@ class Desk:
         return next((probe for probe in self.usb() if probe.serial == serial), None)
 
     def at(self, host: str) -> Probe | None:
-        """Return the probe at an address: a host, or `tunnel:SERIAL` (SEGGER's tunnel, UM08001 J-Link Remote Server)."""
+        """Return the probe at an address: a host, or `tunnel:SERIAL` (J-Link Remote Server)."""
         kind, _, serial = host.partition(":")
         if kind == "tunnel" and serial.isdecimal():
             return self.with_serial(int(serial))
