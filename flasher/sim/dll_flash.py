@@ -23,6 +23,8 @@ ERRORS, BUSY = 0xC3F8, 1 << 16
 
 PROGRAM_FAILED, VERIFY_FAILED = -3, -4
 """Answers of EndDownload: programming or erasing failed; what was programmed reads back otherwise."""
+ERASE_FAILED = -5
+"""Answer of EraseChip."""
 POLL_SECONDS, POLLS = 0.001, 2000
 
 Read = Callable[[int, int, int], bytes]
@@ -89,8 +91,8 @@ def erase_bank(chip: Chip, bank: Bank) -> None:
     try:
         for start in range(bank.address, bank.end, bank.sector):
             _erase(chip, bank, start)
-    except AccessError as error:
-        raise CallError(PROGRAM_FAILED) from error
+    except (AccessError, CallError) as error:
+        raise CallError(ERASE_FAILED) from error
 
 
 def _sector(chip: Chip, bank: Bank, start: int, address: int, data: bytes) -> int:

@@ -15,10 +15,8 @@ from flasher.sim.dll_link import AfterReset, CallError, Counters, Link, Survives
 from flasher.sim.probes import CANNOT_CONNECT, Desk, Probe
 
 # Codes as pylink's enums list them.
-NO_EMULATOR, LINK_LOST, NOT_OPEN, NO_POWER, FILE_NOT_OPENED, UNKNOWN_FORMAT, NO_DEVICE = (
-    -256, -257, -258, -259, -268, -269, -273
-)  # fmt: skip
-ILLEGAL_COMMAND = -5
+LINK_LOST, NOT_OPEN, NO_POWER = -257, -258, -259
+FILE_NOT_OPENED, UNKNOWN_FORMAT, NOT_SUPPORTED, NO_DEVICE = -268, -269, -271, -273
 SWD, TIF_MASK = 1, 0b11
 STRICT_VERSION = 91401
 """9.14a: from here on a command string before OpenEx makes every selection fail (pylink issues 254 and 262)."""
@@ -270,7 +268,7 @@ class Session:
         """Erase every flash bank; CallError where there is none."""
         handle = self.target()
         if handle.device is None or not handle.device.banks:
-            raise CallError(ILLEGAL_COMMAND)
+            raise CallError(NOT_SUPPORTED)
         handle.link.touch()
         for bank in handle.device.banks:
             erase_bank(handle.probe.chip, bank)

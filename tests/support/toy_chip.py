@@ -1,7 +1,7 @@
 """A small chip for tests of the simulated J-Link library: memory, a flash controller, resets, and nothing else.
 
-Flash behaves as RM0434 section 3.3 says as far as a flash loader can notice: locked until the keys came, erased by page,
-programmed in double words that must be erased, busy for a while. It shares no number with the code under test.
+Flash behaves as RM0434 section 3.3 says as far as a flash loader can notice: locked until the keys came, erased by
+page, programmed in double words that must be erased, busy for a while. It shares no number with the code under test.
 """
 
 from flasher.sim.errors import AccessError
