@@ -1,5 +1,6 @@
 """The simulated J-Link library under the real, unmodified pylink: memory, CPU, resets, commands, errors."""
 
+import ctypes
 import gc
 import logging
 from typing import Any
@@ -169,6 +170,19 @@ def test_the_port_of_the_second_cpu_shows_nothing(jlink: JLink) -> None:
     assert jlink.coresight_read(3) == 0
 
 
+def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:
+    library, word = dll.dll(), ctypes.c_uint32()
+    assert library.JLINKARM_ReadMemEx(RAM, 4, ctypes.byref(word), 4) == -258
+    assert library.JLINKARM_Connect() == -258
+    library.JLINKARM_OpenEx(None, None)
+    library.JLINKARM_OpenEx(None, None)
+    assert library.JLINKARM_ReadMemEx(RAM, 4, ctypes.byref(word), 4) == -1
+    assert library.JLINKARM_Connect() == -273
+    dll.desk.probes[0].unplug()
+    assert library.JLINKARM_Connect() == -257
+    library.JLINKARM_Close()
+
+
 # Resets behind the library's back
 
 
@@ -193,6 +207,8 @@ def test_after_a_reset_everything_fails_until_the_probe_is_opened_anew(chip: Toy
             jlink.memory_read32(RAM, 1)
         with pytest.raises(JLinkException):
             jlink.halted()
+        with pytest.raises(JLinkException):
+            jlink.reset()
         jlink.connect("Cortex-M4")  # a no-op: IsConnected still says 1
     jlink.close()
     jlink.open(SERIAL)

@@ -150,6 +150,12 @@ def test_a_protected_sector_fails_at_the_end_of_the_download(banked: JLink, chip
         banked.flash_write8(FLASH + 2 * PAGE, [1] * 8)
 
 
+def test_cells_that_do_not_hold_what_was_programmed(banked: JLink, chip: ToyChip) -> None:
+    chip.worn_at = 0x1000
+    with pytest.raises(JLinkFlashException, match=r"[Vv]erif"):
+        banked.flash_write8(FLASH + 0x1000, [1] * 8)
+
+
 def test_a_failed_write_leaves_the_library_in_download_mode(banked: JLink, dll: SimulatedDll, chip: ToyChip) -> None:
     dll.answer("JLINKARM_WriteMemEx", -1)
     with pytest.raises(JLinkException):

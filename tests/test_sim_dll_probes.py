@@ -232,7 +232,9 @@ def test_a_code_that_pylink_does_not_know_is_a_value_error(dll: SimulatedDll) ->
         attach(dll)
 
 
-def test_the_cable_is_pulled(jlink: JLink, dll: SimulatedDll) -> None:
+@pytest.mark.parametrize("tidy", [True, False])
+def test_the_cable_is_pulled(dll: SimulatedDll, tidy: bool) -> None:
+    jlink = attach(dll)
     dll.desk.probes[0].unplug()
     assert not jlink.opened()
     with pytest.raises(JLinkException, match=r"Target is not connected\."):
@@ -241,7 +243,9 @@ def test_the_cable_is_pulled(jlink: JLink, dll: SimulatedDll) -> None:
         jlink.serial_number  # noqa: B018 - a property that asks the library
     dll.desk.probes[0].plug()
     assert not jlink.connected(), "the handle from before is dead"
-    jlink.close()
+    if tidy:
+        jlink.close()
+    del jlink
     jlink = attach(dll)
     assert jlink.memory_read32(RAM, 1) == [0]
     jlink.close()

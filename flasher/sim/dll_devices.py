@@ -1,6 +1,6 @@
 """The devices that the simulated J-Link library knows by name, and which of them have flash banks.
 
-Names, flash base and sizes as in SEGGER's list of supported devices; sectors from RM0434 and RM0473, section 3.3.1.
+Names, flash base and sizes as in SEGGER's list of supported devices; sectors as in ST's CMSIS headers.
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from flasher.sim.probes import Chip
 LINE = 256
 """Bytes that one miss brings into the cache. SEGGER does not say how large its lines are."""
 
-# FLASH registers and bits, RM0434 section 3.10; keys, section 3.3.7.
+# FLASH registers and bits as in ST's CMSIS header stm32wb55xx.h, keys as in ST's HAL (stm32wbxx_hal_flash.h).
 KEYR, SR, CR = 0x5800_4008, 0x5800_4010, 0x5800_4014
 KEYS = (0x4567_0123, 0xCDEF_89AB)
 PG, PER, STRT, LOCK = 1 << 0, 1 << 1, 1 << 16, 1 << 31
@@ -25,7 +25,7 @@ PROGRAM_FAILED, VERIFY_FAILED = -3, -4
 """Answers of EndDownload: programming or erasing failed; what was programmed reads back otherwise."""
 ERASE_FAILED = -5
 """Answer of EraseChip."""
-POLL_SECONDS, POLLS = 0.001, 2000
+POLL_SECONDS, POLLS = 0.000_1, 20_000
 
 Read = Callable[[int, int, int], bytes]
 
@@ -115,7 +115,7 @@ def _sector(chip: Chip, bank: Bank, start: int, address: int, data: bytes) -> in
 
 
 def _erase(chip: Chip, bank: Bank, start: int) -> None:
-    # Keys written to an open lock are an error of their own (RM0434, section 3.3.7).
+    # Keys written to an open lock are an error of their own: ST's HAL too writes them only when LOCK is set.
     if _get(chip, CR) & LOCK:
         for key in KEYS:
             _set(chip, KEYR, key)

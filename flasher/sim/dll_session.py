@@ -19,7 +19,7 @@ LINK_LOST, NOT_OPEN, NO_POWER = -257, -258, -259
 FILE_NOT_OPENED, UNKNOWN_FORMAT, NOT_SUPPORTED, NO_DEVICE = -268, -269, -271, -273
 SWD, TIF_MASK = 1, 0b11
 STRICT_VERSION = 91401
-"""9.14a: from here on a command string before OpenEx makes every selection fail (pylink issues 254 and 262)."""
+"""9.14a: from here on a command string before OpenEx makes every selection fail, as users of pylink and pyOCD found."""
 REGISTERS = (*(f"R{number}" for number in range(13)), "R13 (SP)", "R14", "R15 (PC)", "XPSR", "MSP", "PSP")
 
 Channel = Literal["log", "detail", "error", "warning"]
@@ -122,7 +122,7 @@ class Session:
 
     def open(self) -> str | None:
         """Open the selected probe; return the reason why not."""
-        if self.handle is not None:
+        if self.handle is not None and self.handle.alive:
             return None
         probe = None if self._poisoned else self._select()
         if probe is None or probe.busy:
@@ -198,9 +198,11 @@ class Session:
         """Reset by the pin, CPU1 halted at its vector. The library connects anew by itself."""
         handle = self.target()
         chip = handle.probe.chip
-        if not chip.target_present:
+        try:
+            handle.link.touch()
+        except CallError:
             self.say("error", "Reset failed: target does not answer")
-            raise CallError
+            raise
         chip.reset(halt=True)
         chip.advance(handle.reset_delay)
         handle.registers.clear()
@@ -208,11 +210,15 @@ class Session:
 
     def hold_reset(self) -> None:
         """Pull the reset pin low: the chip stands, for as long as nobody lets it go."""
-        self.opened().probe.chip.reset(halt=True)
+        chip = self.opened().probe.chip
+        if chip.target_present:
+            chip.reset(halt=True)
 
     def release_reset(self) -> None:
         """Let the reset pin go."""
-        self.opened().probe.chip.resume()
+        chip = self.opened().probe.chip
+        if chip.target_present:
+            chip.resume()
 
     def halt(self) -> None:
         """Stop CPU1."""

@@ -1,6 +1,6 @@
 """A small chip for tests of the simulated J-Link library: memory, a flash controller, resets, and nothing else.
 
-Flash behaves as RM0434 section 3.3 says as far as a flash loader can notice: locked until the keys came, erased by
+Flash behaves as ST's HAL expects of it, as far as a flash loader can notice: locked until the keys came, erased by
 page, programmed in double words that must be erased, busy for a while. It shares no number with the code under test.
 """
 
@@ -25,6 +25,8 @@ class ToyChip:
         """A word behind the RAM: writing it resets the chip."""
         self.reset_at: float | None = None
         self.widths: list[int] = []
+        self.worn_at: int | None = None
+        """A byte of flash that does not hold what is programmed."""
         self._keys: list[int] = []
         self._cr, self._sr, self._busy_until = LOCKED, 0, 0.0
 
@@ -109,3 +111,5 @@ class ToyChip:
             self._sr |= PROGERR
             return
         self.flash[start : start + len(data)] = data
+        if self.worn_at is not None and start <= self.worn_at < start + len(data):
+            self.flash[self.worn_at] ^= 1
