@@ -1,4 +1,5 @@
-"""A simulated STM32WB with FUS, written from the documents and field reports, never from the driver.
+"""A simulated STM32WB with FUS, and a J-Link library in front of it: written from documents, never from the driver.
 
 It refuses what a chip refuses and breaks where a chip breaks. Nothing here imports imagekit or the rest of flasher.
+`chip.SimulatedChip` is the chip, `dll.SimulatedDll` the library that the real pylink runs on, `board` keeps one in a file.
 """

@@ -11,6 +11,7 @@ class AccessError(SimError):
     def __init__(self, address: int, reason: str = "no answer") -> None:
         super().__init__(f"0x{address:08X}: {reason}")
         self.address = address
+        """The first byte that could not be read or written; what lies before it could."""
         self.reason = reason
 
 
