@@ -20,8 +20,6 @@ class Assessment:
     signature: SignatureVerdict
     sector_size: int | None
     """Bytes in one of its sectors; None when neither the footer nor the signing key tells the series."""
-    install_addresses: dict[Target, int | None]
-    """Every target of the image's series → install address with no stack on the chip, None: does not fit."""
     known_variants: frozenset[str]
     """Every variant in the catalogue, in lower case."""
     known: Content | None
@@ -33,6 +31,13 @@ class Assessment:
         if self.sector_size is None:
             return None
         return max(self.image.footer.flash_sectors, self.image.sectors_by_size(self.sector_size))
+
+    @property
+    def install_addresses(self) -> dict[Target, int | None]:
+        """Every target of the image's series → install address with no stack on the chip, None: does not fit."""
+        return {
+            target: _install_address(self.image, target) for target in TARGETS if target.series in self.image.series
+        }
 
     def address_on(self, target: Target) -> int:
         """Return the install address on a target with no stack on the chip.
@@ -71,7 +76,6 @@ def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Ca
         image,
         signature,
         _sector_size(image, signature),
-        {target: _install_address(image, target) for target in TARGETS if target.series in image.series},
         catalogue.variants,
         catalogue.contents.get(image.sha256),
     )

@@ -1,5 +1,6 @@
 """The images that a plan may use, and which of them it is to end with."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -41,6 +42,11 @@ class Candidate:
         name = self.variants[0] if self.variants else image.kind.value
         return f"{name} {image.version.text}" if image.version else name
 
+    def is_called_for(self, target: Target) -> bool:
+        """Whether its name, where it is one of ST's, says the target's series."""
+        name = StName.parse(PurePath(self.path).name)
+        return name is None or name.series is target.series
+
     def is_for(self, target: Target) -> bool:
         """Whether its sectors and its signing key are those of the target's series, as far as they tell."""
         key = self.assessment.signature.key
@@ -58,7 +64,7 @@ def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> Candid
     if wanted is not None:
         chosen = [one for one in candidates if _is_called(one, wanted)]
         if not chosen:
-            raise PlanError(f"no image {wanted!r} among the files: {_titles(candidates)}")
+            raise PlanError(f"no image {wanted!r} among the files: {_nearest(wanted, candidates)}")
         if all(one.image.kind is ImageKind.FUS for one in chosen):
             return _newest_fus(chosen)
         return _only(chosen, "give the path of the one you want with --want")
@@ -83,6 +89,14 @@ def _only(chosen: Sequence[Candidate], what_next: str) -> Candidate:
     if len(contents) > 1:
         raise PlanError(f"{len(contents)} images could be meant ({_titles(tuple(contents.values()))}): {what_next}")
     return next(iter(contents.values()))
+
+
+def _nearest(wanted: str, candidates: Sequence[Candidate]) -> str:
+    """What may have been meant, or else what there is."""
+    names = {name.casefold(): name for one in candidates for name in one.variants}
+    near = [names[key] for key in difflib.get_close_matches(wanted.casefold(), names, n=3, cutoff=0.7)]
+    near = near or sorted(name for key, name in names.items() if wanted.casefold() in key)
+    return f"did you mean {' or '.join(map(printable, near))}?" if near else _titles(candidates)
 
 
 def _titles(candidates: Sequence[Candidate]) -> str:

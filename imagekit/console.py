@@ -1,5 +1,6 @@
 """What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
 
+import errno
 import gc
 import os
 import re
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from imagekit.errors import ImagekitError, PlacementError, printable, why
+from imagekit.errors import BundleError, ImagekitError, NotABundleError, PlacementError, printable, why
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 
 # A command lives for a fraction of a second and makes few cycles: looking for them costs more than it gives.
@@ -20,6 +21,7 @@ gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
+_ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _LARGEST_TEXT = 16 * 1024 * 1024
 
 
@@ -99,8 +101,13 @@ def about(path: str) -> Iterator[None]:
     except (ImagekitError, OSError) as error:
         trace(error)
         complain(f"{shown(path)}: {why(error)}")
-        code = ExitCode.REFUSED if isinstance(error, PlacementError) else ExitCode.UNREADABLE
+        code = ExitCode.REFUSED if _is_refusal(error) else ExitCode.UNREADABLE
         raise typer.Exit(code) from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether an error says that the input is what it should be, and is refused."""
+    return isinstance(error, PlacementError | BundleError) and not isinstance(error, NotABundleError)
 
 
 def trace(error: BaseException) -> None:
@@ -125,6 +132,16 @@ def print_result(text: str) -> None:
     except BrokenPipeError:
         # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_bytes(data: bytes) -> None:
+    """Print bytes as they are: what is signed must not gain a line end."""
+    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as in print_result
 
 
 def print_json(document: object) -> None:
@@ -160,6 +177,28 @@ def read_some(path: str, limit: int) -> bytes:
         return file.read(limit)
 
 
+def read_application(path: str) -> bytes:
+    """Read an application's file: one byte more than the largest of its kind at most. Raises OSError."""
+    from imagekit.application import LARGEST_ELF
+
+    # A pipe may never end, and a device has no size.
+    if _is_special(path) and not os.path.isdir(path):  # noqa: PTH112 - opening a folder says what it is
+        raise OSError("is no regular file: name the application's own file")
+    ending = os.path.splitext(path)[1].lower()  # noqa: PTH122 - the path as the user typed it
+    limit = {".hex": LARGEST_HEX, ".bin": LARGEST_FLASH}.get(ending, LARGEST_ELF)
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read(limit + 1)
+
+
+def can_print(text: str) -> bool:
+    """Whether standard output's encoding has every character of a text."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def read_text(path: str) -> bytes:
     """Read a page of release notes or a catalogue: 16 MiB at most, fifty times the largest known. Raises OSError."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
@@ -169,19 +208,46 @@ def read_text(path: str) -> bytes:
     return data
 
 
+def read_bundle(path: str) -> bytes:
+    """Read a bundle: one byte more than the largest one at most. Raises OSError."""
+    from imagekit.bundle.archive import LARGEST_BUNDLE
+
+    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+        return file.read(LARGEST_BUNDLE + 1)
+
+
+def create_file(path: str, data: bytes, *, private: bool) -> None:
+    """Write a file that is not there yet, whole or not at all; private: for its owner alone. Raises OSError."""
+    handle = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600 if private else 0o644
+    )
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108
+        raise
+
+
 def write_file(path: str, data: bytes) -> None:
     """Write a file whole or not at all: beside its place first, then renamed. Raises OSError.
 
     A link is followed; `-` is standard output; what is no regular file, such as a device, is written to as it is.
     """
     if path == "-":
-        print_result(data.decode().removesuffix("\n"))
+        _print_bytes(data)
         return
     path = os.path.realpath(path)
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - the path as the user typed it
         with open(path, "wb") as file:  # noqa: PTH123
             file.write(data)
         return
+    # A rename would replace a file that somebody made read-only, and root could write to it: neither is meant.
+    if os.path.exists(path) and not os.stat(path).st_mode & _ANY_WRITE:  # noqa: PTH110, PTH116
+        raise PermissionError(errno.EACCES, "is read-only, and stays as it is", path)
     import tempfile
 
     handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".imagekit-")  # noqa: PTH120

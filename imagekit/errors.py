@@ -56,6 +56,30 @@ class EmitError(ImagekitError):
     """A plan cannot be written as the commands of that tool."""
 
 
+class ApplicationError(ImagekitError):
+    """The file is no application for CPU1: damaged, for another processor, or not in flash."""
+
+
+class BundleError(ImagekitError):
+    """The bundle is refused.
+
+    `reason` tells at which check: `size`, `archive`, `json`, `envelope`, `payload-type`, `signature`, `manifest`,
+    `content`, `image`, `address`, `steps`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class KeyFileError(ImagekitError):
+    """The file holds no key that can sign or verify a bundle, or the passphrase does not open it."""
+
+
+class NotABundleError(BundleError):
+    """The file is no bundle at all."""
+
+
 class ReleaseNotesError(ImagekitError):
     """The release notes cannot be read as ST's address tables."""
 
@@ -87,3 +111,8 @@ def why(error: ImagekitError | OSError) -> str:
 def printable(text: str) -> str:
     """A text from outside without what a terminal would act on."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 sector`, `2 sectors`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

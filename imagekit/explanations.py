@@ -167,6 +167,11 @@ def _in_line(text: str) -> tuple[Explanation, ...]:
     for word in words:
         if word.lower().startswith("0x"):
             found |= {(one.group, one.name): one for one in explanations() if one.has_code(int(word, 16))}
+    for what, code in _TOLD_CODE.findall(text):
+        groups = _CODE_GROUPS[what.lower()]
+        found |= {
+            (one.group, one.name): one for one in explanations() if one.group in groups and one.has_code(int(code, 16))
+        }
     line = f"_{re.sub(r'[^A-Z0-9]+', '_', text.upper())}_"
     for key, ones in _by_name().items():
         if key.count("_") >= _WORDS_OF_A_MESSAGE - 1 and f"_{key}_" in line:
@@ -175,6 +180,14 @@ def _in_line(text: str) -> tuple[Explanation, ...]:
 
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+|\bWB[0-9]{3}\b|\b0x[0-9A-Fa-f]{8}\b|[Vv]?-?[0-9]+(?:\.-?[0-9]+){2,3}")
+# A code that a log calls by what it is: `error 0x04`, `state=0xFF`, `SHCI_C2_FUS_GetState returned 0xFF`.
+_TOLD_CODE = re.compile(r"(error|state|status|returned)[ :=]{1,3}(0x[0-9A-F]{1,2})\b", re.IGNORECASE)
+_CODE_GROUPS = {
+    "error": (Group.FUS_ERROR,),
+    "state": (Group.FUS_STATE,),
+    "status": (Group.FUS_STATE, Group.SHCI_STATUS),
+    "returned": (Group.FUS_STATE, Group.SHCI_STATUS),
+}
 _WORDS_OF_A_MESSAGE = 3
 """From so many words on, a name is found inside a longer text without underscores."""
 

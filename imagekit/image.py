@@ -75,7 +75,13 @@ class Version:
 
     @classmethod
     def from_text(cls, text: str) -> "Version":
-        """Read `1.2.0`, `v1.2`, `2` or, as ST's tools print it, `1.2.0.3` (branch and build as one number)."""
+        """Read `1.2.0`, `v1.2`, `2` or, as ST's tools print it, `1.2.0.3` (branch and build as one number).
+
+        Eight hex digits are the word that stands in a chip's memory (mbox_def.h): `01020000` is 1.2.0.
+        """
+        if word := re.fullmatch(r"(?:0[xX])?([0-9A-Fa-f]{8})", text.strip()):
+            major, minor, sub, low = bytes.fromhex(word[1])
+            return cls(major, minor, sub, low >> 4, low & 0xF)
         match = re.fullmatch(r"[vV]?([0-9]{1,3})" + r"(?:\.([0-9]{1,3}))?" * 3, text.strip())
         numbers = [int(number or 0) for number in match.groups()] if match else []
         if not numbers or max(numbers) > 0xFF:
@@ -87,6 +93,11 @@ class Version:
     def text(self) -> str:
         """`major.minor.sub`, as ST's release notes print it."""
         return f"{self.major}.{self.minor}.{self.sub}"
+
+    @property
+    def without_build(self) -> "Version":
+        """The version without branch and build."""
+        return Version(self.major, self.minor, self.sub)
 
     @property
     def full_text(self) -> str:

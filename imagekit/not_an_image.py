@@ -122,7 +122,7 @@ def _trailing_bytes(data: bytes, markers: bytes, footer_size: int) -> str:
 def _other_file(data: bytes) -> str:
     """Name a well-known kind of file by how it starts; empty when there is none."""
     if _INTEL_HEX.match(data):
-        return "this is Intel HEX text: give the binary, or name it .hex for `imagekit check`"
+        return "this is Intel HEX text: name it .hex"
     if _S_RECORDS.match(data):
         return "this is Motorola S-records text: give the binary"
     for start, what in _OTHER_FILES:

@@ -71,10 +71,6 @@ ON_WB1X = {"SBRSA": "SBRSA_A", "BRSD": "BRSD_A", "SNBRSA": "SBRSA_B", "NBRSD": "
 """What WB1x calls a field of WB5x and WB3x."""
 _OTHER_SPELLINGS = {"sram2_pe": "SRAM2PE", "sram2_rst": "SRAM2RST", "borlev": "BOR_LEV"}
 
-# Where FUS 1.0.2 and later begin: SFSA with no stack. WB5x with less than 1 MiB reads the same as with 1 MiB (seen on a
-# 512 KiB part: community.st.com, thread 276287). WB1x: thread 580319. WB3x: unknown.
-_FUS_BEGINS = {Series.WB5X: 0x080F_4000, Series.WB1X: 0x0804_6000}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionBytes:
@@ -91,16 +87,20 @@ class OptionBytes:
         """Fields of the series that were not given."""
         return tuple(name for name in _FIELDS[self.target.series] if name not in self.fields)
 
+    def fields_of(self, register: str) -> frozenset[str]:
+        """The fields of a register on this series."""
+        return frozenset(name for name, (one, _, _) in _FIELDS[self.target.series].items() if one == register)
+
     @property
     def sfsa_address(self) -> int | None:
         """Address of the first secure sector; None when SFSA was not given."""
         sfsa = self.fields.get("SFSA")
-        return None if sfsa is None else FLASH_BASE + sfsa * self.target.sector_size
+        return None if sfsa is None else self.target.sector_address(sfsa)
 
     @property
     def fus_address(self) -> int | None:
         """Where FUS 1.0.2 and later begin; None on WB3x, where it is unknown."""
-        return _FUS_BEGINS.get(self.target.series)
+        return self.target.fus_begins
 
     @property
     def has_stack(self) -> bool | None:
@@ -215,7 +215,8 @@ def _from_words(words: dict[int, int], values: dict[str, int], target: Target) -
     if not fields:
         raise OptionBytesError(
             "not-option-bytes",
-            f"no option byte in it: neither memory from 0x{base:X}, nor a name and a value such as SFSA=0xF4",
+            f"no option byte in it: neither words of memory (0x{base:X} : 3FFFF1AA C0000E55), nor names and values "
+            "(SFSA : 0xF4)",
         )
     return OptionBytes(target=target, fields=fields, damaged=tuple(damaged))
 

@@ -6,7 +6,7 @@ verdict gives.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from imagekit.explanations import named
@@ -49,8 +49,15 @@ class Verdict:
 
 
 def judge_fields(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
-    """Judge every field that was given."""
-    return tuple(verdict for judge in _JUDGES for verdict in judge(option_bytes))
+    """Judge every field that was given. No field of a damaged word is good."""
+    damaged = {field for register, _, _ in option_bytes.damaged for field in option_bytes.fields_of(register)}
+    verdicts = [verdict for judge in _JUDGES for verdict in judge(option_bytes)]
+    return tuple(
+        replace(one, grade=Grade.NOTE, meaning=f"{one.meaning}; its word is damaged")
+        if one.grade is Grade.GOOD and damaged & set(one.name.split())
+        else one
+        for one in verdicts
+    )
 
 
 def judge_together(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
@@ -203,10 +210,10 @@ def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
     if address == ob.fus_address:
         return Grade.GOOD, f"{where}, where FUS begins: no stack", "OB_NO_STACK"
     if address > ob.fus_address:
-        return Grade.ERROR, f"{where}, higher than FUS can begin on {target.name}", "OB_SFSA_IMPOSSIBLE"
+        return Grade.ERROR, f"{where}, higher than FUS begins on {target.name}: is --part right?", "OB_SFSA_IMPOSSIBLE"
     return (
         Grade.WARNING,
-        f"{where}, beyond the flash and below FUS: never seen; its meaning is unknown",
+        f"{where}, beyond the flash of {target.name} and below FUS, which was never seen: is --part right?",
         "OB_SFSA_IMPOSSIBLE",
     )
 
@@ -231,25 +238,32 @@ def _sbrv_meaning(ob: OptionBytes, value: int) -> tuple[Grade, str, str]:
 def _boot_meaning(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str, str]:
     """Grade, meaning and explanation of the address that CPU2 boots from."""
     first, stack = ob.sfsa_address, ob.has_stack
-    if first is None or first == FLASH_BASE:
-        known = address in ob.fus_starts
-        told = "FUS" if known else "what is there cannot be told without a sound SFSA"
-        return Grade.GOOD if known else Grade.NOTE, f"{boots}: {told}", ""
+    if first is None or stack is None:
+        if address in ob.fus_starts:
+            return Grade.GOOD, f"{boots}: FUS", ""
+        return Grade.NOTE, f"{boots}: what is there cannot be told without an SFSA of {ob.target.name}", ""
     if address == first:
-        what = {True: "the stack", False: "FUS", None: "the first secure sector"}[stack]
-        return Grade.GOOD, f"{boots}: {what}", ""
-    if stack and address in ob.fus_starts:
-        return Grade.WARNING, f"{boots}: FUS, though a stack is installed", "OB_FUS_SELECTED"
+        return Grade.GOOD, f"{boots}: {'the stack' if stack else 'FUS'}", ""
     if address < first:
         return Grade.ERROR, f"{boots}, below SFSA: nothing that CPU2 can boot is there", "OB_SBRV_NOWHERE"
+    if stack:
+        return _above_stack(ob, address, boots)
     if ob.fus_address is None:
         told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
         return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
     if first == ob.target.limit_fus_0_5_3:
         return Grade.NOTE, f"{boots}; what FUS 0.5.3 has here is unknown", "OB_FUS_0_5_3"
-    if stack:
-        return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
     return Grade.ERROR, f"{boots}: nothing known begins there", "OB_SBRV_NOWHERE"
+
+
+def _above_stack(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str, str]:
+    """Grade, meaning and explanation of a place above the first sector of an installed stack."""
+    if address in ob.fus_starts:
+        return Grade.WARNING, f"{boots}: FUS, though a stack is installed", "OB_FUS_SELECTED"
+    if ob.fus_address is None:
+        told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
+        return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
+    return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
 
 
 def _sram2(ob: OptionBytes) -> Iterator[Verdict]:
@@ -315,17 +329,6 @@ def _cpu2(ob: OptionBytes) -> Iterator[Verdict]:
         yield Verdict(name="OB_NO_STACK", value="", grade=grade, meaning=meaning, explains="OB_NO_STACK")
 
 
-def _all_secure(ob: OptionBytes) -> Iterator[Verdict]:
-    if ob.fields.get("SFSA") == 0:
-        yield Verdict(
-            name="OB_SFSA_ZERO",
-            value="",
-            grade=Grade.ERROR,
-            meaning="SFSA 0: no sector of the flash is left to CPU1 and to tools",
-            explains="OB_SFSA_ZERO",
-        )
-
-
 _CPU2 = {
     "OB_FUS_SELECTED": "a stack is installed, and CPU2 boots FUS: start the stack",
     "OB_SBRV_SAFEBOOT": "CPU2 boots Safeboot: an update went badly wrong, FUS does not start",
@@ -347,8 +350,10 @@ def _field_return(ob: OptionBytes) -> Iterator[Verdict]:
 
 
 def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
-    """Damage with a FUS before 1.1.0 cannot be undone (release notes of STM32CubeWB, Safeboot)."""
-    if not ob.damaged and all(verdict.grade is not Grade.ERROR for verdict in judge_fields(ob)):
+    """What Safeboot repairs with FUS 1.1.0 and later, and nothing before (release notes of STM32CubeWB, Safeboot)."""
+    answered = {"OB_SFSA_ZERO", "OB_SBRV_SAFEBOOT"} & {verdict.explains for verdict in judge_fields(ob)}
+    # No WB1x ever had an older FUS than 1.2.0.
+    if ob.target.series is Series.WB1X or not (ob.damaged or answered):
         return
     yield Verdict(
         name="OB_DAMAGE",
@@ -363,7 +368,6 @@ def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
 
 _TOGETHER: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
     _complements,
-    _all_secure,
     _cpu2,
     _field_return,
     _no_way_back,

@@ -15,10 +15,6 @@ from imagekit.upgrade import FUS_0_5_3, lock_up, refusal
 
 FUS_2_GAP = 16 * 1024
 """Bytes that a stack for FUS 2 leaves free above itself, on every series."""
-# Where the FUS with the least room begins: SFSA cannot be higher. WB5x: FUS 0.5.3 (SFSA 0xF6); the parts with less
-# flash read 0xF4 too. WB1x: 0x8C. WB3x: not known, so the most that the field can hold
-# (FLASH_SFR, bits 7:0; RM0434).
-_HIGHEST_FUS = {Series.WB5X: 0x080F_6000, Series.WB3X: FLASH_BASE + 0xFF * 4096, Series.WB1X: 0x0804_6000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +136,12 @@ def _is_old_stack(image: Image) -> bool:
 
 
 def holds_stack(target: Target, sfsa: int, fus: Version | None) -> bool:
-    """Say whether SFSA tells that a stack is installed: it then lies lower than with FUS alone.
+    """Say whether SFSA tells that a stack is installed: it then lies below the end of what is the user's.
 
-    Raises PlacementError `bad-sfsa` for what such a chip cannot have.
+    Raises PlacementError `bad-sfsa` for what such a chip cannot have, or what was never seen on one.
     """
     _refuse_impossible_sfsa(target, sfsa, fus)
-    limit = target.limit_fus_0_5_3 if fus == FUS_0_5_3 and target.limit_fus_0_5_3 else target.limit
-    return FLASH_BASE + sfsa * target.sector_size < limit
+    return target.sector_address(sfsa) < (target.limit_fus_0_5_3 or target.limit if fus == FUS_0_5_3 else target.limit)
 
 
 def _refuse_other_series(image: Image, target: Target) -> None:
@@ -172,17 +167,17 @@ def _limit(image: Image, target: Target, fus: Version | None) -> tuple[int, str]
 def _place_below_sfsa(image: Image, placement: Placement, sfsa: int, fus: Version | None) -> Placement:
     """Place an image on a chip whose SFSA is known; below the limit, it says that a stack is installed there."""
     target = placement.target
-    by_sfsa = FLASH_BASE + sfsa * target.sector_size
+    by_sfsa = target.sector_address(sfsa)
     _refuse_impossible_sfsa(target, sfsa, fus)
     if by_sfsa >= placement.limit:
-        return replace(placement, limit_source=f"{placement.limit_source} (SFSA {sfsa:#x} is not below it)")
+        return replace(placement, limit_source=f"{placement.limit_source} (SFSA 0x{sfsa:X} is not below it)")
     if image.kind is not ImageKind.STACK:
         raise _stack_installed("a stack", sfsa, placement)
     if placement.address < by_sfsa:
         # FUS then needs more room than SFSA tells (AN5185: twice the size less the old one), and that path has killed
         # a chip: fus-protocol, hazard 5.
         raise _stack_installed("a smaller stack", sfsa, placement)
-    source = f"SFSA {sfsa:#x}: a stack that is no smaller is installed from here up"
+    source = f"SFSA 0x{sfsa:X}: a stack that is no smaller is installed from here up"
     below = replace(placement, limit=by_sfsa, limit_source=source, after_delete=placement.address)
     if below.address <= FLASH_BASE:
         raise _does_not_fit(below)
@@ -192,24 +187,31 @@ def _place_below_sfsa(image: Image, placement: Placement, sfsa: int, fus: Versio
 def _stack_installed(what: str, sfsa: int, placement: Placement) -> PlacementError:
     return PlacementError(
         "stack-installed",
-        f"SFSA {sfsa:#x} says that {what} is installed: delete it first, then the address is 0x{placement.address:08X}",
+        f"SFSA 0x{sfsa:X} says that {what} is installed: delete it first, then the address is "
+        f"0x{placement.address:08X}",
     )
 
 
 def _refuse_impossible_sfsa(target: Target, sfsa: int, fus: Version | None) -> None:
     """Raise PlacementError for an SFSA that such a chip cannot have, or that contradicts the FUS it is said to have."""
-    by_sfsa = FLASH_BASE + sfsa * target.sector_size
-    if not FLASH_BASE < by_sfsa <= _HIGHEST_FUS[target.series]:
+    by_sfsa = target.sector_address(sfsa)
+    if FLASH_BASE < by_sfsa < target.limit:
+        return
+    is_wb5x = target.series is Series.WB5X
+    # FUS 0.5.3 begins two sectors higher on 1 MiB; on other WB5x nobody has looked.
+    with_old_fus = target.fus_begins + 2 * target.sector_size if is_wb5x and target.fus_begins else None
+    if is_wb5x and by_sfsa == with_old_fus and fus != FUS_0_5_3:
+        raise PlacementError(
+            "bad-sfsa", f"SFSA 0x{sfsa:X} is that of FUS 0.5.3: say so with --fus 0.5.3, or read it again"
+        )
+    if target.limit_fus_0_5_3 and fus == FUS_0_5_3 and by_sfsa == target.fus_begins:
+        raise PlacementError("bad-sfsa", f"SFSA 0x{sfsa:X} is that of FUS 1.0.2 or later, not of FUS {fus.text}")
+    known = (target.fus_begins, with_old_fus)
+    # WB3x: where FUS begins is not known; above the end of the flash and within the field all may be (FLASH_SFR, 7:0).
+    is_possible = by_sfsa in known if target.fus_begins else target.limit <= by_sfsa <= target.sector_address(0xFF)
+    if not is_possible:
         raise PlacementError(
             "bad-sfsa",
-            f"SFSA {sfsa:#x} cannot be on {target.name}: it is another chip's, was misread, or the option bytes are "
-            "damaged; do not program this chip before you know",
-        )
-    if target.limit_fus_0_5_3 is None:
-        return
-    if fus == FUS_0_5_3 and by_sfsa == target.limit:
-        raise PlacementError("bad-sfsa", f"SFSA {sfsa:#x} is that of FUS 1.0.2 or later, not of FUS {fus.text}")
-    if by_sfsa == target.limit_fus_0_5_3 and fus != FUS_0_5_3:
-        raise PlacementError(
-            "bad-sfsa", f"SFSA {sfsa:#x} is that of FUS 0.5.3: say so with --fus 0.5.3, or read it again"
+            f"SFSA 0x{sfsa:X} was never seen on {target.name}: it is another part's, was misread, or the option bytes "
+            "are damaged; do not program this chip before you know",
         )

@@ -7,16 +7,29 @@ FUS up one image at a time, install the stack, start it. Nothing irreversible is
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePath
 
 from imagekit.candidates import Candidate
+from imagekit.catalogue import StName
 from imagekit.errors import PlacementError, PlanError, printable
 from imagekit.image import FUS_1_2, FUS_2, ImageKind, Version
 from imagekit.placement import holds_stack, place
 from imagekit.rules import Chip, Severity, findings
 from imagekit.signature import SignatureStatus
 from imagekit.steps import Action, Step, delete_stack, install_fus, install_safeboot, install_stack, start_stack
-from imagekit.targets import Series, Target
-from imagekit.upgrade import FUS_0_5_3, HOPS, NEWEST_FUS, Hop, asked_fus, given_fus, lock_up, needs_fus_first, refusal
+from imagekit.targets import Series, Target, series_names
+from imagekit.upgrade import (
+    FUS_0_5_3,
+    FUS_1_0_1,
+    HOPS,
+    NEWEST_FUS,
+    Hop,
+    asked_fus,
+    given_fus,
+    lock_up,
+    needs_fus_first,
+    refusal,
+)
 
 
 class AntiRollback(Enum):
@@ -61,10 +74,11 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan
     unusable = {one.image.sha256: why for one in candidates if (why := _why_unusable(one, start.target))}
     try:
         installed = _stack_installed(start)
-        _refuse_start(start, goal, installed)
+        _refuse_start(start, installed)
         _refuse_image(goal, unusable)
         if note := _nothing_to_do(start, goal):
-            return Plan(start=start, goal=goal, notes=(note,))
+            return Plan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
+        _refuse_rollback(start, goal, is_deleting=installed is not False)
         upgrades = _fus_way(start, [one for one in candidates if one.image.sha256 not in unusable], goal)
         steps = tuple(_steps(start, goal, upgrades, installed=installed))
     except (PlanError, PlacementError) as error:
@@ -81,7 +95,7 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan
         start=start,
         goal=goal,
         steps=steps,
-        warnings=tuple(_warnings(start, steps, installed)),
+        warnings=tuple(_warnings(start, goal, steps, installed)),
         notes=tuple(
             f"not used: {printable(one.path)} ({one.title}) was named, and the way does not need it"
             for one in candidates
@@ -98,16 +112,19 @@ def _refuse_image(goal: Candidate, unusable: dict[str, str]) -> None:
 def _why_unusable(candidate: Candidate, target: Target) -> str:
     """Why nothing may be built on this image; empty when something may.
 
-    ST's signature must be valid, but for the contents that ST is known to have published: the key of the images for
-    FUS 0.5.3 and 1.0.x is not known (docs/image-format.md, "Signature").
+    ST's signature must be valid, but for FUS images that ST is known to have published: the key of those for FUS 0.5.3
+    and 1.0.x is not known (docs/image-format.md, "Signature").
     """
-    stands = {"WB105", "WB201"} if candidate.assessment.known else {"WB105"}
+    known, is_fus = candidate.assessment.known, candidate.image.kind is ImageKind.FUS
+    stands = {"WB105", "WB201"} if known and is_fus else {"WB105"}
     for finding in findings(candidate.assessment, Chip(target=target)):
         if finding.severity is Severity.ERROR and finding.rule not in stands:
             return f"{finding.rule} {finding.message}"
-    if candidate.image.kind is ImageKind.FUS:
-        return lock_up(candidate.image, target, None)
-    return ""
+    names = [StName.parse(PurePath(one.path).name) for one in known.published] if known else []
+    if names and all(name and name.series is not target.series for name in names):
+        series = series_names(dict.fromkeys(name.series for name in names if name))
+        return f"ST published it for {series} alone: take the file of that name for {target.series.value}"
+    return lock_up(candidate.image, target, None) if is_fus else ""
 
 
 def _stack_installed(start: Start) -> bool | None:
@@ -119,18 +136,25 @@ def _stack_installed(start: Start) -> bool | None:
     if said is not None and said is not told:
         what = "is" if told else "is not"
         raise PlanError(
-            f"SFSA {start.sfsa:#x} tells that a stack {what} installed, and you say the opposite: read both again"
+            f"SFSA 0x{start.sfsa:X} tells that a stack {what} installed, and you say the opposite: read both again"
         )
     return told
 
 
-def _refuse_start(start: Start, goal: Candidate, installed: bool | None) -> None:
-    """Raise PlanError for a chip from which no way leads to any such goal."""
+def _refuse_start(start: Start, installed: bool | None) -> None:
+    """Raise PlanError for a chip from which no way leads anywhere."""
     fus, target = start.fus, start.target
     if fus < FUS_0_5_3:
         raise PlanError(
             f"no FUS {fus.text} is known: 0.0.0 means that FUS was not running or not readable when its version was "
             "read (`imagekit explain fus-0.0.0`); start FUS and read it again"
+        )
+    if fus.major > NEWEST_FUS.major:
+        raise PlanError(f"FUS {fus.text} is not known: what it installs nobody can say; take a newer imagekit")
+    if FUS_0_5_3 < fus < FUS_1_0_1:
+        raise PlanError(
+            f"FUS {fus.text} was never published. ST's notes give two versions, 1.0.0 and 1.2.0, to the image for FUS "
+            "0.5.3: read the version again, with a current tool, before anything else"
         )
     if target.series is Series.WB1X and fus < FUS_1_2:
         raise PlanError(f"no WB1x has FUS {fus.text}: the first was 1.2.0; read the version again")
@@ -140,28 +164,35 @@ def _refuse_start(start: Start, goal: Candidate, installed: bool | None) -> None
             "wants the stack deleted before it is upgraded: with a stack installed no source says what is safe. If "
             "none is installed say --no-stack; else ask ST"
         )
-    if goal.image.kind is ImageKind.STACK and start.anti_rollback is not None:
-        _refuse_rollback(start.anti_rollback, fus, goal)
 
 
-def _refuse_rollback(stored: Version | AntiRollback, fus: Version, goal: Candidate) -> None:
-    """Raise PlanError when anti-rollback forbids the goal (release notes of v1.24.0; AN5185 section 2.4)."""
-    if stored is AntiRollback.NO_STACK or fus < FUS_1_2:
+def _refuse_rollback(start: Start, goal: Candidate, *, is_deleting: bool) -> None:
+    """Raise PlanError when anti-rollback forbids the goal, or deleting the stack (release notes of v1.24.0; AN5185)."""
+    stored, is_stack = start.anti_rollback, goal.image.kind is ImageKind.STACK
+    if stored is None or not (is_stack or is_deleting):
+        return
+    if stored is AntiRollback.NO_STACK or start.fus < FUS_1_2:
         raise PlanError(
             "anti-rollback was activated without a stack, or on a FUS before 1.2.0: FUS then refuses every stack for "
             "ever (FW_ROLLBACK_ERROR), and nothing is known to undo it"
         )
     version = goal.image.version
-    if isinstance(stored, AntiRollback) or version is None:
+    if isinstance(stored, AntiRollback) or (is_stack and version is None):
         raise PlanError(
             "anti-rollback is on, and which version it stored is not known: a stack older than that would be refused "
             "after yours was deleted. Find out which stack was installed when it was activated"
         )
-    if version < stored:
+    if is_stack and version is not None and version < stored:
         raise PlanError(
-            f"anti-rollback is on and stored {stored.text}: FUS refuses {goal.title} (FW_ROLLBACK_ERROR), and there is "
-            f"no way back; take {stored.text} or later"
+            f"anti-rollback is on and stored {stored.full_text}: FUS refuses {goal.title} ({version.full_text}) with "
+            f"FW_ROLLBACK_ERROR, and there is no way back; take {stored.full_text} or later"
         )
+
+
+_FUS_SELECTED = (
+    "if the chip was left in FUS, as reading its version leaves it, start the stack: STM32_Programmer_CLI -c port=swd "
+    "-startwirelessstack"
+)
 
 
 def _nothing_to_do(start: Start, goal: Candidate) -> str:
@@ -173,9 +204,16 @@ def _nothing_to_do(start: Start, goal: Candidate) -> str:
         return ""
     # The version alone names no variant; version and size do in nearly all cases (docs/image-format.md).
     at_sfsa = place(image, start.target).address == start.target.sector_address(start.sfsa)
-    if image.version == start.stack_version and at_sfsa:
+    if at_sfsa and _is_same(start.stack_version, image.version):
         return f"the chip has a stack of this version and size already: {goal.title}"
     return ""
+
+
+def _is_same(said: Version | None, version: Version | None) -> bool:
+    """Whether two versions are one; 1.13.3 stands for any build of it."""
+    if said is None or version is None:
+        return False
+    return said == version or (said.text == version.text and said == said.without_build)
 
 
 def _fus_way(start: Start, usable: Sequence[Candidate], goal: Candidate) -> list[Candidate]:
@@ -209,27 +247,27 @@ def _hindrance(goal: Candidate, target: Target, fus: Version) -> str:
     if image.kind is not ImageKind.STACK:
         return ""
     asked, notes = asked_fus(image)
-    return f"{notes} ask for FUS {asked.text} or later first" if fus < asked else ""
+    if fus < asked:
+        return f"{notes} ask for FUS {asked.text} or later first, and the chip has {fus.text}"
+    return ""
 
 
 def _no_way(start: Start, goal: Candidate, best: Version) -> PlanError:
     """Why there is no way to the goal, and which files are missing; `best` is the FUS that the files lead to."""
-    why = _hindrance(goal, start.target, best)
+    why = _hindrance(goal, start.target, start.fus)
     if not why.startswith(goal.title):
         why = f"{goal.title}: {why}"
     if best != start.fus:
         why += f" (the files lead from FUS {start.fus.text} to {best.text})"
-    is_dead_end = goal.image.kind is ImageKind.SAFEBOOT or (
-        goal.image.kind is ImageKind.FUS and given_fus(goal.image) < start.fus
-    )
-    hops = [] if is_dead_end else _hops(start, goal, best)
+    hops = [] if goal.image.kind is ImageKind.SAFEBOOT else _hops(start, goal, best)
     return PlanError(why, tuple(f"{_file(start.target, hop)} of STM32CubeWB {hop.where}" for hop in hops))
 
 
 def _hops(start: Start, goal: Candidate, fus: Version) -> Iterator[Hop]:
-    """ST's upgrades from a FUS on, until the goal can be installed."""
+    """ST's upgrades from a FUS on, until the goal can be installed, or is passed."""
+    last = given_fus(goal.image) if goal.image.kind is ImageKind.FUS else None
     for hop in HOPS:
-        if fus < hop.below and _hindrance(goal, start.target, fus):
+        if fus < hop.below and _hindrance(goal, start.target, fus) and (last is None or hop.gives <= last):
             yield hop
             fus = hop.gives
 
@@ -258,16 +296,22 @@ def _steps(start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, inst
     yield start_stack(goal, fus)
 
 
-def _warnings(start: Start, steps: Sequence[Step], installed: bool | None) -> Iterator[str]:
+def _warnings(start: Start, goal: Candidate, steps: Sequence[Step], installed: bool | None) -> Iterator[str]:
     """What to know before the first step."""
     if start.fus > NEWEST_FUS:
         yield f"FUS {start.fus.text} is newer than this imagekit knows ({NEWEST_FUS.text}): read the version again"
     for one in filter(None, (step.candidate for step in steps)):
         yield from _warnings_about(one)
+    if needs_fus_first(start.target, start.fus):
+        yield (
+            f"with FUS {start.fus.text} ST wants a newer FUS on {start.target.name} before any other operation: "
+            '"otherwise, the device might be locked in an unrecoverable state" (notes of v1.5.0)'
+        )
     if any(step.fus.text == FUS_2.text and step.placement for step in steps):
         yield (
-            "FUS 2.0.0 installs over USB only, by ST's notes of v1.22.1; whether that is FUS's fault or the "
-            "programmer's is not known. FUS 2.1.0 or later has no such note"
+            "FUS 2.0.0: ST's notes of v1.22.1 allow stacks over USB only, because STM32CubeProgrammer could not delete "
+            "over ST-LINK then; 2.20 can, and the notes of FUS 2.1.0 do not repeat it. Nobody has reported trying; FUS "
+            "2.1.0 or later (STM32CubeWB v1.23.0 or later) is the better way"
         )
     if installed is not False and start.anti_rollback is not None:
         yield "anti-rollback is on: no source says that a stack can be deleted then without harm"
@@ -276,9 +320,7 @@ def _warnings(start: Start, steps: Sequence[Step], installed: bool | None) -> It
             f"the chip's stack has version {start.stack_version.text} already; whether it is this very variant the "
             "version does not tell: give --sfsa too, and there may be nothing to do"
         )
-    if any(step.action is Action.DELETE_STACK for step in steps) and not any(
-        step.action is Action.START_STACK for step in steps
-    ):
+    if installed is not False and goal.image.kind is not ImageKind.STACK:
         yield "the chip is left without a stack: give the stack that you want too, and it is in the plan"
 
 
@@ -294,6 +336,8 @@ def _warnings_about(one: Candidate) -> Iterator[str]:
 
 def _same_version(start: Start, steps: Sequence[Step]) -> bool:
     return start.sfsa is None and any(
-        step.action is Action.INSTALL_STACK and step.candidate and step.candidate.image.version == start.stack_version
+        step.action is Action.INSTALL_STACK
+        and step.candidate
+        and _is_same(start.stack_version, step.candidate.image.version)
         for step in steps
     )

@@ -12,14 +12,15 @@ from enum import Enum
 from pathlib import PurePath
 
 from imagekit import container
+from imagekit.application import Application
 from imagekit.assessment import Assessment
 from imagekit.catalogue import StName
 from imagekit.container import FUS_2_STACK_MAGIC
-from imagekit.errors import ParseError, PlacementError
+from imagekit.errors import ParseError, PlacementError, counted
 from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
 from imagekit.placement import FUS_2_GAP, place
 from imagekit.signature import SignatureStatus
-from imagekit.targets import FLASH_BASE, Target, series_names
+from imagekit.targets import FLASH_BASE, SRAM2A, SRAM2A_KIB, SRAM2B, SRAM2B_KIB, Target, series_names
 from imagekit.upgrade import lock_up, refusal
 
 
@@ -64,6 +65,8 @@ class Chip:
     target: Target | None = None
     fus: Version | None = None
     needs_customer_signature: bool = False
+    application: Application | None = None
+    """What CPU1 runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +466,79 @@ def _hex_address(subject: Subject) -> Iterator[str]:
     elif start > max(highest):
         on = chip.target.name if chip.target else "any target"
         yield f"the file puts the image at 0x{start:08X}; it may start at 0x{max(highest):08X} at the most on {on}"
+
+
+@rule("WB305", Severity.ERROR, "The application ends below the image")
+def _application_below(subject: Subject) -> Iterator[str]:
+    """Only with `--app`: the application reaches to or above the address at which the image starts, so that one of the
+    two overwrites the other; once the image is installed, CPU1 faults where it reads there. Make the application
+    smaller (its linker script says how large it may be), or take a smaller stack.
+    """
+    application, target, start = subject.chip.application, subject.chip.target, _image_start(subject)
+    if application is not None and target is not None and start is not None:
+        yield from reaching(application, start, target, "the image")
+
+
+def reaching(application: Application, start: int, target: Target, what: str) -> Iterator[str]:
+    """Say what of an application lies at or above the address at which `what` starts; nothing when all lies below."""
+    above = application.above(start)
+    if not above:
+        return
+    first, more = above[0], len(above) - 1
+    text = f"{what} starts at 0x{start:08X}, and the application's 0x{first.start:08X}-0x{first.end - 1:08X} "
+    text += "reaches into it" if first.start < start else "lies above that"
+    if more:
+        text += f", with {counted(more, 'block')} more above"
+    elif first.start < start:
+        excess = first.end - start
+        sectors = counted(-(-excess // target.sector_size), "sector")
+        text += f": {-(-excess // 1024)} KiB ({sectors}) too large"
+    yield text
+
+
+def _image_start(subject: Subject) -> int | None:
+    """Where the image starts on the part: where a HEX file puts it, or the install address; None: nowhere."""
+    target, said = subject.chip.target, subject.hex_address
+    if target is None:
+        return None
+    try:
+        address = place(subject.image, target, fus=subject.chip.fus, variants=subject.assessment.fus_variants).address
+    except PlacementError:
+        return None  # WB301 or WB303 says why
+    return said if said is not None and said > FLASH_BASE else address  # WB304 says why it cannot be at FLASH_BASE
+
+
+@rule("WB306", Severity.ERROR, "The application leaves the stack the RAM that is the stack's")
+def _application_ram(subject: Subject) -> Iterator[str]:
+    """Only with `--app` and an ELF file, which tells the RAM: the footer says how much of SRAM2a and SRAM2b stays with
+    CPU1 under this stack. What lies above is secure: CPU1 faults where it touches it. Other RAM is not judged.
+    """
+    application = subject.chip.application
+    if application is None or subject.image.kind is not ImageKind.STACK:
+        return
+    for name, start, end, kept in shared_ram(subject.image, subject.chip.target):
+        above = [one for one in application.ram if one.meets(kept, end)]
+        if above:
+            used = min(max(one.end for one in above), end)
+            yield (
+                f"the application uses {name} up to 0x{used - 1:08X}, and the stack leaves CPU1 "
+                f"{(kept - start) // 1024} KiB of it" + (f", up to 0x{kept - 1:08X}" if kept > start else "")
+            )
+
+
+def shared_ram(image: Image, target: Target | None) -> Iterator[tuple[str, int, int, int]]:
+    """Yield name, start, end of SRAM2a and SRAM2b, and where CPU1's part of each ends under an image.
+
+    The footer counts the KiB that stay with CPU1, from the start of each (measured: equal to SBRSA and SNBRSA of the
+    option bytes once the stack is installed). Without a target, SRAM2b is as large as it can be.
+    """
+    kib_2b = SRAM2B_KIB[target.series] if target else max(SRAM2B_KIB.values())
+    footer = image.footer
+    for name, start, kib, kept in (
+        ("SRAM2a", SRAM2A, SRAM2A_KIB, footer.sram2a_kib),
+        ("SRAM2b", SRAM2B, kib_2b, footer.sram2b_kib),
+    ):
+        yield name, start, start + kib * 1024, start + min(kept, kib) * 1024
 
 
 @rule("WB401", Severity.ERROR, "The file's name says the series that the image is for")

@@ -50,12 +50,12 @@ def delete_stack(target: Target, fus: Version, *, is_told: bool) -> Step:
     """Delete the stack. `is_told`: whether somebody said that one is installed."""
     why = "FUS is upgraded, and a stack installed, on a chip without a stack (AN5185; release notes, step 8)"
     if not is_told:
-        why += "; if none is installed, FUS answers IMG_NOT_FOUND, and that is harmless"
+        why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: go on"
     return Step(
         action=Action.DELETE_STACK,
         fus=fus,
         needs="FUS running (not the stack)",
-        gives=f"no stack; {_idle_sfsa(target, fus)}",
+        gives=f"no stack; {_idle_sfsa(target, fus)} expected",
         why=why,
         afterwards=("no radio until a stack is installed again",),
         takes="1 to 7 s in logs of STM32CubeProgrammer",
@@ -67,8 +67,8 @@ def _idle_sfsa(target: Target, fus: Version) -> str:
     if target.series is Series.WB3X:
         return "SFSA above the end of this part's flash"
     if target.series is Series.WB1X:
-        return "SFSA 0x8c"
-    return "SFSA 0xf6" if fus == FUS_0_5_3 else "SFSA 0xf4"
+        return "SFSA 0x8C"
+    return "SFSA 0xF6" if fus == FUS_0_5_3 else "SFSA 0xF4"
 
 
 def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candidate) -> Step:
@@ -114,7 +114,7 @@ def install_stack(goal: Candidate, placement: Placement, fus: Version) -> Step:
         placement=placement,
         fus=fus,
         needs=f"FUS {asked.text} or later ({notes}), no stack installed{gap}",
-        gives=f"{goal.title}; SFSA {sfsa:#x} expected",
+        gives=f"{goal.title}; SFSA 0x{sfsa:X} expected",
         why=AS_WANTED,
         afterwards=(
             f"the application must end below 0x{address:08X} and keeps the first {' and the first '.join(ram)}",

@@ -21,6 +21,13 @@ LARGEST_HEX = 4 * LARGEST_FLASH
 """Bytes of Intel HEX for the largest flash: 2.8 for each byte at 16 bytes a line, more with shorter lines."""
 
 
+SRAM2A, SRAM2B = 0x2003_0000, 0x2003_8000
+"""Where the two SRAMs begin that CPU1 and CPU2 share (RM0434, RM0473: memory organization)."""
+
+SRAM2A_KIB = 32
+"""KiB of SRAM2a, on every series (as SRAM2B_KIB)."""
+
+
 class Series(Enum):
     """The three STM32WB dies, as ST names their folders of images."""
 
@@ -38,6 +45,10 @@ SECTOR_SIZES = {Series.WB1X: 2048, Series.WB3X: 4096, Series.WB5X: 4096}
 """Bytes in a flash sector, FUS's unit (the manuals say page)."""
 
 
+SRAM2B_KIB = {Series.WB1X: 4, Series.WB3X: 32, Series.WB5X: 32}
+"""KiB of SRAM2b (RM0473; RM0434)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """A kind of chip: one column of ST's address tables. The rows of TARGETS are the only ones."""
@@ -50,6 +61,8 @@ class Target:
     """Address just above an image installed with no stack on the chip."""
     limit_source: str
     """Why the limit is where it is."""
+    fus_begins: int | None
+    """Where FUS 1.0.2 and later begin, and so where SFSA points with no stack; None: not known."""
     limit_fus_0_5_3: int | None = None
     """The limit under FUS 0.5.3, where that FUS is known to have run."""
     fus_1_spare_sectors: int = 0
@@ -65,6 +78,9 @@ class Target:
         return FLASH_BASE + sector * self.sector_size
 
 
+# Seen with SFSA 0xF4 on 1 MiB and on 512 KiB (fus-protocol, 9.2: insided 53408): the die is the same, so the parts with
+# 256 and 640 KiB are taken to be like that. WB1x: SFSA 0x8C (F:580319). WB3x: not known.
+_WB5X_FUS, _WB1X_FUS = 0x080F_4000, 0x0804_6000
 _ABOVE = "the end of this part's flash; FUS lies above it"
 
 TARGETS = (
@@ -74,21 +90,48 @@ TARGETS = (
         flash_kib=1024,
         limit=0x080F_4000,
         limit_source="the last 12 of 256 sectors are FUS",
+        fus_begins=_WB5X_FUS,
         limit_fus_0_5_3=0x080F_6000,
         # ST prints 0x080EC000 for every FUS 1.x image (6 sectors), from v1.1.0 to today.
         fus_1_spare_sectors=2,
     ),
-    Target(name="STM32WB5xxY", series=Series.WB5X, flash_kib=640, limit=0x080A_0000, limit_source=_ABOVE),
-    Target(name="STM32WB5xxE", series=Series.WB5X, flash_kib=512, limit=0x0808_0000, limit_source=_ABOVE),
-    Target(name="STM32WB5xxC", series=Series.WB5X, flash_kib=256, limit=0x0804_0000, limit_source=_ABOVE),
-    Target(name="STM32WB3xxE", series=Series.WB3X, flash_kib=512, limit=0x0808_0000, limit_source=_ABOVE),
-    Target(name="STM32WB3xxC", series=Series.WB3X, flash_kib=256, limit=0x0804_0000, limit_source=_ABOVE),
+    Target(
+        name="STM32WB5xxY",
+        series=Series.WB5X,
+        flash_kib=640,
+        limit=0x080A_0000,
+        limit_source=_ABOVE,
+        fus_begins=_WB5X_FUS,
+    ),
+    Target(
+        name="STM32WB5xxE",
+        series=Series.WB5X,
+        flash_kib=512,
+        limit=0x0808_0000,
+        limit_source=_ABOVE,
+        fus_begins=_WB5X_FUS,
+    ),
+    Target(
+        name="STM32WB5xxC",
+        series=Series.WB5X,
+        flash_kib=256,
+        limit=0x0804_0000,
+        limit_source=_ABOVE,
+        fus_begins=_WB5X_FUS,
+    ),
+    Target(
+        name="STM32WB3xxE", series=Series.WB3X, flash_kib=512, limit=0x0808_0000, limit_source=_ABOVE, fus_begins=None
+    ),
+    Target(
+        name="STM32WB3xxC", series=Series.WB3X, flash_kib=256, limit=0x0804_0000, limit_source=_ABOVE, fus_begins=None
+    ),
     Target(
         name="STM32WB1xxC",
         series=Series.WB1X,
         flash_kib=320,
         limit=0x0804_6000,
         limit_source="the last 20 of 160 sectors are FUS",
+        fus_begins=_WB1X_FUS,
     ),
 )
 """Every target, in the order of ST's tables."""

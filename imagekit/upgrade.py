@@ -11,9 +11,10 @@ from imagekit.image import FUS_1_2, FUS_2, Image, ImageKind, Version
 from imagekit.targets import LARGEST_FLASH, Series, Target
 
 FUS_0_5_3 = Version(0, 5, 3)
-_FUS_1_0_1 = Version(1, 0, 1)
+FUS_1_0_1 = Version(1, 0, 1)
 _FUS_1_0_2 = Version(1, 0, 2)
 _FUS_1_1 = Version(1, 1, 0)
+_FUS_1_1_2 = Version(1, 1, 2)
 _ANY = Version(0, 0, 0)
 _NONE_YET = Version(256, 0, 0)  # above every version that a byte can hold
 FOR_FUS_0_5_3 = "FUS_for_fus_0_5_3"
@@ -33,7 +34,7 @@ class _Row(NamedTuple):
 
 _INSTALLED_BY = (
     _Row(_FUS_1_1, _ANY, FUS_0_5_3, "v1.1.0, step 5; v1.11.0, step 5; btstack: 1.0.1 does not become 1.0.2"),
-    _Row(FUS_2, _FUS_1_0_1, _NONE_YET, "v1.11.0, step 6; v1.24.0, step 6"),
+    _Row(FUS_2, FUS_1_0_1, _NONE_YET, "v1.11.0, step 6; v1.24.0, step 6"),
     _Row(_NONE_YET, FUS_1_2, _NONE_YET, "v1.24.0, step 7"),
 )
 """FUS images below a version -> which FUS installs them, if it is older than they are. The image for FUS 0.5.3 alone,
@@ -52,17 +53,17 @@ class Hop(NamedTuple):
 
 
 HOPS = (
-    Hop(_FUS_1_0_1, FUS_1_2, "FUS_fw_for_fus_0_5_3.bin", "v1.11.1 or later"),
+    Hop(FUS_1_0_1, FUS_1_2, "FUS_fw_for_fus_0_5_3.bin", "v1.11.1 or later"),
     Hop(FUS_1_2, FUS_1_2, "FUS_fw_1_2_0.bin", "v1.22.1 or later; in v1.11.1 - v1.22.0 it is called FUS_fw.bin"),
     Hop(FUS_2, NEWEST_FUS, "FUS_fw.bin", "v1.23.0 or later"),
 )
-"""ST's way up (release notes of v1.24.0, steps 5 - 7). v1.22.1 has FUS 2.0.0, which installs over USB only."""
+"""ST's way up (release notes of v1.24.0, steps 5 - 7). v1.22.1 has FUS 2.0.0, whose notes want stacks over USB only."""
 
 _ASKED = (
     (Version(1, 11, 1), FUS_1_2, "v1.11.1 and later"),
-    (Version(1, 5, 0), _FUS_1_1, "v1.5.0 - v1.11.0"),
+    (Version(1, 5, 0), _FUS_1_1, "v1.5.0 - v1.11.0"),  # 1.0.1 and 1.0.2 must be updated; of 1.1.0 they do not say so
     (Version(1, 1, 1), _FUS_1_0_2, "v1.1.1 - v1.4.0"),
-    (_ANY, _FUS_1_0_1, "v1.1.0"),
+    (_ANY, FUS_1_0_1, "v1.1.0"),
 )
 """Stacks from a version on -> the FUS that the release notes beside them ask for first (step 4 of each)."""
 
@@ -121,14 +122,19 @@ def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
         return f"no WB1x has FUS {fus.text}: the first was {FUS_1_2.text}"
     if image.kind is ImageKind.FUS:
         return _fus_refusal(image, fus, variants)
-    if image.kind is ImageKind.SAFEBOOT and not image.requires_fus and not _FUS_1_1 <= fus < FUS_1_2:
-        return f"Safeboot 2.0.0 is for FUS 1.1, and the chip has {fus.text}; later ones have it already"
+    if image.kind is ImageKind.SAFEBOOT and not image.requires_fus and not _FUS_1_1 <= fus < _FUS_1_1_2:
+        return f"Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has {fus.text}; FUS 1.2.0 has it already"
     if image.requires_fus and fus < image.requires_fus:
         return (
             f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first (there is "
             "no way back) or take an image of STM32CubeWB v1.22.0 or older"
         )
     return ""
+
+
+def fus_after(image: Image, fus: Version | None) -> Version | None:
+    """Return the FUS on a chip once it has installed an image; None where it was not known and still is not."""
+    return given_fus(image) if image.kind is ImageKind.FUS else fus
 
 
 def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
@@ -146,7 +152,24 @@ def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
     if row.oldest <= fus <= row.newest:
         return ""
     if is_old:
-        return f"FUS {fus.text} installs only the file named FUS_fw_for_fus_0_5_3"
+        return f"FUS {fus.text} installs the file named FUS_fw_for_fus_0_5_3, or FUS 1.0.2, and no other"
     if fus > row.newest:
         return f"FUS {fus.text} does not become {version.text}: take {FUS_1_2.text}"
     return f"the chip has FUS {fus.text}: it must become {row.oldest.text} before {version.text}"
+
+
+def fus_range(image: Image, variants: tuple[str, ...] = ()) -> tuple[Version, Version | None]:
+    """Return the FUS that installs an image: from the first version up to, not including, the second; None: no end.
+
+    For a stack it begins with what ST's notes ask for. FUS of its own version and newer never installs a FUS image.
+    """
+    if image.kind is ImageKind.STACK:
+        return asked_fus(image)[0], None
+    if image.kind is ImageKind.SAFEBOOT:
+        return (image.requires_fus, None) if image.requires_fus else (_FUS_1_1, _FUS_1_1_2)
+    if FOR_FUS_0_5_3 in variants:
+        return FUS_0_5_3, FUS_1_0_1
+    version = given_fus(image)
+    row = next(row for row in _INSTALLED_BY if version < row.image_below)
+    oldest = max(row.oldest, FUS_0_5_3)
+    return oldest, FUS_1_0_1 if row.newest == FUS_0_5_3 else version

@@ -131,7 +131,7 @@ def test_the_address_stands_alone_on_the_first_line() -> None:
     ("arguments", "code", "words"),
     [
         ((STACK, "-p", "wb55rg", "--fus", "0.5.3"), 0, "0x080F6000 - 1 x 4096 = 0x080F5000"),
-        ((STACK, "-p", "wb55rg", "--sfsa", "0xCB"), 0, "SFSA 0xcb: a stack that is no smaller is installed"),
+        ((STACK, "-p", "wb55rg", "--sfsa", "0xCB"), 0, "SFSA 0xCB: a stack that is no smaller is installed"),
         ((str(IMAGES / "stack-fus2-4k.bin"), "-p", "wb55rg", "--fus", "2.1.0"), 0, "needs     FUS 2.0.0 or later"),
         ((str(IMAGES / "stack-fus2-4k.bin"), "-p", "wb55rg", "--fus", "1.2.0"), 3, "needs FUS 2.0.0 or later"),
         ((str(IMAGES / "stack-larger-than-256k.bin"), "-p", "wb55cc"), 3, "does not fit"),

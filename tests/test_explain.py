@@ -275,3 +275,16 @@ def test_pages_wrap_at_the_terminal_s_width(width: int) -> None:
             is_one_word = len(line[12:].removeprefix("- ").split()) == 1  # an address, which must stay whole
             assert len(line) <= width or is_one_word
     assert all(len(line) <= 120 for line in overview(explanations(), width=120).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("error 0x04", {"IMG_NOT_ENOUGH_SPACE"}),
+        ("state=0xFF error=0xFE", {"ERROR", "NOT_RUNNING"}),
+        ("SHCI_C2_FUS_GetState returned 0xFF", {"ERROR", "SHCI_FUS_CMD_NOT_SUPPORTED"}),
+        ("RDP", {"OB_RDP_1"}),
+    ],
+)
+def test_a_line_of_a_log_with_a_code_is_understood(text: str, names: set[str]) -> None:
+    assert {one.name for one in lookup(text)} == names

@@ -79,3 +79,11 @@ def test_other_texts_are_no_version(text: str) -> None:
 
 def test_versions_are_ordered_by_number_not_by_text() -> None:
     assert Version(1, 9, 0) < Version(1, 10, 0) < Version(2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [("01020000", "1.2.0.0"), ("0x010F0003", "1.15.0.3"), ("00050300", "0.5.3.0"), ("020000a3", "2.0.0.163")],
+)
+def test_a_version_as_it_stands_in_a_chip_s_memory(word: str, text: str) -> None:
+    assert Version.from_text(word).full_text == text

@@ -83,19 +83,19 @@ def test_the_dump_of_a_chip_with_fus_selected() -> None:
         ("SFSA=0x8C SBRV=0x11800", "WB15CC", [("OB_NO_STACK", "good")]),
         ("SFSA=0xCB SBRV=0x32C00", "WB55RG", [("CPU2", "good")]),
         # Hazards 1, 3, 4, 5, 6 of the dossier: what killed boards.
-        ("SFSA=0xF4 SBRV=0x17000", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
-        ("SFSA=0xF4 SBRV=0x33800", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
+        ("SFSA=0xF4 SBRV=0x17000", "WB55RG", [("OB_SBRV_NOWHERE", "error")]),
+        ("SFSA=0xF4 SBRV=0x33800", "WB55RG", [("OB_SBRV_NOWHERE", "error")]),
         ("SFSA=0xF4 SBRV=0x3FFFF", "WB55RG", [("OB_SBRV_SAFEBOOT", "error"), ("OB_DAMAGE", "warning")]),
-        ("SFSA=0", "WB55RG", [("OB_SFSA_ZERO", "error"), ("OB_DAMAGE", "warning")]),
-        ("SFSA=0x9D SBRV=0x31C00", "WB55RG", [("OB_SBRV_INSIDE", "error"), ("OB_DAMAGE", "warning")]),
-        ("C2OPT=0 SBRSA=0x1F", "WB15CC", [("OB_C2OPT_ZERO", "error"), ("OB_DAMAGE", "warning")]),
-        ("SFSA=0xF4 SBRV=0x3E000", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
-        ("SFSA=0xCE SBRV=0x30000", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
-        ("ESE=0", "WB55RG", [("OB_DAMAGE", "warning")]),
+        ("SFSA=0", "WB55RG", [("OB_DAMAGE", "warning")]),
+        ("SFSA=0x9D SBRV=0x31C00", "WB55RG", [("OB_SBRV_INSIDE", "error")]),
+        ("C2OPT=0 SBRSA=0x1F", "WB15CC", [("OB_C2OPT_ZERO", "error")]),
+        ("SFSA=0xF4 SBRV=0x3E000", "WB55RG", [("OB_SBRV_NOWHERE", "error")]),
+        ("SFSA=0xCE SBRV=0x30000", "WB55RG", [("OB_SBRV_NOWHERE", "error")]),
+        ("ESE=0", "WB55RG", []),
         # Where FUS begins on WB3x is unknown: nothing may be called an error for it.
         ("SFSA=0xF4 SBRV=0x3D000", "WB35CE", [("OB_NO_STACK", "good")]),
         ("SFSA=0x60 SBRV=0x3D000", "WB35CE", [("OB_SBRV_INSIDE", "note")]),
-        ("SFSA=0xF6 SBRV=0x3D000", "WB55RG", [("OB_SBRV_NOWHERE", "error"), ("OB_DAMAGE", "warning")]),
+        ("SFSA=0xF6 SBRV=0x3D000", "WB55RG", [("OB_SBRV_NOWHERE", "error")]),
         ("SFSA=0xF6 SBRV=0x3D800", "WB55RG", [("OB_NO_STACK", "good")]),
         ("SFSA=0xF6 SBRV=0x3D900", "WB55RG", []),
         ("RDP=0xAA", "WB55RG", []),
@@ -109,17 +109,17 @@ def test_what_fields_tell_together(pairs: str, part: str, expected: list[tuple[s
     ("pairs", "part", "field", "grade", "words"),
     [
         ("SFSA=0xF6", "WB55RG", "SFSA", "warning", "FUS 0.5.3 and no stack"),
-        ("SFSA=0xF6", "WB55CE", "SFSA", "error", "higher than FUS can begin on STM32WB5xxE"),
-        ("SFSA=0xF5", "WB55RG", "SFSA", "error", "higher than FUS can begin"),
-        ("SFSA=0x8D", "WB15CC", "SFSA", "error", "higher than FUS can begin"),
+        ("SFSA=0xF6", "WB55CE", "SFSA", "error", "higher than FUS begins on STM32WB5xxE"),
+        ("SFSA=0xF5", "WB55RG", "SFSA", "error", "higher than FUS begins"),
+        ("SFSA=0x8D", "WB15CC", "SFSA", "error", "higher than FUS begins"),
         ("SFSA=0xF4", "WB55CE", "SFSA", "good", "0x080F4000, where FUS begins: no stack"),
-        ("SFSA=0x90", "WB55CE", "SFSA", "warning", "beyond the flash and below FUS: never seen"),
+        ("SFSA=0x90", "WB55CE", "SFSA", "warning", "below FUS, which was never seen"),
         ("SFSA=0x60", "WB55CE", "SFSA", "good", "0x08060000: a stack, of 32 sectors at most"),
         ("SFSA=0xF4", "WB35CE", "SFSA", "note", "where FUS begins on WB3x is unknown"),
         ("SFSA=0x50", "WB15CC", "SFSA", "good", "0x08028000: a stack, of 60 sectors at most"),
         ("SFSA=0", "WB15CC", "SFSA", "error", "all of the flash"),
         ("SBRV=0x3D000", "WB55RG", "SBRV", "good", "0x080F4000: FUS"),
-        ("SBRV=0x35C00", "WB55RG", "SBRV", "note", "cannot be told without a sound SFSA"),
+        ("SBRV=0x35C00", "WB55RG", "SBRV", "note", "cannot be told without an SFSA of"),
         ("SBRV=0x3D000 C2OPT=0", "WB55RG", "SBRV", "note", "an offset in SRAM2"),
         ("SBRV=0x3FFFF", "WB55RG", "SBRV", "error", "Safeboot's vector"),
         ("RDP=0xBB", "WB55RG", "RDP", "warning", "level 1"),
@@ -218,7 +218,11 @@ def test_a_wrong_complement_is_an_error() -> None:
     [
         (b"", "empty", "no option bytes in it"),
         (b" \n", "empty", "no option bytes in it"),
-        (b"hello", "not-option-bytes", "neither memory from 0x1FFF8000, nor a name and a value"),
+        (
+            b"hello",
+            "not-option-bytes",
+            "neither words of memory (0x1FFF8000 : 3FFFF1AA C0000E55), nor names and values",
+        ),
         (bytes(128), "not-option-bytes", "followed by its complement"),
         (b"\xff" * 128, "not-option-bytes", "followed by its complement"),
         (b"\0" * 127, "not-option-bytes", "127 bytes and no text: a dump of the option bytes has 128 bytes"),
@@ -335,5 +339,67 @@ def test_text(file: str, part: str, pairs: str, request: pytest.FixtureRequest) 
 
 
 def test_damage_under_fus_0_5_3_is_said_to_be_final() -> None:
-    verdicts = judge_together(decode_pairs("SFSA=0xF6 ESE=0", WB55RG))
-    assert [one.meaning for one in verdicts] == ["FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"]
+    verdicts = judge_together(decode(b"0x1FFF8070 : 000010F6 00000000", WB55RG))
+    assert verdicts[-1].meaning == "FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"
+
+
+@pytest.mark.parametrize(
+    ("part", "register", "word", "expected"),
+    [
+        ("WB55RG", "OPTR", 0x0FFF_FFFF, {"RDP": 0xFF, "ESE": 1, "BOR_LEV": 7, "nBOOT1": 1, "SRAM2PE": 1, "nBOOT0": 1}),
+        ("WB55RG", "OPTR", 0x0400_0200, {"RDP": 0, "ESE": 0, "BOR_LEV": 1, "nSWBOOT0": 1, "nBOOT0": 0, "SRAM2RST": 0}),
+        ("WB55RG", "WRP1AR", 0x0012_0034, {"WRP1A_STRT": 0x34, "WRP1A_END": 0x12}),
+        ("WB55RG", "WRP1BR", 0x0056_0078, {"WRP1B_STRT": 0x78, "WRP1B_END": 0x56}),
+        ("WB55RG", "IPCCBR", 0xFFFF_FFFF, {"IPCCDBA": 0x3FFF}),
+        ("WB55RG", "SFR", 0x0000_11CE, {"SFSA": 0xCE, "FSD": 1, "DDS": 1}),
+        (
+            "WB55RG",
+            "SRRVR",
+            0x9E2B_D000,
+            {"SBRV": 0x3D000, "SBRSA": 10, "BRSD": 0, "SNBRSA": 15, "NBRSD": 0, "C2OPT": 1},
+        ),
+        ("WB15CC", "SRRVR", 0xFFFF_FFFF, {"SBRV": 0x1FFFF, "SBRSA_A": 31, "BRSD_A": 1, "SBRSA_B": 3, "BRSD_B": 1}),
+    ],
+)
+def test_every_field_is_cut_where_st_s_header_has_it(
+    part: str, register: str, word: int, expected: dict[str, int]
+) -> None:
+    fields = decode_pairs(f"{register}=0x{word:X}", select_target(part)).fields
+    assert {name: fields[name] for name in expected} == expected
+
+
+def test_each_register_stands_at_its_place_in_memory() -> None:
+    """Index of each word: Flipper Zero, scripts/flipper/utils/stm32wb55.py."""
+    dump = bytearray(128)
+    for index in range(16):
+        dump[8 * index : 8 * index + 8] = struct.pack("<II", index << 16 | index, ~(index << 16 | index) & 0xFFFFFFFF)
+    fields = decode(bytes(dump), select_target("WB55RG")).fields
+    told = {
+        name: fields[name] for name in ("RDP", "WRP1A_STRT", "WRP1A_END", "WRP1B_STRT", "WRP1B_END", "IPCCDBA", "SFSA")
+    }
+    assert told == {
+        "RDP": 0,
+        "WRP1A_STRT": 3,
+        "WRP1A_END": 3,
+        "WRP1B_STRT": 4,
+        "WRP1B_END": 4,
+        "IPCCDBA": 13,
+        "SFSA": 14,
+    }
+    assert fields["SBRV"] == 0xF << 16 & 0x3FFFF | 15
+
+
+def test_no_field_of_a_damaged_word_is_good_and_the_command_ends_with_3(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.txt"
+    dump.write_text("0x1FFF8070 : 000010CE 00000000\n0x1FFF8078 : 9E2BD000 61D42FFF\n")
+    option_bytes = decode(dump.read_bytes(), select_target("WB55RG"))
+    grades = {one.name: one.grade.value for one in judge_fields(option_bytes)}
+    assert {grades[name] for name in ("SFSA", "FSD", "DDS")} == {"note"}
+    assert grades["C2OPT"] == "good"
+    result = CliRunner().invoke(app, ["explain", "--option-bytes", str(dump), "--part", "WB55RG"])
+    assert result.exit_code == 3
+    assert "SFR is 0x000010CE and its complement 0x00000000" in result.stdout
+
+
+def test_a_single_damaged_word_is_damage_and_no_other_kind_of_file() -> None:
+    assert decode(b"0x1FFF8070 : 000010CE 00000000", select_target("WB55RG")).damaged

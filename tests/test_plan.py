@@ -3,10 +3,13 @@
 import dataclasses
 import json
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from imagekit.assessment import Assessment
@@ -31,6 +34,7 @@ WAYS = {
     "FUS 1.2.0": "fus-hidden-version",
     "FUS 2.2.0": "fus-2.2.0",
     "FUS 2.2.0 for WB1x": "fus-2.2.0-2k",
+    "FUS 1.0.2": "fus-1.0.2",
     "Safeboot 2.0.0": "safeboot-2.0.0",
     "Safeboot 2.0.1": "safeboot-2.0.1",
 }
@@ -134,19 +138,33 @@ def test_an_image_of_1_2_0_that_verifies_is_not_for_fus_0_5_3() -> None:
         ),
         (start(fus="1.1.0"), "stack", (), r"the notes of v1\.11\.1 and later ask for FUS 1\.2\.0 or later first"),
         (start(fus="2.2.0"), "FUS 1.1.0", (), r"no way back to 1\.1\.0"),
-        (start(fus="2.2.0"), "Safeboot 2.0.0", (), r"Safeboot 2\.0\.0 is for FUS 1\.1"),
+        (start(fus="2.2.0"), "Safeboot 2.0.0", (), r"Safeboot 2\.0\.0 is for FUS 1\.1\.0 and 1\.1\.1"),
         (start("WB15CC"), "stack", (), r"WB301 .*in sectors of 4 KiB; STM32WB1xxC has sectors of 2 KiB"),
         (start(fus="0.0.0"), "stack", (), r"0\.0\.0 means that FUS was not running"),
         (start("WB15CC", fus="1.1.0"), "stack for WB1x", (), r"no WB1x has FUS 1\.1\.0"),
-        (start(sfsa=0), "stack", (), r"SFSA 0x0 cannot be on STM32WB5xxG"),
-        (start(sfsa=0xF6), "stack", (), r"SFSA 0xf6 is that of FUS 0\.5\.3"),
-        (start(sfsa=0xF4, stack_installed=True), "stack", (), r"SFSA 0xf4 tells that a stack is not installed"),
-        (start(sfsa=0xCE, stack_installed=False), "stack", (), r"SFSA 0xce tells that a stack is installed"),
+        (start(fus="3.0.0"), "stack", (), r"FUS 3\.0\.0 is not known"),
+        (start(sfsa=0), "stack", (), r"SFSA 0x0 was never seen on STM32WB5xxG"),
+        (start(sfsa=0xF6), "stack", (), r"SFSA 0xF6 is that of FUS 0\.5\.3"),
+        (start(sfsa=0xF4, stack_installed=True), "stack", (), r"SFSA 0xF4 tells that a stack is not installed"),
+        (start(sfsa=0xCE, stack_installed=False), "stack", (), r"SFSA 0xCE tells that a stack is installed"),
         (start("WB55CC", fus="1.0.1"), "FUS 1.2.0", (), r"ST wants FUS 1\.0\.2 .* say --no-stack"),
         (start(anti_rollback=AntiRollback.NO_STACK), "stack", (), r"refuses every stack for ever"),
         (start(anti_rollback=AntiRollback.UNKNOWN), "stack", (), r"which version it stored is not known"),
-        (start(anti_rollback=Version(1, 14, 0)), "stack", (), r"stored 1\.14\.0: FUS refuses stack 1\.13\.3"),
+        (
+            start(anti_rollback=Version(1, 14, 0)),
+            "stack",
+            (),
+            r"stored 1\.14\.0\.0: FUS refuses stack 1\.13\.3 \(1\.13\.3\.5\)",
+        ),
         (start(fus="1.1.0", anti_rollback=Version(1, 1, 0)), "stack", (), r"on a FUS before 1\.2\.0"),
+        (start(anti_rollback=AntiRollback.NO_STACK), "FUS 2.2.0", (), r"refuses every stack for ever"),
+        (start(anti_rollback=AntiRollback.UNKNOWN), "FUS 2.2.0", (), r"which version it stored is not known"),
+        (start(sfsa=0xF5), "stack", (), r"SFSA 0xF5 was never seen on STM32WB5xxG"),
+        (start("WB55CC", sfsa=0x60), "stack", (), r"SFSA 0x60 was never seen on STM32WB5xxC"),
+        (start("WB55CC", sfsa=0xF6), "stack", (), r"SFSA 0xF6 is that of FUS 0\.5\.3"),
+        (start("WB15CC", sfsa=0x8D), "stack for WB1x", (), r"SFSA 0x8D was never seen on STM32WB1xxC"),
+        (start(sfsa=0xF4, stack_version=Version(1, 13, 0)), "stack", (), r"SFSA 0xF4 tells that a stack is not"),
+        (start(fus="1.0.0", stack_installed=False), "stack", ("FUS 1.2.0",), r"FUS 1\.0\.0 was never published"),
     ],
 )
 def test_no_way(begin: Start, goal: str, others: tuple[str, ...], reason: str) -> None:
@@ -188,6 +206,82 @@ def test_nothing_to_do(begin: Start, goal: str) -> None:
     made = way(begin, goal)
     assert (made.steps, made.refusals) == ((), ())
     assert "already" in made.notes[0]
+    assert "start the stack" in made.notes[1]  # reading FUS's version leaves a chip in FUS
+    assert "-startwirelessstack" in scripts.cubeprogrammer(made, "STM32WB55RG")
+
+
+def test_nothing_is_deleted_for_nothing_whatever_anti_rollback_stored() -> None:
+    begin = start(sfsa=0xF3, stack_version=Version(1, 13, 3, 0, 5), anti_rollback=AntiRollback.UNKNOWN)
+    assert "already" in way(begin, "stack").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_same"),
+    [("1.13.3.5", True), ("1.13.3", True), ("1.13.3.4", False), ("1.13.2", False), ("1.13.3.21", False)],
+)
+def test_a_version_without_its_build_stands_for_any_build(version: str, is_same: bool) -> None:
+    made = way(start(sfsa=0xF3, stack_version=Version.from_text(version)), "stack")
+    assert (not made.steps) is is_same
+
+
+def test_fus_of_the_same_version_and_another_build_is_its_own_version() -> None:
+    assert not way(start(fus="2.2.0.3"), "FUS 2.2.0").steps
+    assert way(start(fus="2.2.0.3"), "FUS 2.2.0").notes
+
+
+def test_anti_rollback_does_not_matter_where_no_stack_is_deleted_or_installed() -> None:
+    made = way(start(stack_installed=False, anti_rollback=AntiRollback.UNKNOWN), "FUS 2.2.0")
+    assert steps(made) == "2.2.0"
+
+
+@pytest.mark.parametrize(
+    ("begin", "goal", "others", "missing"),
+    [
+        (start(fus="1.0.1", stack_installed=False), "FUS 1.0.2", (), []),
+        (start(fus="0.5.3", sfsa=0xF6), "FUS 1.2.0", (), ["FUS_fw_for_fus_0_5_3"]),
+        (start(fus="0.5.3", sfsa=0xF6), "FUS 2.2.0", ("FUS 1.2.0",), ["FUS_fw_for_fus_0_5_3"]),
+        (start(fus="1.0.2"), "FUS 2.2.0", (), ["FUS_fw_1_2_0"]),
+        (start(fus="0.5.3", sfsa=0xF6), "stack", (), ["FUS_fw_for_fus_0_5_3"]),
+        (start(fus="0.5.3", sfsa=0xF6), "stack for FUS 2", (), ["FUS_fw_for_fus_0_5_3", "FUS_fw"]),
+        (start(fus="1.0.1"), "stack for FUS 2", (), ["FUS_fw_1_2_0", "FUS_fw"]),
+        (start(fus="2.2.0"), "FUS 1.1.0", (), []),
+        (start(fus="2.2.0"), "Safeboot 2.0.0", (), []),
+    ],
+)
+def test_the_missing_files_are_those_of_st_s_way_and_no_others(
+    begin: Start, goal: str, others: tuple[str, ...], missing: list[str]
+) -> None:
+    made = way(begin, goal, *others)
+    files = [line.removeprefix("missing: stm32wb5x_").partition(".bin")[0] for line in made.refusals[1:]]
+    assert files == missing
+    assert f"FUS {begin.fus.text}" in made.refusals[0] or "the chip has" in made.refusals[0]
+
+
+def test_a_stack_that_st_published_and_no_key_verifies_is_refused_all_the_same() -> None:
+    published = (Publication("v1.17.3", "STM32WB5x/stm32wb5x_BLE_HCI_AdvScan_fw.bin", {}),)
+    known = Content("", 0, "stack", None, (), None, None, None, None, None, published, None)
+    stack = Candidate("x.bin", dataclasses.replace(_unverified("stack-4k"), known=known), True)
+    made = plan(start(), [stack], stack)
+    assert "WB201 ST's signature is not verified" in made.refusals[0]
+
+
+def test_what_st_published_for_another_series_alone_is_refused() -> None:
+    published = (Publication("v1.7.0", "STM32WB5x/stm32wb5x_BLE_Stack_full_fw.bin", {}),)
+    known = Content("", 0, "stack", None, (), None, None, None, None, None, published, None)
+    stack = Candidate("x.bin", dataclasses.replace(assessed("stack-4k"), known=known), True)
+    assert "ST published it for WB5x alone" in plan(start("WB35CE"), [stack], stack).refusals[0]
+    assert plan(start("WB55CE"), [stack], stack).steps
+
+
+@pytest.mark.parametrize("part", ["WB55CC", "WB55CE", "WB55CY"])
+def test_a_small_part_with_an_old_fus_is_warned_in_st_s_words_and_j_link_is_refused(part: str) -> None:
+    made = way(start(part, fus="1.0.1", stack_installed=False), "stack", "FUS 1.2.0")
+    assert any("might be locked in an unrecoverable state" in warning for warning in made.warnings)
+    with pytest.raises(EmitError, match="J-Link deletes the stack first"):
+        scripts.jlink(made, part)
+    later = way(start(part, fus="1.0.2", stack_installed=False), "stack", "FUS 1.2.0")
+    assert not any("unrecoverable" in warning for warning in later.warnings)
+    assert scripts.jlink(later, part)
 
 
 @pytest.mark.parametrize("said", [{"stack_version": Version(1, 13, 3, 0, 5)}, {"sfsa": 0xF3}, {"sfsa": 0xF2}])
@@ -206,7 +300,10 @@ def test_anti_rollback_lets_the_same_and_newer_versions_pass() -> None:
 
 def test_fus_2_0_0_is_told_to_install_over_usb_only() -> None:
     for begin, expected in ((start(fus="2.0.0.3"), True), (start(fus="2.1.0"), False)):
-        assert any("over USB only" in warning for warning in way(begin, "stack for FUS 2").warnings) is expected
+        assert (
+            any("allow stacks over USB only" in warning for warning in way(begin, "stack for FUS 2").warnings)
+            is expected
+        )
 
 
 def test_a_deleted_stack_without_a_new_one_is_told() -> None:
@@ -215,7 +312,7 @@ def test_a_deleted_stack_without_a_new_one_is_told() -> None:
 
 
 def test_a_fus_newer_than_known_is_told() -> None:
-    assert any("newer than this imagekit knows" in warning for warning in way(start(fus="3.0.0"), "stack").warnings)
+    assert any("newer than this imagekit knows" in warning for warning in way(start(fus="2.3.0"), "stack").warnings)
 
 
 def test_what_was_named_and_is_not_needed_is_told() -> None:
@@ -289,6 +386,13 @@ def test_a_word_for_several_fus_means_the_newest() -> None:
 def test_sectors_and_key_tell_the_series(name: str, series: str) -> None:
     told = [part for part in ("WB55RG", "WB35CE", "WB15CC") if candidate(name).is_for(select_target(part))]
     assert told == [{"WB5x": "WB55RG", "WB3x": "WB35CE", "WB1x": "WB15CC"}[one] for one in series.split()]
+
+
+@pytest.mark.parametrize(("wanted", "near"), [("BLE_Stack_ful", "BLE_Stack_full"), ("stack", "BLE_Stack_full")])
+def test_a_word_that_is_nearly_a_name_gets_a_hint(wanted: str, near: str) -> None:
+    found = [candidate("stack-4k", "x/stm32wb5x_BLE_Stack_full_fw.bin"), *folder("stack-fus2-4k")]
+    with pytest.raises(PlanError, match=f"did you mean {near}"):
+        choose(found, wanted)
 
 
 def test_a_word_for_nothing_lists_what_there_is() -> None:
@@ -386,13 +490,26 @@ def test_what_j_link_cannot_do(made: object, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ['a"b.bin', "$(reboot).bin", "`x`.bin", "a%PATH%.bin", "a\nloadbin b.bin", "-", "a!b.bin"]
+    "path",
+    ['a"b.bin', "$(reboot).bin", "`x`.bin", "a%PATH%.bin", "a\nloadbin b.bin", "-", "-rdu", "a!b.bin", "f\\", "a\\\\b"],
 )
 @pytest.mark.parametrize("write", [scripts.cubeprogrammer, scripts.jlink])
 def test_a_name_that_a_shell_would_act_on_is_in_no_script(path: str, write: object) -> None:
     made = plan(start(), [candidate("stack-4k", path)], candidate("stack-4k", path))
     with pytest.raises(EmitError, match="a script cannot name this file safely"):
         write(made, "STM32WB55RG")  # type: ignore[operator]
+
+
+@given(st.text(min_size=1, max_size=40))
+def test_any_name_is_one_word_to_a_shell_or_in_no_script(path: str) -> None:
+    made = plan(start(), [candidate("stack-4k", path)], candidate("stack-4k", path))
+    try:
+        script = scripts.cubeprogrammer(made, "STM32WB55RG")
+    except EmitError:
+        return
+    commands = [shlex.split(line) for line in script.splitlines() if "-fwupgrade" in line and not line.startswith("#")]
+    tool = ["STM32_Programmer_CLI", "-c", "port=swd", "mode=UR", "-fwupgrade"]
+    assert commands == [[*tool, path, "0x080F3000", "firstinstall=0"]]
 
 
 def test_a_windows_path_with_spaces_is() -> None:
@@ -459,6 +576,24 @@ def test_images_of_another_series_in_a_folder_are_left_out(tmp_path: Path) -> No
         assert code == 0
         assert f"{name}.bin" in out
     assert run("--part", "WB15CC", "--fus", "1.2.0", str(tmp_path / "stack-4k.bin"))[0] == 3
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_of_two_names_of_one_content_that_of_the_part_s_series_is_used(tmp_path: Path) -> None:
+    for name in ("stm32wb3x_BLE_Stack_full_fw", "stm32wb5x_BLE_Stack_full_fw"):
+        (tmp_path / f"{name}.bin").write_bytes((IMAGES / "stack-4k.bin").read_bytes())
+    for part, name in (("WB55CG", "stm32wb5x"), ("WB35CE", "stm32wb3x")):
+        assert f"{name}_BLE_Stack_full_fw.bin" in run("--part", part, "--fus", "1.2.0", str(tmp_path))[1]
+
+
+@pytest.mark.usefixtures("_trusted")
+def test_intel_hex_will_do_too(tmp_path: Path) -> None:
+    from intelhex import IntelHex
+
+    records = IntelHex()
+    records.puts(0x080F3000, (IMAGES / "stack-4k.bin").read_bytes())
+    records.write_hex_file(str(tmp_path / "stack.hex"))
+    assert run("--part", "WB55CG", "--fus", "1.2.0", str(tmp_path / "stack.hex"))[0] == 0
 
 
 @pytest.mark.usefixtures("_trusted")

@@ -43,6 +43,20 @@ def test_blocks_on_st_s_images_show_what_is_printed(
     _compare(CORPUS_BLOCK, 1, request)
 
 
+@needs_corpus
+def test_the_picture_is_what_the_command_beside_it_draws(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CORPUS)
+    command = re.search(r"```console picture\n\$ imagekit (.+) flash-map.svg\n```", README.read_text(encoding="utf-8"))
+    assert command is not None
+    drawn = CliRunner().invoke(app, [*command[1].split(), "-"]).stdout
+    picture = README.parent / "docs" / "flash-map.svg"
+    if request.config.getoption("--update-golden"):
+        picture.write_text(drawn, encoding="utf-8")
+    assert picture.read_text(encoding="utf-8") == drawn
+
+
 def test_ci_runs_the_two_commands_of_readme() -> None:
     text = README.read_text(encoding="utf-8")
     assert re.findall(r"^```sh (\w+)$", text, re.MULTILINE) == ["inspect", "test"]

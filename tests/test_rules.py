@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import imagekit.audit  # noqa: F401 - it enters its rules into the table
+from imagekit.application import Application, Block, Range
 from imagekit.catalogue import Content, Publication
 from imagekit.errors import ParseError
 from imagekit.image import Image, Version
@@ -60,17 +61,45 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
     ("WB303", "fus-2.2.0", {"fus": "2.2.0"}, "refuses its own version"),
     ("WB303", "fus-2.2.0", {"fus": "1.1.0"}, "must become 1.2.0 before 2.2.0"),
     ("WB303", "fus-1.1.0", {"fus": "1.2.0"}, "no way back to 1.1.0"),
-    ("WB303", "fus-2.2.0", {"fus": "0.5.3"}, "installs only the file named FUS_fw_for_fus_0_5_3"),
-    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
-    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
+    ("WB303", "fus-2.2.0", {"fus": "0.5.3"}, "installs the file named FUS_fw_for_fus_0_5_3, or"),
+    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has"),
+    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has"),
     ("WB304", "stack-4k", {"hex_address": 0x080F4000}, "may start at 0x080F3000 at the most on any target"),
     ("WB304", "stack-4k", {"part": "WB55CC", "hex_address": 0x080F3000}, "0x0803F000 at the most on STM32WB5xxC"),
-    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
-    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1, and the chip has"),
+    ("WB303", "safeboot-2.0.0", {"fus": "2.0.0"}, "Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has"),
+    ("WB303", "safeboot-2.0.0", {"fus": "1.0.2"}, "Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has"),
     ("WB304", "stack-4k", {"hex_address": 0}, "at 0x00000000: CPU1's vector table lies there, or no flash"),
     ("WB304", "stack-4k", {"hex_address": 0x08000000}, "at 0x08000000: CPU1's vector table"),
     ("WB303", "stack-4k", {"fus": "0.5.3", "part": "WB55CE"}, "may lock for ever"),
     ("WB304", "stack-4k", {"hex_address": 0x08000800}, "no start of a sector"),
+    (
+        "WB305",
+        "stack-4k",
+        {"part": "WB55RG", "flash": 0x080F3001},
+        "starts at 0x080F3000, and the application's 0x08000000-0x080F3000 reaches into it: 1 KiB (1 sector) too large",
+    ),
+    ("WB305", "stack-2k", {"part": "WB15CC", "flash": 0x08046801}, "7 KiB (4 sectors) too large"),
+    (
+        "WB305",
+        "fus-1.1.0",
+        {"part": "WB55CC", "flash": 0x08040000},
+        "application's 0x08000000-0x0803FFFF reaches into it",
+    ),
+    ("WB305", "stack-4k", {"part": "WB55RG", "flash": 0x08002001, "hex_address": 0x08002000}, "starts at 0x08002000"),
+    ("WB305", "fus-1.1.0", {"part": "WB55RG", "flash": 0x080F3001, "hex_address": 0x080F3000}, "starts at 0x080F3000"),
+    ("WB306", "stack-fus2-4k", {"part": "WB55RG", "ram": (0x20000000, 0x32801)}, "SRAM2a up to 0x20032800, and the st"),
+    (
+        "WB306",
+        "stack-fus2-4k",
+        {"part": "WB55RG", "ram": (0x2003BC00, 0x4400)},
+        "SRAM2b up to 0x2003FFFF, and the stac",
+    ),
+    (
+        "WB306",
+        "stack-2k",
+        {"part": "WB15CC", "ram": (0x20038000, 4)},
+        "SRAM2b up to 0x20038003, and the stack leaves CPU1 0",
+    ),
     ("WB401", "stack-4k", {"name": "stm32wb1x_BLE_LLD_fw.bin"}, "says WB1x, and it is cut for WB3x or WB5x"),
     ("WB401", "signed-by-wb3x-early", {"name": "stm32wb5x_BLE_LLD_fw.bin"}, "says WB5x, and it is signed for WB3x"),
     ("WB402", "fus-1.1.0", {"name": "stm32wb5x_BLE_Stack_full_fw.bin"}, "its name says stack, and it is fus"),
@@ -108,12 +137,59 @@ def found(name: str, said: dict[str, Any]) -> dict[str, str]:
         variants = frozenset({"ble_stack_full", "ble_stack_light"})
         known = Content("", 0, *(None,) * 2, (), *(None,) * 5, published=(publication,), known_bad="it catches fire")
         assessment = dataclasses.replace(assessment, known=known, known_variants=variants)
+    if "flash" in said or "ram" in said:
+        said["application"] = application(said.pop("flash", 0x08001000), said.pop("ram", None))
     path, hex_address = "folder/" + said.pop("name", "x.bin"), said.pop("hex_address", None)
     if part := said.pop("part", None):
         said["target"] = select_target(part)
     if fus := said.pop("fus", None):
         said["fus"] = Version.from_text(fus)
     return {one.rule: one.message for one in findings(assessment, Chip(**said), path=path, hex_address=hex_address)}
+
+
+def application(end: int, ram: tuple[int, int] | None = None) -> Application:
+    """An application that ends just below an address in flash, and uses some RAM."""
+    blocks = (Block(start=0x08000000, data=bytes(end - 0x08000000)),)
+    return Application(name="app.elf", blocks=blocks, ram=(Range(start=ram[0], end=ram[0] + ram[1]),) if ram else ())
+
+
+SILENT_WITH_APPLICATION: list[tuple[str, dict[str, Any]]] = [
+    ("stack-4k", {"part": "WB55RG", "flash": 0x080F3000}),
+    ("stack-4k", {"part": "WB55RG", "flash": 0x080F4000, "fus": "0.5.3"}),
+    ("stack-fus2-4k", {"part": "WB55RG", "ram": (0x20000000, 0x32800)}),
+    ("stack-fus2-4k", {"part": "WB55RG", "ram": (0x20038000, 15 * 1024)}),
+    ("fus-2.2.0-2k", {"part": "WB15CC", "ram": (0x20000000, 0x40000)}),
+    ("stack-2k", {"part": "WB15CC", "ram": (0x20039000, 4)}),
+    # SRAM2a is wholly CPU1's under this stack, and SRAM2b up to 0x2003D000.
+    ("stack-4k", {"part": "WB55RG", "ram": (0x20030000, 0xD000)}),
+    # ST leaves two sectors free above it, and a HEX file that uses them is where it may be.
+    ("fus-1.1.0", {"part": "WB55RG", "flash": 0x080F3000, "hex_address": 0x080F3000}),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), SILENT_WITH_APPLICATION)
+def test_an_application_that_fits_is_no_finding(name: str, said: dict[str, Any]) -> None:
+    assert found(name, said) == {}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        (((0x08000000, 16), (0x080F8000, 256)), "the application's 0x080F8000-0x080F80FF lies above that"),
+        (((0x080F2000, 8192), (0x080F8000, 1)), "0x080F2000-0x080F3FFF reaches into it, with 1 block more above"),
+        (((0x080F3000, 1), (0x080F3002, 1), (0x080F3004, 1)), "0x080F3000 lies above that, with 2 blocks more above"),
+    ],
+)
+def test_the_block_that_is_above_is_named(blocks: tuple[tuple[int, int], ...], words: str) -> None:
+    one = Application(name="app.elf", blocks=tuple(Block(start=start, data=bytes(size)) for start, size in blocks))
+    chip = Chip(target=select_target("WB55RG"), application=one)
+    (finding,) = findings(assessed("stack-4k"), chip)
+    assert finding.message.endswith(words)
+    assert finding.message.startswith("the image starts at 0x080F3000, and ")
+
+
+def test_an_image_without_a_place_says_so_once() -> None:
+    assert set(found("stack-larger-than-256k", {"part": "WB55CC", "flash": 0x08040000})) == {"WB301"}
 
 
 @pytest.mark.parametrize(("rule", "name", "said", "words"), FAILING)

@@ -11,6 +11,7 @@ from imagekit.cli.app import app
 from imagekit.cli.options import (
     KnownContents,
     expanded,
+    group,
     known_contents,
     number_of,
     output_name,
@@ -19,21 +20,13 @@ from imagekit.cli.options import (
     write_result,
 )
 from imagekit.console import ExitCode, about, complain, print_result, read_image, read_text, shown
+from imagekit.errors import counted
 
 if TYPE_CHECKING:
     from imagekit.release_notes import Row
 
 
-catalogue = typer.Typer(help="The contents that ST has published.", invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(catalogue, name="catalogue")
-
-
-@catalogue.callback()
-def _catalogue(context: typer.Context) -> None:
-    """The contents that ST has published."""
-    if context.invoked_subcommand is None:
-        print_result(context.get_help())
-        raise typer.Exit(ExitCode.USAGE)
+catalogue = group(app, "catalogue", "The contents that ST has published.")
 
 
 @catalogue.command(name="build")
@@ -61,7 +54,6 @@ def catalogue_build(
     """
     from imagekit.catalogue import StName, dumps
     from imagekit.catalogue_build import build, published_file
-    from imagekit.report.text import counted
 
     require("lxml", "audit")
     version = version_of("--release", release)

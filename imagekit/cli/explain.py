@@ -40,7 +40,8 @@ def explain(
     """Explain rules, FUS states and errors, SHCI status, CPU2's magic words, tools' messages, and option bytes.
 
     Each with its usual causes, their evidence, what to do, and what never to do. Without an argument: list all.
-    A dump is the 128 bytes of the option bytes, or what STM32_Programmer_CLI (-r32, -ob displ) or J-Link (mem32) print.
+    A dump is the 128 bytes of the option bytes, or a file with what a tool prints: STM32_Programmer_CLI -c port=swd
+    -ob displ; or J-Link Commander, mem32 0x1FFF8000, 20 (0x1FFF7800 on WB1x).
     With --option-bytes, exits with 3 when a value is an error, and with 4 when it is no dump.
 
     Examples: imagekit explain FUS_STATE_IMG_NOT_FOUND; imagekit explain 0x11;

@@ -7,6 +7,7 @@ import typer
 
 from imagekit.cli.app import app
 from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
+from imagekit.cli.placed import judged, read_as_image
 from imagekit.console import (
     ExitCode,
     about,
@@ -73,23 +74,14 @@ def address(
 
     Example: imagekit address stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG --fus 2.1.0
     """
-    from imagekit.assessment import assess
-    from imagekit.image import Image
     from imagekit.placement import differences_from_st, place
     from imagekit.report.text import working
-    from imagekit.rules import ADDRESS_STANDS, Severity, findings
 
     chip, sectors = chip_of(part, fus), number_of("--sfsa", sfsa)
     assert chip.target is not None  # noqa: S101 - --part is required
     with about(file):
-        image = Image.parse(read_image(file))
-        assessment = assess(image)
-        found = findings(assessment, chip)
-        for finding in found:
-            if finding.severity is not Severity.NOTE:
-                complain(f"{shown(file)}: {finding.rule} {finding.message}")
-        if any(finding.severity is Severity.ERROR and finding.rule not in ADDRESS_STANDS for finding in found):
-            raise typer.Exit(ExitCode.REFUSED)
+        image, _, _ = read_as_image(file, read_image(file))
+        assessment, _ = judged(file, image, chip)
         placement = place(image, chip.target, fus=chip.fus, sfsa=sectors, variants=assessment.fus_variants)
     if placement.after_delete is not None:
         complain(
@@ -114,21 +106,21 @@ class _Inspection:
 def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) -> _Inspection:
     """Read and describe one file."""
     from imagekit.assessment import assess
-    from imagekit.image import Image
     from imagekit.report import document, text
     from imagekit.rules import findings
 
     data = None
     try:
         data = read_image(path)
-        assessment = assess(Image.parse(data), catalogue=known)
+        image, _, hex_address = read_as_image(path, data)
+        assessment = assess(image, catalogue=known)
     except (ParseError, OSError) as error:
         trace(error)
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
         message = why(error)
         size, sha256 = _size_and_hash(path, data)
         return _Inspection(document.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
-    found = findings(assessment, chip)
+    found = findings(assessment, chip, hex_address=hex_address)
     if as_json:
         return _Inspection(document.image_entry(path, assessment, found, chip.target))
     return _Inspection(

@@ -1,6 +1,7 @@
 """Options that several commands take, and what their texts mean; nonsense is wrong usage."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,10 +9,23 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imagekit.console import ExitCode, about, complain, files_in, read_text, shown, trace, write_file
-from imagekit.errors import TargetError, VersionError, why
+from imagekit.console import (
+    ExitCode,
+    about,
+    complain,
+    files_in,
+    print_result,
+    read_application,
+    read_text,
+    shown,
+    trace,
+    write_file,
+)
+from imagekit.errors import KeyFileError, TargetError, VersionError, why
 
 if TYPE_CHECKING:
+    from imagekit.application import Application
+    from imagekit.bundle.keys import PrivateKey, PublicKey
     from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.rules import Chip
@@ -40,6 +54,13 @@ Sfsa = typer.Option(
     help="SFSA from the chip's option bytes, such as 0xF4.",
     show_default=False,
 )
+App = typer.Option(
+    "--app",
+    envvar="IMAGEKIT_APP",
+    metavar="FILE",
+    help="The application on CPU1: app.elf, app.hex or app.bin@0x08000000.",
+    show_default=False,
+)
 KnownContents = typer.Option(
     "--catalogue",
     envvar="IMAGEKIT_CATALOGUE",
@@ -49,7 +70,9 @@ KnownContents = typer.Option(
 )
 
 
-def chip_of(part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False) -> "Chip":
+def chip_of(
+    part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False, app: str | None = None
+) -> "Chip":
     """What the options say of the chip; exits with wrong usage when they say nonsense."""
     from imagekit.rules import Chip
     from imagekit.targets import select_target
@@ -59,7 +82,61 @@ def chip_of(part: str | None, fus: str | None = None, *, needs_customer_signatur
         target = select_target(part) if part is not None else None
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--part") from error
-    return Chip(target=target, fus=version_of("--fus", fus), needs_customer_signature=needs_customer_signature)
+    if app is not None and target is None:
+        raise typer.BadParameter("needs --part: only the part tells where an image starts", param_hint="--app")
+    return Chip(
+        target=target,
+        fus=version_of("--fus", fus),
+        needs_customer_signature=needs_customer_signature,
+        application=application_of(app) if app is not None else None,
+    )
+
+
+def application_of(given: str) -> "Application":
+    """The application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is none."""
+    from imagekit import application
+    from imagekit.targets import FLASH_BASE
+
+    if given == "-" or given.lower().endswith(".bin"):
+        what = "standard input does not tell its kind: name a file" if given == "-" else "a binary needs its address"
+        like = "app.bin" if given == "-" else shown(given)
+        raise typer.BadParameter(f"{what}, such as {like}@0x{FLASH_BASE:08X}", param_hint="--app")
+    path, text = application_path(given)
+    address = _flash_address(text) if text is not None else None
+    with about(path):
+        data, name = read_application(path), shown(os.path.basename(path))  # noqa: PTH119 - as the user typed it
+        if address is not None:
+            return application.from_binary(name, data, address)
+        if path.lower().endswith(".hex"):
+            return application.from_hex(name, data)
+        require("elftools", "elf")
+        return application.from_elf(name, data)
+    raise AssertionError  # about() does not swallow errors
+
+
+def application_path(given: str) -> tuple[str, str | None]:
+    """The path of what `--app` names, and the address behind it, if there is one."""
+    # The last @ that follows .bin: others belong to the path, and so does one before a folder's end.
+    binary = re.fullmatch(r"(.+\.bin)@([^@/\\]*)", given, re.DOTALL | re.IGNORECASE)
+    return (binary[1], binary[2]) if binary else (given, None)
+
+
+def _flash_address(text: str) -> int:
+    """An address in flash as people write it; exits with wrong usage when it is none."""
+    from imagekit.targets import FLASH_BASE, LARGEST_FLASH
+
+    try:
+        address = int(text, 0)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"no address {text!r}: write the address as 0x{FLASH_BASE:08X}", param_hint="--app"
+        ) from error
+    if not FLASH_BASE <= address < FLASH_BASE + LARGEST_FLASH:
+        raise typer.BadParameter(
+            f"{text} is not in flash, which starts at 0x{FLASH_BASE:08X}: write the address as 0x{FLASH_BASE:08X}",
+            param_hint="--app",
+        )
+    return address
 
 
 def version_of(option: str, text: str | None) -> "Version | None":
@@ -143,3 +220,59 @@ def write_result(path: str, data: bytes) -> None:
 def output_name(path: str) -> str:
     """Where something is written to, as it can be shown."""
     return "standard output" if path == "-" else shown(path)
+
+
+def target_of(part: str) -> "Target":
+    """The target of a part number; exits with wrong usage when there is none."""
+    target = chip_of(part).target
+    assert target is not None  # noqa: S101 - a part number was given
+    return target
+
+
+def group(app: typer.Typer, name: str, help_: str) -> typer.Typer:
+    """A group of commands; alone, it prints its help."""
+    made = typer.Typer(help=help_, invoke_without_command=True, rich_markup_mode=None)
+    app.add_typer(made, name=name)
+
+    @made.callback()
+    def _group(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            print_result(context.get_help())
+            raise typer.Exit(ExitCode.USAGE)
+
+    return made
+
+
+def public_keys(path: str) -> "tuple[PublicKey, ...]":
+    """The public keys of a PEM file."""
+    from imagekit.bundle.keys import load_public_keys
+
+    with about(path):
+        return load_public_keys(read_text(path))
+    raise AssertionError  # about() does not swallow errors
+
+
+def ask_passphrase(prompt: str, *, twice: bool = False) -> str:
+    """Ask for a passphrase on the terminal. Raises KeyFileError, KeyboardInterrupt for whoever gives none."""
+    try:
+        text: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except UnicodeDecodeError as error:
+        raise KeyFileError("what was typed is no text in the terminal's encoding") from error
+    return text
+
+
+def private_key(path: str) -> "PrivateKey":
+    """The private key of a PEM file; a passphrase is asked on the terminal, and nowhere else."""
+    from imagekit.bundle.keys import is_encrypted, load_private_key
+
+    with about(path):
+        pem = read_text(path)
+        passphrase = None
+        if is_encrypted(pem):
+            if not sys.stdin.isatty():
+                raise KeyFileError("a passphrase opens this key; it is asked on the terminal, and there is none")
+            passphrase = ask_passphrase(f"Passphrase of {shown(path)}")
+        return load_private_key(pem, passphrase)
+    raise AssertionError  # about() does not swallow errors

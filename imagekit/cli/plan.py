@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of, version_of
+from imagekit.cli.options import Fus, Part, Sfsa, chip_of, number_of, version_of
+from imagekit.cli.placed import read_as_image
 from imagekit.console import (
     ExitCode,
     complain,
@@ -25,7 +26,6 @@ from imagekit.errors import EmitError, ParseError, PlanError, VersionError, why
 
 if TYPE_CHECKING:
     from imagekit.candidates import Candidate
-    from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.plan import AntiRollback, Plan
     from imagekit.targets import Target
@@ -87,7 +87,6 @@ def plan(
         ),
     ] = None,
     emit: Annotated[Emit, typer.Option("--emit", envvar="IMAGEKIT_EMIT", help="What to print.")] = Emit.TEXT,
-    known: Annotated[str | None, KnownContents] = None,
 ) -> None:
     """Show the way from your chip to the stack you want: every step, its address, what can never be undone.
 
@@ -114,7 +113,7 @@ def plan(
     )
     if stack_installed is False and stack_version is not None:
         raise typer.BadParameter("--no-stack and --stack-version contradict each other", param_hint="--stack-version")
-    candidates = _candidates(paths, chip.target, known_contents(known))
+    candidates = _candidates(paths, chip.target)
     try:
         goal = choose(candidates, want)
     except PlanError as error:
@@ -146,11 +145,10 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
         raise typer.BadParameter(f"{error}; or unknown, or no-stack", param_hint="--anti-rollback") from error
 
 
-def _candidates(paths: Sequence[str], target: "Target", catalogue: "Catalogue") -> "list[Candidate]":
+def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
     """Every image that was named, and those for the target's series in folders; exits when a named file is no image."""
     from imagekit.assessment import assess
     from imagekit.candidates import Candidate
-    from imagekit.image import Image
 
     found: list[Candidate] = []
     is_broken = False
@@ -159,7 +157,7 @@ def _candidates(paths: Sequence[str], target: "Target", catalogue: "Catalogue") 
         before = len(found)
         for file in files_in(path, (".bin",)) if is_folder else (path,):
             try:
-                found.append(Candidate(file, assess(Image.parse(read_image(file)), catalogue=catalogue), not is_folder))
+                found.append(Candidate(file, assess(read_as_image(file, read_image(file))[0]), not is_folder))
             except (ParseError, OSError) as error:
                 trace(error)
                 complain(f"{shown(file)}: {'not used: ' if is_folder else ''}{why(error)}")
@@ -169,7 +167,9 @@ def _candidates(paths: Sequence[str], target: "Target", catalogue: "Catalogue") 
             is_broken = True
     if is_broken:
         raise typer.Exit(ExitCode.UNREADABLE)
-    return [one for one in found if one.is_named or one.is_for(target)]
+    fitting = [one for one in found if one.is_named or one.is_for(target)]
+    # Of one content under several names, that of the part's own series is the one to be seen.
+    return sorted(fitting, key=lambda one: not one.is_called_for(target))
 
 
 def _print(way: "Plan", part: str, emit: Emit) -> None:

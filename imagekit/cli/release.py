@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import Fus, KnownContents, Part, chip_of, expanded, known_contents, progress, require
+from imagekit.cli.options import App, Fus, KnownContents, Part, chip_of, expanded, known_contents, progress, require
 from imagekit.console import (
     ExitCode,
     complain,
@@ -58,6 +58,7 @@ def check(
             help="The chips hold a customer's key: refuse images without a customer's signature.",
         ),
     ] = False,
+    app_file: Annotated[str | None, App] = None,
     format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
     notes: Annotated[bool, _Notes] = False,
     known: Annotated[str | None, KnownContents] = None,
@@ -71,7 +72,7 @@ def check(
     from imagekit.check import Verdict, check_files
     from imagekit.report import entries
 
-    chip = chip_of(part, fus, needs_customer_signature=needs_customer_signature)
+    chip = chip_of(part, fus, needs_customer_signature=needs_customer_signature, app=app_file)
     files, is_empty = expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
     with progress(len(files), "checking") as done:
         checked = check_files(files, read_image, chip, done, catalogue=known_contents(known))

@@ -140,13 +140,13 @@ def option_bytes_report(
 ) -> str:
     """Show every field with its verdict, what they mean together, and what to do about what is bad."""
     lines = [paint(f"Option bytes of {option_bytes.target.name}", "bold")]
-    lines += [_verdict_row(one, f"{one.name} = {one.value}: {one.meaning}", width, paint) for one in fields]
-    lines += ["", paint("Together", "bold")]
     lines += [_verdict_row(one, one.meaning, width, paint) for one in together]
     if not together:
         lines.append(row("", "what was given does not tell what CPU2 boots: give SFSA and SBRV", "", width, paint))
     if candidates:
         lines.append(row("stack", f"by its SRAM2 and sectors: {' or '.join(candidates)}", "", width, paint))
+    lines += ["", paint("One by one", "bold")]
+    lines += [_verdict_row(one, f"{one.name} = {one.value}: {one.meaning}", width, paint) for one in fields]
     if option_bytes.not_given:
         lines.append(row("not given", f"and not judged: {', '.join(option_bytes.not_given)}", "dim", width, paint))
     for explanation in pages:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from imagekit.check import Verdict
+from imagekit.errors import counted
 from imagekit.report.entries import Entry
-from imagekit.report.text import Paint, counted, plain, row
+from imagekit.report.text import Paint, plain, row
 from imagekit.rules import Severity
 
 if TYPE_CHECKING:

@@ -14,32 +14,33 @@ from imagekit.plan import Plan
 from imagekit.report.document import hex_word
 from imagekit.report.text import arithmetic
 from imagekit.report.upgrade_plan import title
-from imagekit.steps import Action, Step
-from imagekit.targets import LARGEST_FLASH, Series
-from imagekit.upgrade import given_fus
+from imagekit.steps import AS_WANTED, Action, Step
+from imagekit.targets import Series
+from imagekit.upgrade import given_fus, is_small_wb5x, needs_fus_first
 
 # What a shell, cmd or PowerShell reads as its own between double quotes.
-_UNSAFE = set('"$`%!')
+_UNSAFE = frozenset('"$`%!')
 _TOOL = "STM32_Programmer_CLI -c port=swd"
-_READ_FUS = f"{_TOOL} mode=UR -r32 0x20030030 1"
+_READ_FUS = f"{_TOOL} -startfus\n{_TOOL} mode=UR -r32 0x20030030 1\n{_TOOL} mode=UR -r32 0x20010010 1"
+"""The version is at the first address; while ST's FUS operator runs, at the second (release notes, step 4)."""
 
 
 def cubeprogrammer(plan: Plan, part: str) -> str:
     """Return the plan as commands of STM32_Programmer_CLI over ST-LINK, for sh and PowerShell. Raises EmitError."""
     lines = [
         *_head(plan, part, "STM32_Programmer_CLI 2.20 or later, over SWD with an ST-LINK"),
-        "Give one command at a time and look at its answer; do not go on after an error, and never repeat or interrupt",
-        "-fwupgrade. After a FUS upgrade that ends with an error read the version first: it may have worked.",
-        "STM32CubeProgrammer writes its own program to the start of flash, over the application: flash that again.",
+        "Give one command at a time and look at its answer: imagekit explain ANSWER. Do not go on after an error, and",
+        "never repeat or interrupt -fwupgrade. A FUS upgrade that ended with an error may have worked: read the",
+        "version first.",
+        "STM32CubeProgrammer writes its own program to the start of flash, over your application.",
     ]
     if not plan.steps:
         return _joined("# ", [*lines, "Nothing to do."])
-    text = _joined("# ", lines) + f"\n{_TOOL} -startfus\n{_READ_FUS}"
-    text += f"\n# expected: {_word(plan.start.fus)} (or at 0x20010010, see the release notes)\n"
+    text = _joined("# ", lines) + f"\n{_READ_FUS}\n# expected at one of the two: {_word(plan.start.fus)}\n"
     for number, step in enumerate(plan.steps, start=1):
         text += "\n" + _joined("# ", _comment(number, step)) + f"\n{_cubeprogrammer(step)}\n"
-    text += "\n# Boot options as they were (release notes, step 9)"
-    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1"
+    text += "\n# Boot options: ST's default (release notes, step 9); if yours were others, set those"
+    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1\n\n# Now flash your application again."
 
 
 def _cubeprogrammer(step: Step) -> str:
@@ -50,7 +51,9 @@ def _cubeprogrammer(step: Step) -> str:
         return f"{_TOOL} -startwirelessstack"
     command = f"{_TOOL} mode=UR -fwupgrade {_file(step)} {_address(step)} firstinstall=0"
     if step.action is Action.INSTALL_FUS and step.candidate:
-        command += f"\n{_READ_FUS}\n# expected: {_word(given_fus(step.candidate.image))}; if not, stop here"
+        command += (
+            f"\n{_READ_FUS}\n# expected at one of the two: {_word(given_fus(step.candidate.image))}; if not, stop"
+        )
     return command
 
 
@@ -65,12 +68,19 @@ def jlink(plan: Plan, part: str) -> str:
     lines = [
         *_head(plan, part, "J-Link Commander V7.86f or later: JLinkExe -CommandFile FILE (Windows: JLink.exe)"),
         "The J-Link library deletes the stack before each image by itself, writes the image, and starts FUS.",
-        'It prints O.K. even when FUS found no image: look for "no valid signature" in its output.',
+        'It prints O.K. even when FUS found no image: look for "No valid image or signature found" in its output.',
+        "FUS's version, while FUS runs: mem32 0x20030000, 1 gives its table's address; of mem32 ADDRESS, 4 the fourth",
+        "word is the version (01020000 is 1.2.0), if the first is A94656B9.",
     ]
-    if target.flash_kib * 1024 < LARGEST_FLASH:
+    if is_small_wb5x(target):
         lines.append(
-            f"WARNING: on {target.name} users saw it fail: it looked for the image in other sectors than ST's address. "
-            "Read the stack's version afterwards"
+            "WARNING: on a WB55CE a J-Link of before V7.86f looked for the image in other sectors than ST's, and did "
+            "nothing; whether later ones find it nobody has reported. Read the stack's version afterwards"
+        )
+    if target.series is Series.WB1X:
+        lines.append(
+            "WARNING: on a WB15 an upgrade failed with a J-Link of before V7.86f, for no known reason; whether later "
+            "ones do it nobody has reported. Read the stack's version afterwards"
         )
     if not plan.steps:
         return _joined("// ", [*lines, "Nothing to do."])
@@ -90,6 +100,8 @@ def _device(plan: Plan) -> str:
     device = {Series.WB5X: "STM32WB55xx - FUS", Series.WB1X: "STM32WB15CC - FUS"}.get(target.series)
     if device is None:
         raise EmitError(f"SEGGER names no J-Link device with FUS for {target.name}: use --emit cubeprogrammer")
+    if needs_fus_first(target, plan.start.fus):
+        raise EmitError("J-Link deletes the stack first, and ST wants a newer FUS first: use --emit cubeprogrammer")
     for step in plan.steps:
         if step.action is Action.INSTALL_SAFEBOOT:
             raise EmitError("no source tells whether J-Link Commander installs Safeboot: use --emit cubeprogrammer")
@@ -126,11 +138,15 @@ def _head(plan: Plan, part: str, tool: str) -> Iterator[str]:
     yield f"For {tool}. Not tried on a chip by imagekit's authors."
     for warning in plan.warnings:
         yield f"WARNING: {warning}"
+    if not plan.steps:
+        yield from plan.notes
 
 
 def _comment(number: int, step: Step) -> Iterator[str]:
     """A step in words: what, what is irreversible, how the address came about."""
     yield f"{number}. {title(step)}" + (": CANNOT BE UNDONE" if step.irreversible else "")
+    if step.why != AS_WANTED:
+        yield step.why
     yield f"needs {step.needs}; gives {step.gives}"
     yield from step.afterwards
     if step.placement:
@@ -139,7 +155,8 @@ def _comment(number: int, step: Step) -> Iterator[str]:
 
 def _word(fus: Version) -> str:
     """FUS's version as it stands in memory (shci.h): `0x010200xx`, without the build."""
-    return f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
+    word = f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
+    return f"{word} (step 4 of ST's notes of v1.23.0 prints 02000X00 for it)" if fus == Version(2, 1, 0) else word
 
 
 def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
@@ -149,7 +166,15 @@ def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
 def _file(step: Step) -> str:
     """The path between double quotes; raises EmitError for one that a shell would read as more than a path."""
     path = step.candidate.path if step.candidate else ""
-    if path in ("", "-") or _UNSAFE & set(path) or not path.isprintable():
+    # A backslash is a separator on Windows; sh would take one before the closing quote, or one of two.
+    if (
+        not path
+        or path.startswith("-")
+        or path.endswith("\\")
+        or "\\\\" in path
+        or _UNSAFE & set(path)
+        or not path.isprintable()
+    ):
         raise EmitError(f"{printable(path)}: a script cannot name this file safely: copy it to a plain name")
     return f'"{path}"'
 

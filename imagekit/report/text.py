@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from imagekit.assessment import Assessment
 from imagekit.catalogue import Content
 from imagekit.container import FUS_2_STACK_MAGIC
-from imagekit.errors import PlacementError
+from imagekit.errors import PlacementError, counted
 from imagekit.image import Image, ImageKind
 from imagekit.placement import Placement
 from imagekit.report.document import hex_word
@@ -111,11 +111,6 @@ def arithmetic(placement: Placement) -> str:
     terms = [str(number) for number in (placement.sectors, placement.gap_sectors, placement.spare_sectors) if number]
     total = f"({' + '.join(terms)})" if len(terms) > 1 else terms[0]
     return f"{hex_word(placement.limit)} - {total} x {placement.target.sector_size} = {hex_word(placement.address)}"
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 sector`, `2 sectors`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def contents(matches: Sequence[Content], *, identifying: bool) -> str:

@@ -79,12 +79,12 @@ def test_every_fus_and_safeboot_has_a_way_or_a_reason(target: Target, fus: str) 
 
 
 STACKS = {
-    "STM32WB5xxG": 139,
-    "STM32WB5xxY": 139,
-    "STM32WB5xxE": 127,
-    "STM32WB5xxC": 73,
-    "STM32WB3xxE": 140,
-    "STM32WB3xxC": 82,
+    "STM32WB5xxG": 138,
+    "STM32WB5xxY": 138,
+    "STM32WB5xxE": 126,
+    "STM32WB5xxC": 72,
+    "STM32WB3xxE": 92,
+    "STM32WB3xxC": 65,
     "STM32WB1xxC": 37,
 }
 """How many of the stacks have a way to a target, from whatever FUS, with the FUS images of all releases."""

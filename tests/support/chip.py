@@ -70,7 +70,7 @@ class OracleChip:
             self.fus = (1, 2, 0) if version == FUS_1_2_0 else version
         elif magic == SAFEBOOT or info1 == 0x5AFEB007:
             assert action == "install-safeboot"
-            assert self.fus >= (2, 0, 0) if magic == SAFEBOOT else (1, 1, 0) <= self.fus < (1, 2, 0)
+            assert self.fus >= (2, 0, 0) if magic == SAFEBOOT else (1, 1, 0) <= self.fus < (1, 1, 2)
             self.safeboot = True
         else:
             assert action == "install-stack"

@@ -1,0 +1,167 @@
+"""The application: what CPU1 runs, and where in flash and RAM it lies. From ELF, Intel HEX, or a binary at an address.
+
+An ELF file's flash content lies at its segments' physical addresses (what a programmer writes); its RAM at their
+virtual ones, with .bss.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from imagekit import container
+from imagekit.errors import ApplicationError, ParseError
+from imagekit.intel_hex import StartRecord, read_blocks
+from imagekit.targets import FLASH_BASE, LARGEST_FLASH
+
+LARGEST_ELF = 256 * 1024 * 1024
+"""Bytes of an ELF file that are read: debugging information makes it many times larger than the flash."""
+
+_FLASH_END = FLASH_BASE + LARGEST_FLASH
+# SRAM1 begins at 0x20000000, and SRAM2b ends at 0x20040000 on the largest (RM0434, memory organization).
+_RAM_BASE, _RAM_END = 0x2000_0000, 0x2004_0000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """An unbroken run of bytes in flash."""
+
+    start: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The address just above it."""
+        return self.start + len(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A run of memory that the application uses."""
+
+    start: int
+    end: int
+    """The address just above it."""
+
+    def meets(self, start: int, end: int) -> bool:
+        """Whether they have a byte in common."""
+        return max(self.start, start) < min(self.end, end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """A program for CPU1."""
+
+    name: str
+    """The file's name as it can be shown."""
+    blocks: tuple[Block, ...]
+    """What it has in flash: one at least, upwards, none overlaps or touches another."""
+    reserved: tuple[Range, ...] = ()
+    """Flash that it uses without bytes in the file, upwards: a NOLOAD section that the program writes itself."""
+    ram: tuple[Range, ...] = ()
+    """Upwards, whole, also where they reach out of RAM; empty when the file does not tell (HEX, binary)."""
+    start: StartRecord | None = None
+
+    @property
+    def flash(self) -> tuple[Range, ...]:
+        """All that it uses of flash: upwards, none overlaps or touches another."""
+        return _joined([*(Range(start=one.start, end=one.end) for one in self.blocks), *self.reserved])
+
+    @property
+    def end(self) -> int:
+        """The address just above all that it uses of flash."""
+        return self.flash[-1].end
+
+    def above(self, address: int) -> tuple[Range, ...]:
+        """What it uses of flash that lies above an address, or reaches above it."""
+        return tuple(one for one in self.flash if one.end > address)
+
+
+def from_elf(name: str, data: bytes) -> Application:
+    """Read an application from an ELF file. Raises ApplicationError."""
+    from imagekit.elf import read_elf
+
+    _refuse_empty(data)
+    if len(data) > LARGEST_ELF:
+        raise ApplicationError(f"more than {LARGEST_ELF // 1024 // 1024} MiB: no ELF file of an application")
+    content = read_elf(data)
+    ram = _joined(Range(start=start, end=start + size) for start, size in content.memory + content.unfilled)
+    reserved = _joined(
+        Range(start=max(start, FLASH_BASE), end=min(start + size, _FLASH_END))
+        for start, size in content.unfilled
+        if start < _FLASH_END and start + size > FLASH_BASE
+    )
+    # As objcopy does: an entry point becomes the start record of Intel HEX, and 0 stands for none.
+    return Application(
+        name=name,
+        blocks=_blocks(content.blocks, "ELF file"),
+        reserved=reserved,
+        ram=tuple(one for one in ram if one.meets(_RAM_BASE, _RAM_END)),
+        start=StartRecord(type=5, value=content.entry) if content.entry else None,
+    )
+
+
+def from_hex(name: str, data: bytes) -> Application:
+    """Read an application from Intel HEX. Raises ApplicationError."""
+    _refuse_empty(data)
+    try:
+        content = read_blocks(data)
+    except ParseError as error:
+        raise ApplicationError(str(error)) from error
+    return Application(name=name, blocks=_blocks(content.blocks, "Intel HEX file"), start=content.start)
+
+
+def from_binary(name: str, data: bytes, address: int) -> Application:
+    """Take a binary as an application that starts at an address. Raises ApplicationError."""
+    _refuse_empty(data)
+    return Application(name=name, blocks=_blocks([(address, data)], "binary"))
+
+
+def _joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """The ranges upwards, those that overlap or touch joined."""
+    runs: list[Range] = []
+    for one in sorted(ranges, key=lambda one: one.start):
+        if runs and one.start <= runs[-1].end:
+            runs[-1] = Range(start=runs[-1].start, end=max(one.end, runs[-1].end))
+        else:
+            runs.append(one)
+    return tuple(runs)
+
+
+def _refuse_empty(data: bytes) -> None:
+    if not data:
+        raise ApplicationError("the file is empty")
+
+
+def _blocks(pieces: Iterable[tuple[int, bytes | memoryview]], what: str) -> tuple[Block, ...]:
+    """The pieces upwards, those that touch joined. Raises ApplicationError for what cannot be an application."""
+    runs: list[tuple[int, list[bytes | memoryview]]] = []
+    end = 0
+    for start, data in sorted(pieces, key=lambda piece: piece[0]):
+        if not FLASH_BASE <= start <= start + len(data) <= _FLASH_END:
+            raise ApplicationError(
+                f"the {what} has bytes at 0x{start:08X}-0x{start + len(data) - 1:08X}, outside of flash "
+                f"(0x{FLASH_BASE:08X}-0x{_FLASH_END - 1:08X})"
+            )
+        if runs and start < end:
+            raise ApplicationError(f"two parts of the {what} overlap at 0x{start:08X}: link it again")
+        if runs and start == end:
+            runs[-1][1].append(data)
+        else:
+            runs.append((start, [data]))
+        end = start + len(data)
+    if not runs:
+        raise ApplicationError(f"the {what} has no bytes for flash")
+    blocks = tuple(Block(start=start, data=b"".join(parts)) for start, parts in runs)
+    _refuse_images(blocks)
+    return blocks
+
+
+def _refuse_images(blocks: Iterable[Block]) -> None:
+    """Raise ApplicationError when a block is a coprocessor image: given by mistake, or both are in one file."""
+    for block in blocks:
+        try:
+            container.split(block.data)
+        except ParseError:
+            continue
+        raise ApplicationError(
+            f"it holds an encrypted coprocessor image at 0x{block.start:08X}: give the application alone"
+        )

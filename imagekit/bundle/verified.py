@@ -1,0 +1,213 @@
+"""The only door to a bundle: ten checks in a fixed order, and behind them a VerifiedBundle.
+
+Whoever holds a VerifiedBundle holds bytes that were signed by enough trusted keys, that ST signed, and whose addresses
+and order were computed again from the bytes themselves. Nothing else makes one.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import InitVar, dataclass, fields
+
+from imagekit.assessment import Assessment, assess
+from imagekit.bundle import archive, envelope, manifest
+from imagekit.bundle.keys import PublicKey, distinct, verifies
+from imagekit.bundle.manifest import ImageEntry, Manifest
+from imagekit.errors import BundleError, ParseError, PlacementError
+from imagekit.image import Image
+from imagekit.rules import Chip, Finding, Severity, findings
+from imagekit.signing_keys import SigningKey
+
+_DOOR = object()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBundle:
+    """A bundle that passed every check. `open_bundle` alone makes one."""
+
+    manifest: Manifest
+    images: dict[str, bytes]
+    """SHA-256 -> the very bytes that were hashed, parsed and verified."""
+    assessments: dict[str, Assessment]
+    signers: tuple[str, ...]
+    """Fingerprints of the trusted keys that signed it."""
+    strangers: tuple[str, ...]
+    """Key ids of signatures by keys that are not trusted: told, never counted."""
+    door: InitVar[object]
+
+    def __post_init__(self, door: object) -> None:
+        """Refuse whoever does not come through open_bundle."""
+        if door is not _DOOR:
+            raise TypeError("only open_bundle makes a VerifiedBundle")
+
+
+def open_bundle(
+    data: bytes, trusted: Sequence[PublicKey], threshold: int = 1, st_keys: Sequence[SigningKey] | None = None
+) -> VerifiedBundle:
+    """Check a bundle, read once and held in memory; return what it holds.
+
+    `trusted` are the keys of whoever may sign bundles, `threshold` how many of them must have signed. Raises
+    BundleError with the reason of the first check that fails, NotABundleError, or KeyFileError for one key given twice.
+    """
+    # (1) sizes, (2) the archive
+    members = archive.read_archive(data)
+    # (3) the envelope's JSON, (4) the type of its payload
+    signed = envelope.loads(members.pop(archive.MANIFEST_NAME))
+    # (5) the signatures
+    signers, strangers = _signers(signed, distinct(trusted), threshold)
+    # (6) the manifest: the very bytes that were signed
+    stated = manifest.loads(signed.payload)
+    images, assessments = examine(stated, members, st_keys)
+    return VerifiedBundle(stated, images, assessments, signers, strangers, _DOOR)
+
+
+def examine(
+    stated: Manifest, members: dict[str, bytes], st_keys: Sequence[SigningKey] | None = None
+) -> tuple[dict[str, bytes], dict[str, Assessment]]:
+    """Hold a manifest against the members of its archive; return the images and what they are, by SHA-256.
+
+    Raises BundleError. Signatures are not looked at here: this alone makes nothing trustworthy.
+    """
+    # (7) images and members, one to one
+    images = _images(stated, members)
+    parsed = {sha256: _parse(sha256, data) for sha256, data in images.items()}
+    # (8) each image, from its bytes
+    assessments = {entry.sha256: _assess(entry, parsed[entry.sha256], st_keys) for entry in stated.images}
+    _refuse_findings(stated, assessments)
+    # (9) the addresses
+    _compare_addresses(stated, assessments)
+    # (10) the steps
+    _compare_steps(stated, assessments)
+    return images, assessments
+
+
+def _signers(
+    signed: envelope.Envelope, trusted: dict[str, PublicKey], threshold: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fingerprints of the trusted keys that signed, and the other key ids. Raises BundleError `signature`."""
+    if not trusted:
+        raise BundleError("signature", "no trusted key: without one nothing can be believed")
+    if not 1 <= threshold <= len(trusted):
+        raise BundleError("signature", f"a threshold of {threshold} with {len(trusted)} trusted keys makes no sense")
+    if not signed.signatures:
+        raise BundleError("signature", "nobody signed it")
+    signers = tuple(keyid for keyid, key in trusted.items() if _has_signed(signed, keyid, key))
+    by = ", ".join(one.keyid for one in signed.signatures)
+    if len(signers) < threshold:
+        raise BundleError(
+            "signature", f"trusted keys have signed it {len(signers)} times, {threshold} are needed; signed by {by}"
+        )
+    return signers, tuple(one.keyid for one in signed.signatures if one.keyid not in trusted)
+
+
+def _has_signed(signed: envelope.Envelope, keyid: str, key: PublicKey) -> bool:
+    """Whether a trusted key signed; a key id that says so wrongly, or not, is a change that somebody made."""
+    for one in signed.signatures:
+        is_valid = verifies(key, one.sig, signed.signed)
+        if is_valid and one.keyid != keyid:
+            raise BundleError("signature", f"the signature of {keyid} stands under another key's id, {one.keyid}")
+        if one.keyid == keyid and not is_valid:
+            raise BundleError("signature", f"the signature of {keyid} is not valid: the bundle was changed")
+    return any(one.keyid == keyid for one in signed.signatures)
+
+
+def _images(stated: Manifest, members: dict[str, bytes]) -> dict[str, bytes]:
+    """The images by SHA-256. Raises BundleError `content` unless the members are those that are stated, `steps`."""
+    stated_names = {f"images/{entry.sha256}" for entry in stated.images}
+    if missing := stated_names - set(members):
+        raise BundleError("content", f"{min(missing)}: stated, and not there")
+    if extra := set(members) - stated_names:
+        raise BundleError("content", f"{min(extra)}: there, and not stated")
+    if sorted(step.image for step in stated.steps) != [entry.sha256 for entry in stated.images]:
+        raise BundleError("steps", "the steps do not use every image once")
+    return {entry.sha256: members[f"images/{entry.sha256}"] for entry in stated.images}
+
+
+def _parse(sha256: str, data: bytes) -> Image:
+    """Read one member. Raises BundleError `content` when its bytes are not those of its name, `image` for no image."""
+    error = None
+    try:
+        image = Image.parse(data)  # it hashes all of the bytes: they are not hashed again
+        found = image.sha256
+    except ParseError as no_image:
+        error, found = no_image, hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise BundleError("content", f"images/{sha256}: holds other bytes than its name says")
+    if error:
+        raise BundleError("image", f"images/{sha256}: {error}") from error
+    return image
+
+
+def _assess(entry: ImageEntry, image: Image, st_keys: Sequence[SigningKey] | None) -> Assessment:
+    """Assess an image. Raises BundleError `image` when the manifest says anything else of it."""
+    name = f"images/{entry.sha256}"
+    assessment = assess(image, st_keys)
+    found = manifest.describe(assessment)
+    for field in fields(ImageEntry):
+        said, is_so = getattr(entry, field.name), getattr(found, field.name)
+        # What a catalogue knows grows with every release of imagekit; nothing depends on it.
+        if field.name != "known_as" and said != is_so:
+            raise BundleError("image", f"{name}: {field.name} is {is_so!a}, and the manifest says {said!a}")
+    return assessment
+
+
+def errors_of(stated: Manifest, assessments: dict[str, Assessment]) -> dict[str, list[Finding]]:
+    """Return the errors that the rules find in each image, by its SHA-256, on any of the targets."""
+    found = {
+        sha256: dict.fromkeys(one for target in stated.targets for one in findings(assessment, Chip(target=target)))
+        for sha256, assessment in assessments.items()
+    }
+    return {sha256: [one for one in some if one.severity is Severity.ERROR] for sha256, some in found.items()}
+
+
+def unaccepted(stated: Manifest, errors: dict[str, list[Finding]]) -> Iterator[tuple[str, Finding]]:
+    """Yield the errors that no waiver accepts, each with the hash of its image."""
+    waived = {waiver.rule for waiver in stated.waivers} - NEVER_WAIVED
+    for sha256, some in errors.items():
+        yield from ((sha256, one) for one in some if one.rule not in waived)
+
+
+def refuse_unneeded(stated: Manifest, errors: dict[str, list[Finding]]) -> None:
+    """Raise BundleError `image` for a waiver that no image needs."""
+    needed = {one.rule for some in errors.values() for one in some}
+    if unneeded := {waiver.rule for waiver in stated.waivers} - needed:
+        raise BundleError("image", f"{min(unneeded)} is waived, and nothing was found that needs it")
+
+
+def _refuse_findings(stated: Manifest, assessments: dict[str, Assessment]) -> None:
+    """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
+    errors = errors_of(stated, assessments)
+    for sha256, finding in unaccepted(stated, errors):
+        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
+    refuse_unneeded(stated, errors)
+
+
+NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
+"""Rules without which there is no address, or nothing that FUS could install."""
+
+
+def _compare_addresses(stated: Manifest, assessments: dict[str, Assessment]) -> None:
+    """Raise BundleError `address` unless every address is the computed one."""
+    for target in stated.targets:
+        for sha256, address in stated.addresses[target.name].items():
+            try:
+                computed = assessments[sha256].address_on(target)
+            except PlacementError as error:
+                raise BundleError("address", f"images/{sha256}: {error}") from error
+            if address != computed:
+                raise BundleError(
+                    "address",
+                    f"images/{sha256}: 0x{address:08X} on {target.name}, where it must be 0x{computed:08X}",
+                )
+
+
+def _compare_steps(stated: Manifest, assessments: dict[str, Assessment]) -> None:
+    """Raise BundleError `steps` unless the steps are the one legal order of the images."""
+    computed = manifest.steps_for(list(assessments.values()))
+    for index, (said, is_so) in enumerate(zip(stated.steps, computed, strict=True)):
+        for field in fields(said):
+            if getattr(said, field.name) != getattr(is_so, field.name):
+                raise BundleError(
+                    "steps",
+                    f"manifest.predicate.steps[{index}].{field.name}: {getattr(said, field.name)!a}, where it must be "
+                    f"{getattr(is_so, field.name)!a}",
+                )

@@ -1,0 +1,47 @@
+"""An image that may have an install address, or the end of the command: what address, map and convert share."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import typer
+
+from imagekit.console import ExitCode, complain, shown
+
+if TYPE_CHECKING:
+    from imagekit.assessment import Assessment
+    from imagekit.image import Image
+    from imagekit.rules import Chip
+
+
+def read_as_image(path: str, data: bytes) -> "tuple[Image, bytes, int | None]":
+    """The image in a file, its bytes, and where an Intel HEX file puts it. Raises ParseError."""
+    from imagekit.image import Image
+
+    hex_address = None
+    if path.lower().endswith(".hex"):
+        from imagekit.intel_hex import read_hex
+
+        hex_address, data = read_hex(data)
+    return Image.parse(data), data, hex_address
+
+
+def judged(
+    path: str, image: "Image", chip: "Chip", *, hex_address: int | None = None, passing: Collection[str] = ()
+) -> "tuple[Assessment, frozenset[str]]":
+    """The assessment of an image that has an address, and the rules with a finding of severity error.
+
+    Tells the findings on standard error, and exits with 3 for an error that makes any address unsafe: all but those
+    with which it stands, and those of `passing`, which the caller acts on.
+    """
+    from imagekit.assessment import assess
+    from imagekit.rules import ADDRESS_STANDS, Severity, findings
+
+    assessment = assess(image)
+    found = findings(assessment, chip, hex_address=hex_address)
+    for finding in found:
+        if finding.severity is not Severity.NOTE:
+            complain(f"{shown(path)}: {finding.rule} {finding.message}")
+    errors = frozenset(finding.rule for finding in found if finding.severity is Severity.ERROR)
+    if errors - ADDRESS_STANDS - frozenset(passing):
+        raise typer.Exit(ExitCode.REFUSED)
+    return assessment, errors

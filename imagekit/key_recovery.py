@@ -1,0 +1,66 @@
+"""Recover the public keys that signed images, from the images alone.
+
+An ECDSA signature over a known message leaves two public keys possible, one time in 2^32 four (SEC 1 v2, section 4.1.6;
+the other two are not looked for); two signatures by one key have one of them in common. The point arithmetic is that of
+the package ecdsa; only this file imports it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from ecdsa import NIST256p, VerifyingKey
+from ecdsa.errors import MalformedPointError
+from ecdsa.numbertheory import SquareRootError
+from ecdsa.util import sigdecode_string
+
+from imagekit.image import Image
+from imagekit.signature import signature_to_der
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredKey:
+    """A key that must have signed these images."""
+
+    point: bytes
+    """The uncompressed point: 04, x, y (SEC 1 v2, section 2.3.3)."""
+    images: tuple[Image, ...]
+
+    @property
+    def public_key(self) -> EllipticCurvePublicKey:
+        """The key, to verify with."""
+        return EllipticCurvePublicKey.from_encoded_point(SECP256R1(), self.point)
+
+
+def recover(images: Iterable[Image]) -> tuple[tuple[RecoveredKey, ...], tuple[Image, ...]]:
+    """Return the keys that at least two different images share, and the images that none of them signed.
+
+    The keys come by how many images they signed. The same content twice is one image: it proves nothing.
+    """
+    by_content = {image.sha256: image for image in images}
+    signed: dict[bytes, list[Image]] = defaultdict(list)
+    for image in by_content.values():
+        for point in candidates(image):
+            signed[point].append(image)
+    keys = [RecoveredKey(point, tuple(found)) for point, found in signed.items() if len(found) > 1]
+    placed = {image.sha256 for key in keys for image in key.images}
+    return (
+        tuple(sorted(keys, key=lambda key: (-len(key.images), key.point))),
+        tuple(image for image in by_content.values() if image.sha256 not in placed),
+    )
+
+
+def candidates(image: Image) -> set[bytes]:
+    """Return the points under which ST's signature on an image would be valid; none when there is no signature."""
+    block = image.st_signature
+    if block is None:
+        return set()
+    try:
+        signature_to_der(block.signature)
+        keys = VerifyingKey.from_public_key_recovery_with_digest(
+            block.signature, image.signed_digest, NIST256p, sigdecode=sigdecode_string
+        )
+    except (ValueError, MalformedPointError, SquareRootError):
+        return set()
+    return {key.to_string("uncompressed") for key in keys}

@@ -1,0 +1,48 @@
+"""Words that must fit into little room: how wide they are shown, without their middle, in several lines."""
+
+import unicodedata
+from collections.abc import Callable
+
+Measure = Callable[[str], float]
+
+
+def cells(text: str) -> int:
+    """Return the columns that a text takes in a terminal: two for each wide character, as of Chinese or Japanese."""
+    return sum(2 if is_wide(char) else 1 for char in text if not unicodedata.combining(char))
+
+
+def is_wide(char: str) -> bool:
+    """Whether a character is as wide as two Latin ones (Unicode Standard Annex 11, wide and fullwidth)."""
+    return unicodedata.east_asian_width(char) in "WF"
+
+
+def padded(text: str, room: int) -> str:
+    """Return a text with spaces behind it, as wide as the room."""
+    return text + " " * (room - cells(text))
+
+
+def shortened(text: str, room: float, measure: Measure = cells) -> str:
+    """Return a text without its middle, where it is too wide: the ends tell the files of one release apart."""
+    if measure(text) <= room:
+        return text
+    kept = len(text) - 1
+    while kept and measure(_without_middle(text, kept)) > room:
+        kept -= 1
+    return _without_middle(text, kept)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    tail = kept // 2
+    return f"{text[: kept - tail]}…{text[len(text) - tail :]}"
+
+
+def wrapped(text: str, room: float, measure: Measure = cells) -> list[str]:
+    """Break a text into lines between words; a word that is wider than a line is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        fitting = shortened(word, room, measure)
+        if lines and measure(f"{lines[-1]} {fitting}") <= room:
+            lines[-1] += f" {fitting}"
+        else:
+            lines.append(fitting)
+    return lines

@@ -1,0 +1,394 @@
+"""The picture of a part's flash, as values: columns of regions before, while and after images are installed.
+
+It holds no drawing: flash_map_text.py and flash_map_svg.py render it, and share the bands in which it is laid out.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import pairwise
+
+from imagekit.application import Application
+from imagekit.errors import counted
+from imagekit.image import FUS_1_2, Image, ImageKind, Version
+from imagekit.placement import Placement
+from imagekit.report.fitting import shortened
+from imagekit.rules import shared_ram
+from imagekit.targets import FLASH_BASE, Target
+from imagekit.upgrade import FUS_0_5_3, fus_after
+
+LARGEST_FILES = 4
+"""Images that still make a readable picture."""
+
+_LARGEST_RUNS = 4  # parts of an application drawn one by one
+_LONGEST_NAME = 40  # columns; as long as ST's own are
+
+
+class RegionKind(Enum):
+    """What a region is; the values are the names of its style in SVG."""
+
+    FREE = "free"
+    APPLICATION = "application"
+    STAGED = "staged"
+    STACK = "stack"
+    GAP = "gap"
+    UNUSED = "unused"
+    FUS = "fus"
+    COLLISION = "collision"
+    CPU2 = "cpu2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A run of memory that is one thing."""
+
+    start: int
+    end: int
+    """The address just above it."""
+    kind: RegionKind
+    label: str
+    size: str
+    """Its size in words; empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """The flash at one moment, upwards without holes."""
+
+    title: str
+    name: str
+    """The file that it is about, or why it is so; empty for neither."""
+    regions: tuple[Region, ...]
+    sfsa: int | None
+    """The address that SFSA says; None when it lies above this part's flash."""
+    sfsa_label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strip:
+    """One SRAM, as an image divides it between the CPUs."""
+
+    name: str
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """All that is drawn."""
+
+    title: str
+    columns: tuple[Column, ...]
+    top_is_open: bool
+    """Whether the uppermost address is not the end of anything: FUS lies somewhere above."""
+    strips_title: str
+    strips: tuple[Strip, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One image to install, in its place."""
+
+    name: str
+    image: Image
+    placement: Placement
+    fus: Version | None
+    """The FUS that installs it, where it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """What is in flash at one moment, from below: an application, then `system` up to the top."""
+
+    title: str
+    name: str
+    system: tuple[Region, ...]
+    application: Application | None
+    sfsa: int
+    sfsa_note: str = ""
+
+
+def picture(
+    part: str,
+    target: Target,
+    steps: Sequence[Step],
+    *,
+    fus: Version | None = None,
+    sfsa: int | None = None,
+    application: Application | None = None,
+) -> Picture:
+    """Draw the flash of a part before, while and after images are installed, in their order. One step at least.
+
+    `sfsa` is the SFSA field at first, in sectors: the stack that it tells of is deleted before the first image comes.
+    """
+    steps = [replace(step, name=shortened(step.name, _LONGEST_NAME)) for step in steps]
+    moments = list(_moments(target, steps, fus, sfsa, application))
+    top = max(moments[0].system[-1].end, *(_end(one.application, target) for one in moments))
+    last = next((step for step in reversed(steps) if step.image.kind is ImageKind.STACK), steps[-1])
+    return Picture(
+        title=f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {target.sector_size // 1024} KiB",
+        columns=tuple(_column(moment, target, top) for moment in moments),
+        top_is_open=_is_above(target),
+        strips_title=f"SRAM2 under {what(last.image)}, as the footer of {last.name} says",
+        strips=tuple(_strips(last.image, target, application)),
+        notes=(
+            *_notes(target, steps, is_deleted=moments[0].system[0].kind is RegionKind.STACK),
+            *(["Small holes of the application are not drawn."] if _hides_holes(moments, target) else []),
+        ),
+    )
+
+
+def what(image: Image) -> str:
+    """Return the kind and version of an image: `stack 1.23.0`."""
+    kind = {ImageKind.FUS: "FUS", ImageKind.SAFEBOOT: "Safeboot"}.get(image.kind, image.kind.value)
+    version = FUS_1_2 if image.is_hidden_fus else image.version
+    return f"{kind} {version.text}" if version else kind
+
+
+def bands(
+    columns: Sequence[Sequence[Region]],
+    *,
+    natural: Callable[[int], int],
+    needed: Callable[[Region], int],
+    line: int,
+) -> list[tuple[int, int, int]]:
+    """Cut all columns at every boundary of any; return start, end and height of each band, upwards.
+
+    `natural` is the height for a size in bytes, `needed` the least height of a region, `line` what the line between
+    two bands adds to a region that spans both. So that all columns line up, and the smallest region can be read.
+    """
+    cuts = sorted({address for column in columns for region in column for address in (region.start, region.end)})
+    heights = [natural(high - low) for low, high in pairwise(cuts)]
+    place = {address: index for index, address in enumerate(cuts)}
+    regions = {(one.start, one.end, one.label, one.size): one for column in columns for one in column}.values()
+    for region in sorted(regions, key=lambda one: (place[one.end] - place[one.start], one.start)):
+        span = range(place[region.start], place[region.end])
+        lacking = needed(region) - sum(heights[index] for index in span) - line * (len(span) - 1)
+        if lacking > 0:
+            heights[max(span, key=lambda index: (cuts[index + 1] - cuts[index], index))] += lacking
+    return [(low, high, height) for (low, high), height in zip(pairwise(cuts), heights, strict=True)]
+
+
+def _moments(
+    target: Target, steps: Sequence[Step], fus: Version | None, sfsa: int | None, application: Application | None
+) -> Iterator[_Moment]:
+    """Before, once for each image as it is programmed, and after the last."""
+    edge = fus_start = _fus_start(target, fus)
+    if sfsa is not None:
+        edge = min(target.sector_address(sfsa), fus_start)
+    old = (_region(edge, fus_start, RegionKind.STACK, "a stack", target),) if edge < fus_start else ()
+    system: tuple[Region, ...] = (*old, *_top(target, fus_start))
+    why = "no stack, as assumed" if sfsa is None else "as SFSA says"
+    yield _Moment(title="before", name=why, system=system, application=application, sfsa=edge)
+    for step in steps:
+        fus_start = _fus_start(target, step.fus)
+        above = _top(target, fus_start)
+        system = (*_room(step, RegionKind.STAGED, f"{what(step.image)}{_STAGED}", fus_start), *above)
+        yield _Moment(title="programmed", name=step.name, system=system, application=application, sfsa=fus_start)
+        if step.image.kind is ImageKind.STACK:
+            system = (*_room(step, RegionKind.STACK, what(step.image), fus_start), *above)
+        else:
+            system = _top(target, _fus_start(target, fus_after(step.image, step.fus)))
+        if step.image.kind is ImageKind.SAFEBOOT:
+            application = None
+    sfsa_after = system[0].start
+    yield _Moment(
+        title="after", name="", system=system, application=application, sfsa=sfsa_after, sfsa_note=", expected"
+    )
+
+
+_STAGED = ", staged"
+
+
+def _room(step: Step, kind: RegionKind, label: str, edge: int) -> tuple[Region, ...]:
+    """An image, its gap, and what is left over below `edge`."""
+    one, target = step.placement, step.placement.target
+    end = one.address + one.sectors * target.sector_size
+    gap_end = end + one.gap_sectors * target.sector_size
+    return (
+        _region(one.address, end, kind, label, target),
+        *((_region(end, gap_end, RegionKind.GAP, "gap for FUS 2", target),) if end < gap_end else ()),
+        *((_region(gap_end, edge, RegionKind.UNUSED, "unused", target),) if gap_end < edge else ()),
+    )
+
+
+def _is_above(target: Target) -> bool:
+    """Whether FUS lies above the nominal end of the part's flash."""
+    return target.limit == _flash_end(target)
+
+
+def _flash_end(target: Target) -> int:
+    """The nominal end of the part's flash."""
+    return FLASH_BASE + target.flash_kib * 1024
+
+
+def _fus_start(target: Target, fus: Version | None) -> int:
+    """Where FUS begins, or the nominal end of flash where it lies above that."""
+    if fus == FUS_0_5_3 and target.limit_fus_0_5_3 is not None:
+        return target.limit_fus_0_5_3
+    return target.limit
+
+
+def _top(target: Target, start: int) -> tuple[Region, ...]:
+    """FUS, or where the flash of the part nominally ends."""
+    if _is_above(target):
+        # Its end is that of the picture, not of anything on the chip.
+        label, end = "FUS lies above the nominal end", start + target.sector_size
+        return (Region(start=start, end=end, kind=RegionKind.FUS, label=label, size=""),)
+    return (_region(start, _flash_end(target), RegionKind.FUS, "FUS", target),)
+
+
+def _region(start: int, end: int, kind: RegionKind, label: str, target: Target) -> Region:
+    return Region(start=start, end=end, kind=kind, label=label, size=_size(start, end, target))
+
+
+def _size(start: int, end: int, target: Target) -> str:
+    return f"{(end - start) // 1024} KiB, {counted((end - start) // target.sector_size, 'sector')}"
+
+
+def _column(moment: _Moment, target: Target, top: int) -> Column:
+    """Put the application below the system, and show where the two collide."""
+    edge = moment.system[0].start
+    system = list(_up_to(top, moment.system, target))
+    runs = _runs(moment, target)
+    regions: list[Region] = []
+    at = FLASH_BASE
+    for start, end in runs:
+        regions += _free(at, min(start, edge), target)
+        if start < edge:
+            regions.append(_region(start, min(end, edge), RegionKind.APPLICATION, "application", target))
+        at = max(at, min(end, edge))
+    regions += _free(at, edge, target)
+    for one in system:
+        regions += _cut(one, [(max(start, edge), end) for start, end in runs if end > edge], target)
+    shown = _is_above(target) and moment.sfsa >= target.limit
+    number = (moment.sfsa - FLASH_BASE) // target.sector_size
+    return Column(
+        title=moment.title,
+        name=moment.name,
+        regions=tuple(regions),
+        sfsa=None if shown else moment.sfsa,
+        sfsa_label=f"SFSA above{moment.sfsa_note}" if shown else f"SFSA 0x{number:02X}{moment.sfsa_note}",
+    )
+
+
+def _up_to(top: int, system: Sequence[Region], target: Target) -> Iterator[Region]:
+    """The system up to the top of the picture: an application that is too large for the part makes it higher."""
+    last = system[-1]
+    yield from system[:-1]
+    yield replace(last, end=top) if _is_above(target) else last
+    if last.end < top and not _is_above(target):
+        yield Region(start=last.end, end=top, kind=RegionKind.UNUSED, label="no flash of this part", size="")
+
+
+def _cut(region: Region, runs: Sequence[tuple[int, int]], target: Target) -> Iterator[Region]:
+    """A region, cut where the application reaches into it."""
+    name, at = region.label.removesuffix(_STAGED), region.start
+    is_beyond = region.start >= _flash_end(target)
+    rest = region if is_beyond else replace(region, label=f"{name}, rest")
+    both = "application beyond this part's flash" if is_beyond else f"application and {name}"
+    reached = [(low, high) for start, end in runs if (low := max(start, at)) < (high := min(end, region.end))]
+    if not reached:
+        yield region
+        return
+    for low, high in reached:
+        yield from _part(rest, at, low, target)
+        yield from _part(replace(region, kind=RegionKind.COLLISION, label=both), low, high, target)
+        at = high
+    yield from _part(rest, at, region.end, target)
+
+
+def _part(region: Region, start: int, end: int, target: Target) -> tuple[Region, ...]:
+    """What a region has between two addresses: nothing, or a region with a size of its own."""
+    size = _size(start, end, target) if region.size else ""
+    return (replace(region, start=start, end=end, size=size),) if start < end else ()
+
+
+def _free(start: int, end: int, target: Target) -> tuple[Region, ...]:
+    return (_region(start, end, RegionKind.FREE, "free", target),) if start < end else ()
+
+
+def _sectors(application: Application | None, target: Target) -> list[tuple[int, int]]:
+    """The sectors that the application takes, upwards."""
+    runs: list[tuple[int, int]] = []
+    for used in application.flash if application else ():
+        sector = target.sector_size
+        start, end = used.start // sector * sector, -(-used.end // sector) * sector
+        if runs and start <= runs[-1][1]:
+            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
+        else:
+            runs.append((start, end))
+    return runs
+
+
+def _runs(moment: _Moment, target: Target) -> list[tuple[int, int]]:
+    """The sectors that the application takes; the nearest joined until they are few, across no border of the system."""
+    runs = _sectors(moment.application, target)
+    borders = [region.start for region in moment.system]
+    while len(runs) > _LARGEST_RUNS:
+        holes = [
+            # Holes in the system come last: joined, they look like collisions.
+            (low >= borders[0], high - low, index)
+            for index, ((_, low), (high, _)) in enumerate(pairwise(runs))
+            if not any(low < border < high for border in borders)
+        ]
+        if not holes:
+            break
+        nearest = min(holes)[-1]
+        runs[nearest : nearest + 2] = [(runs[nearest][0], runs[nearest + 1][1])]
+    return runs
+
+
+def _hides_holes(moments: Sequence[_Moment], target: Target) -> bool:
+    """Whether the application is drawn without some of its holes."""
+    return any(len(_runs(one, target)) < len(_sectors(one.application, target)) for one in moments)
+
+
+def _end(application: Application | None, target: Target) -> int:
+    return -(-application.end // target.sector_size) * target.sector_size if application else 0
+
+
+def _strips(image: Image, target: Target, application: Application | None) -> Iterator[Strip]:
+    """SRAM2a and SRAM2b: what CPU1 keeps, what CPU2 takes, and what both want."""
+    ram = application.ram if application and image.kind is ImageKind.STACK else ()
+    for name, start, end, kept in shared_ram(image, target):
+        both = [one for one in ram if one.meets(kept, end)]
+        low = min([end, *(max(one.start, kept) for one in both)])
+        used = max([low, *(min(one.end, end) for one in both)])
+        parts = (
+            (start, kept, RegionKind.FREE, "CPU1 keeps"),
+            (kept, low, RegionKind.CPU2, "CPU2 takes"),
+            (low, used, RegionKind.COLLISION, "both use"),
+            (used, end, RegionKind.CPU2, "CPU2 takes"),
+        )
+        yield Strip(
+            name=name,
+            regions=tuple(
+                Region(start=first, end=last, kind=kind, label=label, size=_kib(last - first))
+                for first, last, kind, label in parts
+                if first < last
+            ),
+        )
+
+
+def _kib(size: int) -> str:
+    return f"{size // 1024} KiB" if size % 1024 == 0 else counted(size, "byte")
+
+
+def _notes(target: Target, steps: Sequence[Step], *, is_deleted: bool) -> Iterator[str]:
+    """What the picture cannot show."""
+    yield "Not to scale. Programming an image does not install it: FUS does, when it is told to."
+    if steps[-1].image.kind is ImageKind.STACK:
+        yield (
+            "After: expected. That SFSA then is the address of the image is not confirmed on hardware for every part "
+            "and FUS."
+        )
+    if _is_above(target):
+        yield "SFSA above: with no stack it points above the nominal end of flash, to FUS, which is not drawn in full."
+    if is_deleted:
+        yield "The stack is deleted before the first image is programmed."
+    for before, after in pairwise(steps):
+        if before.image.kind is ImageKind.STACK:
+            yield f"Before {after.name} is programmed, the stack of {before.name} must be deleted."
+    if any(step.image.kind is ImageKind.SAFEBOOT for step in steps):
+        yield "Installing Safeboot is a factory reset: it erases the stack and the application."

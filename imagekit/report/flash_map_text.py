@@ -1,0 +1,152 @@
+"""The picture of a part's flash for terminals and pipes: box drawing, or ASCII where the output lacks it."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from imagekit.report.document import hex_word
+from imagekit.report.fitting import cells, padded, shortened, wrapped
+from imagekit.report.flash_map import Column, Picture, Region, RegionKind, Strip, bands
+from imagekit.report.text import Paint, plain
+
+_CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
+BOXES = f"─│┌┐└┘├┤┬┴┼═…·{_CROSS}"
+"""The characters of the picture beyond ASCII."""
+
+_ASCII = str.maketrans(BOXES, "-|+++++++++=~.X")
+_GUTTER = 12
+# Three columns and the addresses take 100 characters at the most.
+_WIDTHS = {3: 28, 4: 26, 5: 24, 6: 22}
+_FILLS = {RegionKind.GAP: "·", RegionKind.UNUSED: "·", RegionKind.COLLISION: _CROSS}
+_ROLES = {RegionKind.COLLISION: "error"}
+_STRIP_WIDTH, _LEAST_CELL = 87, 25
+# (line on the left, line on the right) between two columns
+_JUNCTIONS = {(False, False): "│", (True, False): "┤", (False, True): "├", (True, True): "┼"}
+
+
+def text(picture: Picture, *, boxes: bool = True, width: int | None = None, paint: Paint = plain) -> str:
+    """Draw a picture as lines of text; notes are wrapped at `width` columns, or at 100."""
+    cell = _WIDTHS.get(len(picture.columns), _WIDTHS[6])
+    lines = [paint(picture.title, "bold"), "", *_headings(picture.columns, cell)]
+    lines += _flash(picture, cell, paint)
+    lines += ["", picture.strips_title]
+    for strip in picture.strips:
+        lines += _strip(strip, paint)
+    lines.append("")
+    for note in picture.notes:
+        lines += wrapped(note, min(width or 100, 100))
+    drawn = "\n".join(line.rstrip() for line in lines)
+    return drawn if boxes else drawn.translate(_ASCII)
+
+
+def _headings(columns: Sequence[Column], cell: int) -> Iterator[str]:
+    for row in ([column.title for column in columns], [shortened(column.name, cell - 1) for column in columns]):
+        yield " " * (_GUTTER + 1) + " ".join(padded(one, cell) for one in row)
+
+
+def columns_of(picture: Picture) -> int:
+    """Return the columns that a terminal must have for the picture."""
+    return max(map(cells, text(picture).splitlines()))
+
+
+def _wrapped(region: Region, cell: int) -> list[str]:
+    """The lines of a region's label."""
+    lines = wrapped(region.label, cell - 2)
+    return [*lines, region.size] if region.size else lines
+
+
+def _flash(picture: Picture, cell: int, paint: Paint) -> Iterator[str]:
+    """The columns side by side, the highest address first."""
+    columns = [column.regions for column in picture.columns]
+    rows = bands(
+        columns,
+        natural=lambda size: 3 if size >= _LARGE else 1,
+        needed=lambda region: len(_wrapped(region, cell)),
+        line=1,
+    )
+    cuts = [low for low, _, _ in rows]
+    starts = {address: index for index, address in enumerate([*cuts, rows[-1][1]])}
+    cells = [list(_column_rows(column, rows, starts, cell, paint)) for column in picture.columns]
+    top = rows[-1][1]
+    yield _edge(top, ("┌", "┬", "┐"), cell, len(cells), is_open=picture.top_is_open)
+    at = 0
+    for index, (low, _, height) in reversed(list(enumerate(rows))):
+        for row in range(at, at + height):
+            yield " " * _GUTTER + "│" + "│".join(one[row] for one in cells) + "│"
+        at += height + 1
+        if index:
+            yield _boundary(low, picture.columns, [one[at - 1] for one in cells])
+    yield _edge(cuts[0], ("└", "┴", "┘"), cell, len(cells))
+
+
+_LARGE = 64 * 1024  # bytes from which a band is drawn higher
+
+
+def _edge(address: int, corners: tuple[str, str, str], cell: int, count: int, *, is_open: bool = False) -> str:
+    left, middle, right = corners
+    return (" " * 10 if is_open else hex_word(address)) + "  " + left + middle.join(["─" * cell] * count) + right
+
+
+def _boundary(address: int, columns: Sequence[Column], parts: Sequence[str]) -> str:
+    """The row of a boundary: a line in the columns that have it, the label of a region that goes on in the others."""
+    lines = [any(region.start == address for region in column.regions) for column in columns]
+    ends = zip([False, *lines], [*lines, False], strict=True)
+    junctions = [_JUNCTIONS[left, right] for left, right in ends]
+    junctions[-1] = "┤" if lines[-1] else "│"
+    return f"{hex_word(address)}  {junctions[0]}" + "".join(
+        part + junction for part, junction in zip(parts, junctions[1:], strict=True)
+    )
+
+
+def _column_rows(
+    column: Column, rows: Sequence[tuple[int, int, int]], starts: dict[int, int], cell: int, paint: Paint
+) -> Iterator[str]:
+    """All rows of a column, downwards, those of boundaries too."""
+    for region in reversed(column.regions):
+        span = rows[starts[region.start] : starts[region.end]]
+        height = sum(one for _, _, one in span) + len(span) - 1
+        label = _wrapped(region, cell)
+        before = (height - len(label)) // 2
+        fill, role = _FILLS.get(region.kind, " "), _ROLES.get(region.kind, "")
+        for row in range(height):
+            inside = label[row - before] if before <= row < before + len(label) else ""
+            yield paint(_filled(inside, fill, cell), role)
+        if region.start != column.regions[0].start:
+            yield _line(column, region.start, cell)
+
+
+def _filled(inside: str, fill: str, cell: int) -> str:
+    """One row of a region."""
+    return fill * cell if not inside else f" {inside} ".ljust(cell, fill)
+
+
+def _line(column: Column, address: int, cell: int) -> str:
+    """The line below a region; SFSA's says so."""
+    return f"══ {column.sfsa_label} ".ljust(cell, "═") if address == column.sfsa else "─" * cell
+
+
+def _strip(strip: Strip, paint: Paint) -> Iterator[str]:
+    """One SRAM, from left to right."""
+    widths = _cell_widths(strip.regions)
+    line = partial(_strip_line, strip.regions, widths, paint)
+    yield " " * 12 + "┌" + "┬".join("─" * width for width in widths) + "┐"
+    yield f"{strip.name:<12}" + line([f"{one.label} {one.size}" for one in strip.regions])
+    yield " " * 12 + line([f"{hex_word(one.start)}-{hex_word(one.end - 1)}" for one in strip.regions])
+    yield " " * 12 + "└" + "┴".join("─" * width for width in widths) + "┘"
+
+
+def _strip_line(regions: Sequence[Region], widths: Sequence[int], paint: Paint, texts: Sequence[str]) -> str:
+    cells = (
+        paint(_filled(text, _CROSS if region.kind is RegionKind.COLLISION else " ", width), _ROLES.get(region.kind, ""))
+        for region, width, text in zip(regions, widths, texts, strict=True)
+    )
+    return "│" + "│".join(cells) + "│"
+
+
+def _cell_widths(regions: Sequence[Region]) -> list[int]:
+    """The widths of a strip's cells: by size, but wide enough for their words."""
+    room = max(_STRIP_WIDTH - 1 - len(regions), _LEAST_CELL * len(regions))
+    whole = regions[-1].end - regions[0].start
+    spare = room - _LEAST_CELL * len(regions)
+    widths = [_LEAST_CELL + spare * (one.end - one.start) // whole for one in regions]
+    widths[-1] += room - sum(widths)
+    return widths

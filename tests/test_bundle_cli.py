@@ -1,0 +1,378 @@
+"""The bundle commands as people and scripts use them: exit codes, streams, awkward inputs, half-done writes."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from typer.testing import CliRunner, Result
+
+from imagekit.bundle.archive import read_archive
+from imagekit.bundle.envelope import loads as read_envelope
+from imagekit.bundle.keys import fingerprint
+from imagekit.cli import app
+from tests.support.bundles import BUNDLES, fixture, private, public, public_file
+from tests.support.images import IMAGES, content, throw_away_keys
+
+FUS, STACK = str(IMAGES / "fus-2.2.0.bin"), str(IMAGES / "stack-fus2-4k.bin")
+PART = ("--part", "STM32WB55RG")
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl on this machine")
+
+
+def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, ["bundle", *map(str, arguments)], env={"COLUMNS": "300", **(env or {})})
+
+
+def refused(result: Result, code: int, words: str) -> None:
+    """It ended with this code, one line on standard error and nothing on standard output."""
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    assert words in result.stderr
+    assert code == 2 or result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own with private keys, in which the throw-away keys are ST's."""
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.chdir(tmp_path)
+    for name in ("ed25519", "p256", "stranger"):
+        pem = private(name).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / f"{name}.pem").write_bytes(pem)
+    return tmp_path
+
+
+def left_behind(folder: Path) -> set[str]:
+    """What is in the folder beside the keys."""
+    return {path.name for path in folder.iterdir()} - {"ed25519.pem", "p256.pem", "stranger.pem"}
+
+
+def create(out: str = "product.wbz", *more: object, key: str = "ed25519.pem") -> Result:
+    signing = ("--key", key) if key else ()
+    return run("create", out, FUS, STACK, *PART, *signing, *more)
+
+
+def verify(path: object, *names: str, more: tuple[str, ...] = ()) -> Result:
+    return run("verify", path, *(part for name in names for part in ("--trust", public_file(name))), *more)
+
+
+# --- create
+
+
+def test_create_and_verify(folder: Path) -> None:
+    made = create()
+    assert (made.exit_code, made.stdout) == (0, "")
+    assert made.stderr == "imagekit: product.wbz: 2 images, sequence 0\n"
+    result = verify("product.wbz", "ed25519")
+    assert result.exit_code == 0
+    for words in ("product", "2023-11-14T22:13:20Z", "which is trusted", "0x080EF000 on STM32WB5xxG", "CANNOT BE UND"):
+        assert words in result.stdout
+    assert left_behind(folder) == {"product.wbz"}
+
+
+def test_the_same_inputs_give_the_same_bytes(folder: Path) -> None:
+    for key in ("ed25519", "p256"):
+        for name in ("a", "b"):
+            assert create(f"{name}.wbz", "--name", "same", key=f"{key}.pem").exit_code == 0
+        assert (folder / "a.wbz").read_bytes() == (folder / "b.wbz").read_bytes()
+
+
+@pytest.mark.parametrize("epoch", ["", "-1", "1.5", "now", "9" * 30, "9" * 5000, "٣", "253402300800"])
+def test_source_date_epoch_is_a_number_of_seconds(epoch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    refused(create(), 2, "is no number of seconds")
+
+
+def test_without_source_date_epoch_it_is_now(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    monkeypatch.setattr("time.time", lambda: 86400.5)
+    create()
+    assert b"1970-01-02T00:00:00Z" in read_envelope(_envelope(folder / "product.wbz")).payload
+
+
+def test_several_parts_and_what_the_manifest_says() -> None:
+    assert create("product.wbz", "--part", "STM32WB35CE", "--sequence", "9", "--name", "Box 2").exit_code == 0
+    result = verify("product.wbz", "ed25519", more=("--json",))
+    document = json.loads(result.stdout)
+    assert document["schema"] == "imagekit.bundle/1"
+    assert (document["name"], document["sequence"]) == ("Box 2", 9)
+    assert document["targets"] == ["STM32WB5xxG", "STM32WB3xxE"]
+    assert document["signers"] == [fingerprint(public("ed25519"))]
+    assert [step["gives"] for step in document["steps"]] == ["2.2.0", "1.24.0"]
+    assert document["steps"][0]["addresses"].keys() == {"STM32WB5xxG", "STM32WB3xxE"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["x.wbz", FUS, "--part", "STM32WB55RG", "--part", "STM32WB15CC"], 3, "sectors of"),
+        (["x.wbz", STACK, IMAGES / "stack-4k.bin", *PART], 3, "2 stacks or Safeboots"),
+        (["x.wbz", STACK, IMAGES / "fus-hidden-version.bin", *PART], 3, "no way from FUS 1.2.0"),
+        (["x.wbz", IMAGES / "no-carriage-returns-unsigned.bin", *PART], 3, "--waive WB201=REASON"),
+        (["x.wbz", IMAGES / "damaged-info2.bin", *PART, "--waive", "WB101=because"], 3, "WB101"),
+        (["x.wbz", STACK, *PART, "--waive", "WB201=because"], 3, "nothing was found that needs it"),
+        (["x.wbz", IMAGES / "text.bin", *PART], 4, "not an image"),
+        (["x.wbz", "missing.bin", *PART], 4, "no such file"),
+        (["x.wbz", STACK, *PART, "--key", "missing.pem"], 4, "no such file"),
+        (["x.wbz", STACK, *PART, "--name", "../x"], 3, "manifest.predicate.name"),
+        (["x.wbz", STACK, *PART, "--name", ""], 3, "manifest.predicate.name"),
+        (["x.wbz", STACK, *PART, "--waive", "WB201"], 2, "WB201='why it may ship'"),
+        (["x.wbz", STACK, *PART, "--waive", "WB999=because"], 2, "WB999"),
+        (["x.wbz", STACK, *PART, "--sequence", "-1"], 2, "greater than or equal to 0"),
+        (["x.wbz", STACK, "--part", "STM32WB55"], 2, "last letter"),
+        (["x.wbz", STACK], 2, "--part"),
+        (["missing/x.wbz", STACK, *PART], 4, "no such file"),
+        ([".", STACK, *PART, "--name", "x"], 4, "is a directory"),
+    ],
+)
+def test_what_create_refuses(arguments: list[object], code: int, words: str, folder: Path) -> None:
+    refused(run("create", *arguments), code, words)
+    assert left_behind(folder) == set()
+
+
+def test_a_waiver_is_told_signed_and_shown() -> None:
+    image = IMAGES / "no-carriage-returns-unsigned.bin"
+    made = run("create", "w.wbz", image, *PART, "--key", "p256.pem", "--waive", "wb201= tried on the bench ")
+    assert "w.wbz: waived WB201: tried on the bench\n" in made.stderr
+    assert "WB201: tried on the bench" in verify("w.wbz", "p256").stdout
+    assert "not verified" in run("show", "w.wbz").stdout
+
+
+@pytest.mark.parametrize("name", [FUS, "ed25519.pem"])
+def test_no_input_is_written_over(name: str, folder: Path) -> None:
+    copy = folder / "copy.bin"
+    copy.write_bytes(content("fus-2.2.0"))
+    (folder / "link").symlink_to("copy.bin" if name == FUS else name)
+    for out in ("link", "./copy.bin" if name == FUS else f"./{name}"):
+        refused(run("create", out, copy, *PART, "--key", "ed25519.pem"), 2, "is one of the inputs")
+    assert copy.read_bytes() == content("fus-2.2.0")
+
+
+def test_a_bundle_to_standard_output_is_the_same_bytes(folder: Path) -> None:
+    assert create("product.wbz").exit_code == 0
+    assert create("-", "--name", "product").stdout_bytes == (folder / "product.wbz").read_bytes()
+
+
+# --- verify, show
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([BUNDLES / "image-altered.wbz"], 3, "holds other bytes"),
+        ([BUNDLES / "signed-unknown-key-only.wbz"], 3, "signed it 0 times, 1 are needed"),
+        ([BUNDLES / "data-before.wbz"], 3, "before the first member"),
+        ([BUNDLES / "name-control-characters.wbz"], 3, r"\x1b"),
+        ([BUNDLES / "not-a-bundle.wbz"], 4, "not a bundle"),
+        ([BUNDLES / "nothing.wbz"], 4, "not a bundle"),
+        (["missing.wbz"], 4, "no such file"),
+        ([BUNDLES], 4, "is a directory"),
+        ([BUNDLES / "good-ed25519.wbz", "--threshold", "2"], 3, "a threshold of 2 with 1 trusted keys"),
+        ([BUNDLES / "good-ed25519.wbz", "--threshold", "0"], 2, "--threshold"),
+        ([BUNDLES / "good-ed25519.wbz", "--trust", public_file("ed25519")], 4, "given twice"),
+        ([BUNDLES / "good-ed25519.wbz", "--trust", "missing.pub"], 4, "no such file"),
+        ([BUNDLES / "good-ed25519.wbz", "--trust", "ed25519.pem"], 4, "holds a private key"),
+    ],
+)
+def test_what_verify_refuses(arguments: list[object], code: int, words: str) -> None:
+    refused(run("verify", *arguments, "--trust", public_file("ed25519")), code, words)
+
+
+def test_without_trust_there_is_no_verification() -> None:
+    refused(run("verify", BUNDLES / "good-ed25519.wbz"), 2, "--trust")
+
+
+def test_trust_may_come_from_one_file_or_several(folder: Path) -> None:
+    both = folder / "both.pub"
+    both.write_bytes(public_file("ed25519").read_bytes() + public_file("p256").read_bytes())
+    two = BUNDLES / "good-two-signers.wbz"
+    assert run("verify", two, "--trust", both, "--threshold", 2).exit_code == 0
+    assert verify(two, "ed25519", "p256", more=("--threshold", "2")).exit_code == 0
+    refused(verify(two, "ed25519", "stranger", more=("--threshold", "2")), 3, "signed it 1 times, 2 are needed")
+
+
+def test_a_stranger_is_told() -> None:
+    result = verify(BUNDLES / "good-with-a-stranger.wbz", "ed25519")
+    assert f"by {fingerprint(public('stranger'))} too, which is not trusted and was not counted" in result.stdout
+
+
+def test_show_says_that_it_verifies_nothing(folder: Path) -> None:
+    assert f"by {fingerprint(public('ed25519'))}: NOT VERIFIED" in run("show", BUNDLES / "good-ed25519.wbz").stdout
+    (folder / "unsigned.wbz").write_bytes(fixture("signed-nobody"))
+    assert "by nobody" in run("show", "unsigned.wbz").stdout
+    refused(run("show", BUNDLES / "lying-address.wbz"), 3, "where it must be")
+    refused(run("show", BUNDLES / "not-a-bundle.wbz"), 4, "not a bundle")
+
+
+# --- payload, attach
+
+
+def raw(der: bytes) -> bytes:
+    return b"".join(number.to_bytes(32, "big") for number in decode_dss_signature(der))
+
+
+@needs_openssl
+@pytest.mark.parametrize("how", ["ed25519", "p256", "p256-raw"])
+def test_openssl_signs_what_payload_writes(how: str, folder: Path) -> None:
+    key = how.removesuffix("-raw")
+    assert "nobody has signed it" in create(key="").stderr
+    assert run("payload", "product.wbz", "--out", "product.pae").exit_code == 0
+    sign = ["pkeyutl", "-sign", "-rawin", "-inkey", f"{key}.pem", "-in", "product.pae", "-out", "sig"]
+    if key == "p256":
+        sign = ["dgst", "-sha256", "-sign", "p256.pem", "-out", "sig", "product.pae"]
+    subprocess.run(["openssl", *sign], check=True, capture_output=True)
+    if how.endswith("raw"):
+        (folder / "sig").write_bytes(raw((folder / "sig").read_bytes()))
+    attach = ("attach", "product.wbz", "--signature", "sig", "--key", public_file(key))
+    assert run(*attach).exit_code == 0
+    assert verify("product.wbz", key).exit_code == 0
+    before = (folder / "product.wbz").read_bytes()
+    refused(run(*attach), 4, "has signed this bundle already")
+    assert (folder / "product.wbz").read_bytes() == before
+
+
+def test_payload_to_standard_output_is_the_same_bytes(folder: Path) -> None:
+    create()
+    run("payload", "product.wbz", "-o", "product.pae")
+    assert run("payload", "product.wbz", "-o", "-").stdout_bytes == (folder / "product.pae").read_bytes()
+    assert (folder / "product.pae").read_bytes() == read_envelope(_envelope(folder / "product.wbz")).signed
+    refused(run("payload", "product.wbz", "-o", "./product.wbz"), 2, "is one of the inputs")
+
+
+def test_a_second_signer_and_a_threshold_of_two(folder: Path) -> None:
+    create()
+    alone = (folder / "product.wbz").read_bytes()
+    run("payload", "product.wbz", "-o", "pae")
+    from imagekit.bundle.keys import sign
+
+    (folder / "sig").write_bytes(sign(private("p256"), (folder / "pae").read_bytes()))
+    refused(verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")), 3, "2 are needed")
+    assert run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256")).exit_code == 0
+    assert verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")).exit_code == 0
+    assert (folder / "product.wbz").read_bytes() != alone
+    run("create", "both.wbz", FUS, STACK, *PART, "--name", "product", "--key", "p256.pem", "--key", "ed25519.pem")
+    assert (folder / "both.wbz").read_bytes() == (folder / "product.wbz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("signature", "key", "words"),
+    [
+        (b"", "p256", "neither a DER nor an r || s"),
+        (b"hello", "p256", "neither a DER nor an r || s"),
+        (bytes(64), "p256", "not a signature of this bundle"),
+        (b"\xff" * 64, "p256", "neither a DER nor an r || s"),
+        (bytes(64), "ed25519", "not a signature of this bundle"),
+        (b"", "ed25519", "not a signature of this bundle"),
+    ],
+)
+def test_a_wrong_signature_is_not_attached(signature: bytes, key: str, words: str, folder: Path) -> None:
+    create(key="")
+    before = (folder / "product.wbz").read_bytes()
+    (folder / "sig").write_bytes(signature)
+    refused(run("attach", "product.wbz", "--signature", "sig", "--key", public_file(key)), 4, words)
+    assert (folder / "product.wbz").read_bytes() == before
+
+
+def test_a_signature_comes_with_one_key(folder: Path) -> None:
+    create(key="")
+    (folder / "sig").write_bytes(bytes(64))
+    both = folder / "both.pub"
+    both.write_bytes(public_file("ed25519").read_bytes() + public_file("p256").read_bytes())
+    refused(run("attach", "product.wbz", "--signature", "sig", "--key", both), 2, "holds 2 keys")
+
+
+# --- extract
+
+
+def test_extract_gives_the_bytes_back(folder: Path) -> None:
+    trust = ("--trust", public_file("ed25519"))
+    result = run("extract", BUNDLES / "good-ed25519.wbz", "out", *trust)
+    assert result.stdout.split() == ["out/1-fus-2.2.0.bin", "out/2-stack-1.24.0.bin", "out/manifest.json"]
+    assert (folder / "out/1-fus-2.2.0.bin").read_bytes() == content("fus-2.2.0")
+    assert (folder / "out/2-stack-1.24.0.bin").read_bytes() == content("stack-fus2-4k")
+    assert (folder / "out/manifest.json").read_bytes() == read_envelope(_envelope(BUNDLES / "good-ed25519.wbz")).payload
+    refused(run("extract", BUNDLES / "good-ed25519.wbz", "out", *trust), 4, "not empty")
+    refused(run("extract", BUNDLES / "image-altered.wbz", "new", *trust), 3, "holds other bytes")
+    assert not (folder / "new").exists()
+    refused(run("extract", BUNDLES / "good-ed25519.wbz", "ed25519.pem", *trust), 4, "file exists")
+
+
+def test_what_extract_prints_can_be_shown() -> None:
+    result = run("extract", BUNDLES / "good-ed25519.wbz", "a\x1b[2J", "--trust", public_file("ed25519"))
+    assert "\x1b" not in result.stdout
+
+
+# --- Half-done writes
+
+
+def _fail(error: BaseException) -> object:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize("what", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_half_made_is_left(
+    what: str, error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create("old.wbz", key="")
+    before = (folder / "old.wbz").read_bytes()
+    monkeypatch.setattr(os, what, _fail(error))
+    for result in (create("new.wbz"), create("old.wbz"), run("payload", "old.wbz", "-o", "new.pae")):
+        assert result.exit_code == (4 if isinstance(error, OSError) else 130)
+        assert isinstance(error, KeyboardInterrupt) or "no space left on device" in result.stderr
+    assert left_behind(folder) == {"old.wbz"}
+    assert (folder / "old.wbz").read_bytes() == before
+
+
+def spawn(line: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the real program, `imagekit` in a shell line."""
+    line = line.replace("imagekit", f"PYTHONPATH='{BUNDLES.parents[1]}' '{sys.executable}' -m imagekit")
+    return subprocess.run(["bash", "-c", line], check=False, capture_output=True, timeout=60)
+
+
+def test_the_real_program_says_one_line() -> None:
+    good = BUNDLES / "good-ed25519.wbz"
+    for line, code, words in (
+        (f"imagekit bundle verify '{BUNDLES}/data-after.wbz' --trust '{public_file('p256')}'", 3, b"truncated"),
+        (f"imagekit bundle verify '{BUNDLES}/not-a-bundle.wbz' --trust '{public_file('p256')}'", 4, b"not a bundle"),
+        (f"imagekit bundle verify '{good}' --trust '{public_file('p256')}'", 3, b"signed it 0 times"),
+        (f"imagekit bundle show '{good}'", 3, b"the manifest says 'test-wb5x-wb3x'"),
+        ("imagekit keys generate missing/x.pem", 4, b"no such file"),
+        (f"imagekit keys show '{public_file('p256')}' | true", 0, b""),
+    ):
+        result = spawn(line)
+        assert (result.returncode, words in result.stderr, result.stderr.count(b"\n")) == (code, True, bool(words))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_device() -> None:
+    refused(create("/dev/full", "--name", "x"), 4, "no space left on device")
+
+
+def _envelope(path: Path) -> bytes:
+    return read_archive(path.read_bytes())["manifest.dsse.json"]
+
+
+def test_a_forgotten_out_does_not_cost_the_first_image(folder: Path) -> None:
+    for name, path in (("fus.bin", FUS), ("stack.bin", STACK)):
+        (folder / name).write_bytes(Path(path).read_bytes())
+    result = run("create", "fus.bin", "stack.bin", *PART, "--key", "ed25519.pem")
+    refused(result, 2, "OUT comes first, then the images")
+    assert (folder / "fus.bin").read_bytes() == Path(FUS).read_bytes()
+
+
+def test_a_read_only_file_stays_as_it_is_whoever_asks(folder: Path) -> None:
+    (folder / "product.wbz").write_bytes(b"kept")
+    (folder / "product.wbz").chmod(0o444)
+    refused(create(), 4, "product.wbz: is read-only, and stays as it is")
+    assert (folder / "product.wbz").read_bytes() == b"kept"
