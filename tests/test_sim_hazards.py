@@ -129,6 +129,37 @@ def test_between_its_own_resets_the_chip_may_be_reset() -> None:
     assert driver.info(0x0C) == FUS_1_2_0
 
 
+def test_a_staged_image_that_is_gone_before_the_last_reset_kills() -> None:
+    """fus-protocol 7.9: the image in flash must be preserved between resets."""
+    it, driver = idle(fus_version=FUS_1_1_0)
+    driver.burn(0x080EC000, fus.build())
+    driver.command(FW_UPGRADE)
+    epoch = it.epoch
+    while it.epoch == epoch:
+        it.advance(0.05)
+    it.advance(0.05)
+    it.halt()
+    driver.unlock()
+    driver.erase(0x080ED000)
+    for _ in range(3):
+        assert driver.start() == "fus"
+        it.advance(1)
+    with pytest.raises(SilentError):
+        driver.start()
+    assert it.fus.secret.fus_version == FUS_1_1_0
+    assert "the staged image was changed" in it.fus.secret.dead
+
+
+def test_a_stack_that_is_no_longer_whole_does_not_boot() -> None:
+    it, driver = in_fus()
+    assert driver.run(START_WS) == "stack after 1"
+    it.flash.put_cells(place(stack.build()) + 0x1000, bytes(8))
+    it.reset(halt=True)
+    it.advance(0.01)
+    with pytest.raises(SilentError):
+        driver.start()
+
+
 def test_start_ws_that_is_interrupted_can_be_given_again() -> None:
     it, driver = in_fus()
     driver.command(START_WS)

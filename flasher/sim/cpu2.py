@@ -102,7 +102,8 @@ class Cpu2:
         vector = FLASH_BASE + options.get("SBRV") * 4
         if vector == self.fus.part.fus_base(secret.fus_version):
             return "fus"
-        return "stack" if secret.stack is not None and vector == secret.stack.address else "lost"
+        is_stack = secret.stack is not None and vector == secret.stack.address
+        return "stack" if is_stack and self.fus.installer.is_stack_whole() else "lost"
 
     def step(self) -> None:
         """Do what is due now."""

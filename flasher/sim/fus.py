@@ -112,7 +112,7 @@ class Fus:
         if not operation.is_writing or self.behaviour.interrupted_write == "abort":
             self.secret.report = codes.USR_ABORT
             return
-        self.installer.break_off(operation)
+        self.installer.break_off(operation, "interrupted")
 
     # --- commands
 
@@ -260,6 +260,10 @@ class Fus:
             "start": lambda _: self.installer.select_stack(),
         }
         self.secret.operation = None
+        if operation.sha256 and not self.installer.is_staged(operation):
+            self.installer.break_off(operation, "the staged image was changed")
+            self.wants_reset = True
+            return
         finish[operation.kind](operation)
         self.wants_reset = operation.kind != "delete" or self.behaviour.delete_resets
         if not self.wants_reset:

@@ -4,6 +4,7 @@ Sources: release notes and ST's answers (where a stack ends up), hardware dumps 
 reports (what is left of an operation that was interrupted).
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from flasher.sim.behaviour import Behaviour
@@ -37,9 +38,9 @@ class Installer:
             return self.part.image_limit(self.secret.fus_version) - size
         return image.start
 
-    def break_off(self, operation: Operation) -> None:
+    def break_off(self, operation: Operation, why: str) -> None:
         """Leave the option bytes as boards had them whose FUS was interrupted while it wrote."""
-        self.secret.dead = f"interrupted while FUS was busy ({operation.kind})"
+        self.secret.dead = f"{why} while FUS was busy ({operation.kind})"
         if self.secret.stack is not None and operation.kind == "stack":
             sfsa = (operation.staged_start - FLASH_BASE) // self.part.page
             self.options.set_by_cpu2(SFSA=sfsa, SBRV=operation.target - FLASH_BASE >> 2)
@@ -53,6 +54,18 @@ class Installer:
         self.secret.operation = None
         self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
 
+    def is_staged(self, operation: Operation) -> bool:
+        """Whether the image that was examined is still there: it must stay untouched to the end (psdb)."""
+        content = self.flash.read_cells(operation.staged_start, operation.staged_end - operation.staged_start)
+        return hashlib.sha256(content).hexdigest() == operation.sha256
+
+    def is_stack_whole(self) -> bool:
+        """Whether the installed stack's cells are as they were installed."""
+        stack = self.secret.stack
+        if stack is None:
+            return False
+        return hashlib.sha256(self.flash.read_cells(stack.address, stack.size)).hexdigest() == stack.sha256
+
     def install_stack(self, operation: Operation) -> None:
         """Put the staged stack where it will stand, and select it."""
         page, old = self.part.page, self.secret.stack
@@ -65,6 +78,7 @@ class Installer:
         self.secret.stack = Stack(
             version=operation.version,
             address=operation.target,
+            size=operation.staged_end - operation.staged_start,
             sectors=operation.sectors,
             gap_sectors=operation.gap_sectors,
             sram2a_kib=operation.sram2a_kib,

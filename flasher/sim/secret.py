@@ -7,10 +7,11 @@ ANTI_ROLLBACK_TRAP = 0xFFFF_FFFF  # the reference when it was activated without 
 
 @dataclass(slots=True)
 class Stack:
-    """The installed wireless stack. `address` absolute, sizes in sectors and KiB."""
+    """The installed wireless stack. `address` absolute, `size` in bytes, others in sectors and KiB."""
 
     version: int
     address: int
+    size: int
     sectors: int
     gap_sectors: int
     sram2a_kib: int
