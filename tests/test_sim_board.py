@@ -35,7 +35,7 @@ def changed(document: dict[str, Any], **values: Any) -> dict[str, Any]:
 
 def busy_chip() -> SimulatedChip:
     """A chip in the middle of things: FUS installs a stack, options are damaged, a line is half written."""
-    it = chip()
+    it = chip(fus_flash_work="hidden")
     it.halt()
     it.advance(0.01)
     driver = Driver(it)

@@ -228,6 +228,54 @@ def test_programming_while_busy(kind: str) -> None:
         assert driver.word(SR) & PGSERR
 
 
+@pytest.mark.parametrize("kind", ["stall", "error"])
+def test_a_block_is_programmed_faster_than_flash_takes_it(kind: str) -> None:
+    """fus-protocol 2.6: psdb streams so; where the bus does not wait, it ends after its first line."""
+    it, driver = unlocked(write_while_busy=kind)
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1)
+    it.write(FLASH, bytes(64), 4)
+    if kind == "stall":
+        assert it.read(FLASH, 64, 4) == bytes(64)
+    else:
+        assert driver.word(SR) & PGSERR
+        assert it.read(FLASH, 64, 4) == bytes(8) + b"\xff" * 56
+
+
+@pytest.mark.parametrize("kind", ["stall", "error"])
+@pytest.mark.parametrize("second", [1 << 16 | 2 | 1 << 3, 1 << 17])
+def test_an_operation_that_is_started_during_another(kind: str, second: int) -> None:
+    """The one under way is never lost."""
+    it, driver = unlocked(write_while_busy=kind)
+    for at in range(0, 8192, 8):
+        it.flash.put_cells(FLASH + at, bytes(8))
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16 | 2)
+    driver.put(CR, second)
+    assert bool(driver.word(SR) & PGSERR) is (kind == "error")
+    driver.wait(SR, 1 << 16, 0)
+    assert it.read(FLASH, 4096, 4) == b"\xff" * 4096
+    both = kind == "stall" and second & 2
+    assert it.read(FLASH + 4096, 4096, 4) == (b"\xff" if both else b"\0") * 4096
+
+
+def test_a_second_operation_while_one_is_suspended_is_a_sequence_error() -> None:
+    """fus-protocol 2.7: nothing would ever end the waiting, so the bus does not wait."""
+    it, driver = unlocked()
+    driver.program(FLASH, bytes(8192))
+    driver.put(SR, 0xC3FB)
+    acr = driver.word(0x58004000)
+    driver.put(0x58004000, acr | 1 << 15)
+    driver.put(CR, 1 << 16 | 2)
+    driver.put(CR, 1 << 16 | 2 | 1 << 3)
+    assert driver.word(SR) & PGSERR
+    driver.put(0x58004000, acr)
+    driver.wait(SR, 1 << 16, 0)
+    assert it.read(FLASH, 8192, 4) == b"\xff" * 4096 + bytes(4096)
+
+
 def test_pes_suspends_what_comes() -> None:
     """fus-protocol 2.7: PESD while an operation waits."""
     _, driver = unlocked()
@@ -392,6 +440,17 @@ def test_mass_erase_erases_nothing(kind: str) -> None:
     driver.wait(SR, 1 << 16, 0)
     assert driver.word(SR) == (WRPERR if kind == "error" else 0)
     assert it.read(FLASH, 8, 4) == bytes(8)
+
+
+def test_mass_erase_without_security_erases_everything() -> None:
+    it, driver = unlocked()
+    driver.burn(FLASH, bytes(8))
+    driver.write_options(driver.word(OPTR) & ~(1 << 8))
+    driver.unlock()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1 << 16 | 4)
+    driver.wait(SR, 1 << 16, 0)
+    assert it.read(FLASH, 8, 4) == EMPTY_FLASH
 
 
 # --- fus-protocol 11, item 6: option bytes

@@ -16,6 +16,7 @@ from tests.support.sim_driver import (
     LOCK_KEY,
     LOCK_USER_KEY,
     SFR,
+    SR,
     SRRVR,
     STORE_KEY,
     UPDATE_KEY,
@@ -283,6 +284,51 @@ def test_flash_that_is_not_at_rest(kind: str) -> None:
         assert caught.value.error == 6
     else:
         assert driver.run(FW_UPGRADE) == "stack after 1"
+
+
+@pytest.mark.parametrize("kind", ["erase-error", "waits"])
+def test_a_delete_while_flash_is_not_at_rest(kind: str) -> None:
+    it, driver = in_fus(busy_flash=kind)
+    driver.unlock()
+    driver.put(SR, 0xC3FB)
+    driver.put(CR, 1)
+    it.write(FLASH, bytes(4), 4)
+    if kind == "erase-error":
+        with pytest.raises(RefusedError) as caught:
+            driver.run(FW_DELETE)
+        assert caught.value.error == 6
+    else:
+        assert driver.run(FW_DELETE) == "fus after 1"
+
+
+@pytest.mark.parametrize(("what", "error"), [("nothing", 0), ("erase", 6), ("program", 7), ("suspend", 6)])
+@pytest.mark.parametrize("kind", ["shown", "hidden"])
+def test_flash_work_of_fus_and_of_cpu1_at_once(kind: str, what: str, error: int) -> None:
+    """fus-protocol 12, unknown 6: both share one controller."""
+    it, driver = idle(fus_flash_work=kind)
+    driver.boot_from_ram()
+    driver.start()
+    image = stack.build()
+    driver.burn(place(image), image)
+    driver.command(FW_UPGRADE)
+    assert driver.state()[0] == 0x11
+    assert bool(driver.word(SR) & 1 << 16) is (kind == "shown")
+    driver.put(SR, 0xC3FB)
+    if what == "erase":
+        driver.put(CR, 1 << 16 | 2)
+    elif what == "program":
+        driver.put(CR, 1)
+        it.write(FLASH + 0x1000, bytes(8), 4)
+    elif what == "suspend":
+        driver.put(0x58004000, driver.word(0x58004000) | 1 << 15)
+    if kind == "hidden" or not error:
+        it.advance(10)
+        assert driver.start() == "stack"
+        return
+    it.advance(2)
+    assert driver.state() == (0xFF, error)
+    assert it.fus.secret.stack is None
+    assert it.read(place(image), 64, 4) == image[:64]
 
 
 @pytest.mark.parametrize("kind", ["installs", "not-authentic"])

@@ -38,7 +38,8 @@ class Behaviour:
     second_unlock: Literal["fault", "reset"] = "fault"
     """Keys written while unlocked: a wrong sequence; MicroPython saw the chip reset."""
     write_while_busy: Literal["stall", "error"] = "stall"
-    """psdb streams faster than a line takes to program, and reads back what it wrote: the bus must wait."""
+    """psdb streams faster than a line takes to program, and reads back what it wrote: the bus must wait. The same for
+    an erase that is started during another."""
     all_ones_is_programmed: bool = True
     """Whether a line that was programmed with all ones must be erased before it is programmed again (ECC): unknown."""
     mass_erase: Literal["ignored", "error"] = "error"
@@ -74,7 +75,10 @@ class Behaviour:
     first_answer_seconds: float = 3.6
     """Until the first answer after FW_UPGRADE of 150 KB (MicroPython measured); scaled by size."""
     busy_flash: Literal["erase-error", "waits"] = "erase-error"
-    """FUS_FW_UPGRADE while BSY, CFGBSY or PES is set: unknown; ERSERROR was reported once, without a cause."""
+    """FW_UPGRADE or FW_DELETE while BSY, CFGBSY or PES is set: unknown; ERSERROR was reported once, without a cause."""
+    fus_flash_work: Literal["shown", "hidden"] = "shown"
+    """FUS's own erasing and programming: whether SR shows it and it fails (06, 07) when CPU1 erases, programs or sets
+    PES meanwhile. Unknown; both cores share one controller."""
 
     # --- FUS: images
     search: Literal["first", "last"] = "first"

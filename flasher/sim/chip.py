@@ -12,7 +12,7 @@ from flasher.sim.cpu1 import Cpu1
 from flasher.sim.cpu2 import Cpu2
 from flasher.sim.errors import AccessError
 from flasher.sim.flash import Flash
-from flasher.sim.flash_registers import LINE_SECONDS
+from flasher.sim.flash_registers import CR, LINE_SECONDS, OPTSTRT, STRT
 from flasher.sim.fus import Fus
 from flasher.sim.identity import Identity
 from flasher.sim.image import ST_KEYS
@@ -20,7 +20,7 @@ from flasher.sim.ipcc import Ipcc
 from flasher.sim.memory import Clock, Ram
 from flasher.sim.option_bytes import RDP_LEVEL_0, RDP_LEVEL_2, OptionBytes
 from flasher.sim.parts import FLASH_BASE, SRAM2A_BASE, SRAM2B_BASE, Part
-from flasher.sim.registers import CSR_BOR, CSR_OBL, CSR_PIN, CSR_SOFTWARE, Registers
+from flasher.sim.registers import CSR_BOR, CSR_OBL, CSR_PIN, CSR_SOFTWARE, FLASH_REGISTERS, Registers
 from flasher.sim.secret import Secret
 
 FUS_1_2_0 = 0x0102_0000
@@ -125,7 +125,7 @@ class SimulatedChip:
             raise AccessError(address, "registers take 32-bit writes only")
         else:
             for at in range(0, len(data), 4):
-                self.registers.write(address + at, int.from_bytes(data[at : at + 4], "little"))
+                self._write_register(address + at, int.from_bytes(data[at : at + 4], "little"))
                 self._after_access()
 
     def reset(self, halt: bool) -> None:
@@ -180,6 +180,13 @@ class SimulatedChip:
             raise AccessError(address, "no power")
         if self.time.now < self.state.quiet_until:
             raise AccessError(address, "the chip is in reset")
+        works = self.cpu2.state.is_up and self.cpu2.state.running == "fus" and self.fus.works_on_flash
+        self.flash.cpu2_works = works and self.behaviour.fus_flash_work == "shown"
+
+    def _write_register(self, address: int, value: int) -> None:
+        if address == FLASH_REGISTERS + CR and value & (STRT | OPTSTRT) and self.behaviour.write_while_busy == "stall":
+            self._wait_for_flash(address)
+        self.registers.write(address, value)
 
     def _wait_for_flash(self, address: int) -> None:
         """The bus waits while the flash is busy; a reset meanwhile ends the access."""
@@ -209,16 +216,18 @@ class SimulatedChip:
     def _write_flash(self, address: int, data: bytes, width: int) -> None:
         if self.state.rdp != RDP_LEVEL_0 or address + len(data) > self.part.die_end:
             raise AccessError(address, "read protection" if self.state.rdp != RDP_LEVEL_0 else "no memory")
-        if self.flash.due is not None:
-            if self.behaviour.write_while_busy == "error":
-                self.flash.refuse_sequence()
-                return
+        stalls = self.behaviour.write_while_busy == "stall"
+        if stalls:
             self._wait_for_flash(address)
         if width == 4 and self.flash.program_block(address, data):
             self.advance(LINE_SECONDS * (len(data) // 8 - 1))
             return
         for at in range(0, len(data), width):
-            self._wait_for_flash(address + at)
+            if stalls:
+                self._wait_for_flash(address + at)
+            elif self.flash.due is not None:
+                self.flash.refuse_sequence()
+                return
             self.flash.program(address + at, data[at : at + width], width)
 
     def _is_open_ram(self, address: int, size: int) -> bool:

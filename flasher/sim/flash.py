@@ -70,6 +70,7 @@ class Flash:
         size = part.die_end - FLASH_BASE
         self.state = FlashState(cells=bytearray(b"\xff" * size), programmed=bytearray(size // 8))
         self.wants_reset = ""
+        self.cpu2_works = False  # told by the chip at every access
 
     # --- what the rest of the chip uses
 
@@ -155,7 +156,20 @@ class Flash:
     @property
     def is_occupied(self) -> bool:
         """Whether BSY, CFGBSY, PESD or PES would show."""
-        return bool(self.read_register(SR) & (BSY | CFGBSY | PESD) or self.state.acr & ACR_PES)
+        state = self.state
+        return bool(state.busy or state.suspended or state.first_word is not None or state.row or state.acr & ACR_PES)
+
+    def take_conflict(self) -> str:
+        """What CPU1 began while CPU2 worked on flash, once: erase, write or nothing."""
+        conflict, self.state.conflict = self.state.conflict, ""
+        return conflict
+
+    def _disturbs_cpu2(self, work: str) -> bool:
+        """Whether CPU2 is at work: what CPU1 begins is a sequence error then, and CPU2's own work fails too."""
+        if self.cpu2_works:
+            self.state.conflict = self.state.conflict or work
+            self.state.sr |= PGSERR
+        return self.cpu2_works
 
     # --- registers
 
@@ -165,7 +179,7 @@ class Flash:
             return self._options.read_register(offset)
         state = self.state
         if offset in (SR, C2SR):
-            flags = BSY | CFGBSY if state.busy else 0
+            flags = BSY | CFGBSY if state.busy or self.cpu2_works else 0
             flags |= CFGBSY if state.first_word is not None or state.row else 0
             return state.sr | flags | (PESD | BSY if state.suspended else 0)
         return {ACR: state.acr, CR: state.cr, C2ACR: 0x600, C2CR: 0}.get(offset, 0)
@@ -189,6 +203,8 @@ class Flash:
 
     def _write_acr(self, value: int) -> None:
         self.state.acr = value & 0x0001_8F07
+        if value & ACR_PES and self.cpu2_works:
+            self.state.conflict = self.state.conflict or "erase"
         if not value & ACR_PES and self.state.suspended:
             waiting, self.state.suspended = self.state.suspended, None
             waiting.due += self._clock.now  # its due time was a duration while it waited
@@ -230,12 +246,20 @@ class Flash:
         state.cr = state.cr & (LOCK | OPTLOCK) | value & CR_KEPT | value & (LOCK | OPTLOCK)
         if value & LOCK:
             state.cr |= OPTLOCK
-        elif value & STRT:
-            self._start_erase(value)
-        elif value & OPTSTRT and not state.cr & OPTLOCK:
-            self._begin(Busy("options", 0, 0, OPTION_SECONDS))
+        elif value & STRT or (value & OPTSTRT and not state.cr & OPTLOCK):
+            self._start(value)
         elif value & OBL_LAUNCH and not state.cr & OPTLOCK:
             self.wants_reset = "options"
+
+    def _start(self, value: int) -> None:
+        if self._disturbs_cpu2("erase"):
+            return
+        if self.state.busy or self.state.suspended:
+            self.state.sr |= PGSERR  # the operation under way goes on
+        elif value & STRT:
+            self._start_erase(value)
+        else:
+            self._begin(Busy("options", 0, 0, OPTION_SECONDS))
 
     def _start_erase(self, value: int) -> None:
         page = value >> 3 & 0xFF
@@ -252,6 +276,10 @@ class Flash:
             self._begin(Busy("erase", address, self._part.page, ERASE_SECONDS))
 
     def _mass_erase(self) -> None:
+        """Nothing is erased while security is on; without it everything is, FUS included."""
+        if self._options.secure_start is None:
+            self._begin(Busy("erase", FLASH_BASE, self.end - FLASH_BASE, ERASE_SECONDS))
+            return
         if self._behaviour.mass_erase == "error":
             self.state.sr |= WRPERR
         self._begin(Busy("nothing", 0, 0, ERASE_SECONDS))
@@ -285,6 +313,8 @@ class Flash:
     def program(self, address: int, data: bytes, width: int) -> None:
         """Take a write access into flash: one access of `width` bytes."""
         state = self.state
+        if self._disturbs_cpu2("write"):
+            return
         if not self.may_change(address):
             self._refuse_secure(address)
         elif not state.cr & (PG | FSTPG) or state.sr & SEQUENCE_ERRORS:
@@ -352,6 +382,7 @@ class Flash:
         start, size = address - FLASH_BASE, len(data)
         quiet = state.cr & (PG | FSTPG) == PG and not state.sr & SEQUENCE_ERRORS and state.first_word is None
         quiet = quiet and state.busy is None and not state.acr & ACR_PES and not state.failing_operations
+        quiet = quiet and not self.cpu2_works and self._behaviour.write_while_busy == "stall"
         if not quiet or address % 8 or size % 8 or not self.may_change(address + size - 1):
             return False
         pages = range(start // self._part.page, (start + size - 1) // self._part.page + 1)

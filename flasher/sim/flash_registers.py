@@ -40,7 +40,7 @@ class Busy:
 
 @dataclass(slots=True)
 class FlashState:
-    """Registers and cells."""
+    """Registers and cells. `conflict`: erase or write, what CPU1 began while CPU2 worked on flash."""
 
     cells: bytearray
     programmed: bytearray
@@ -59,3 +59,4 @@ class FlashState:
     busy: Busy | None = None
     suspended: Busy | None = None
     failing_operations: int = 0
+    conflict: str = ""

@@ -90,7 +90,9 @@ class Fus:
         operation = self.secret.operation
         if operation is None or operation.due > self.clock.now:
             return
-        if operation.stage == "search":
+        if conflict := self.flash.take_conflict():
+            self._fail(operation.kind, codes.ERASE_ERROR if conflict == "erase" else codes.WRITE_ERROR)
+        elif operation.stage == "search":
             self._search(operation)
         elif operation.kind == "stack" and operation.stage == "write":
             operation.stage, operation.due = "finish", self.clock.now + _FINISH_SECONDS
@@ -100,6 +102,12 @@ class Fus:
             self.wants_reset = True
         else:
             self._complete(operation)
+
+    @property
+    def works_on_flash(self) -> bool:
+        """Whether FUS erases or programs."""
+        operation = self.secret.operation
+        return operation is not None and operation.is_writing and operation.kind != "start"
 
     def interrupted(self) -> None:
         """A reset or a loss of power that FUS did not make itself. Boards that this happened to stayed dead."""
@@ -202,9 +210,9 @@ class Fus:
     def _delete(self) -> bytes:
         if locks_small_part(self.part, self.secret.fus_version, None) and self.behaviour.small_part_lock:
             return self._lock_for_ever()
-        stack = self.secret.stack
-        if stack is None or self.state.forced_error:
-            self._fail("delete", self._take_forced_error() or codes.IMG_NOT_FOUND)
+        stack, error = self.secret.stack, self._flash_error()
+        if stack is None or error:
+            self._fail("delete", error or codes.IMG_NOT_FOUND)
             return OK
         return self._begin("delete", "write", _DELETE_SECONDS + stack.sectors * _DELETE_SECONDS_PER_SECTOR)
 
@@ -217,10 +225,7 @@ class Fus:
     # --- upgrade
 
     def _search(self, operation: Operation) -> None:
-        error = self._take_forced_error()
-        if not error and self.flash.is_occupied and self.behaviour.busy_flash == "erase-error":
-            error = codes.ERASE_ERROR
-        found = error or self._examiner().examine()
+        found = self._flash_error() or self._examiner().examine()
         if isinstance(found, int):
             self._fail("stack", found)
             return
@@ -269,11 +274,14 @@ class Fus:
         if not self.wants_reset:
             self.options.load()
 
-    # --- small parts
-
-    def _take_forced_error(self) -> int:
+    def _flash_error(self) -> int:
+        """The error with which an operation on flash ends before it begins; 0 when there is none."""
         error, self.state.forced_error = self.state.forced_error, 0
+        if not error and self.flash.is_occupied and self.behaviour.busy_flash == "erase-error":
+            return codes.ERASE_ERROR
         return error
+
+    # --- small parts
 
     def _lock_for_ever(self) -> bytes:
         self.installer.lock_for_ever("a C, E or Y part with FUS before 1.0.2 was given something else first")
