@@ -500,6 +500,21 @@ def test_whether_option_loading_forgets_the_debugger(lost: bool) -> None:
     assert it.is_halted is not lost
 
 
+@pytest.mark.parametrize("kind", ["error", "open"])
+def test_read_protection_and_sram2(kind: str) -> None:
+    """fus-protocol 12, unknown 6: without SRAM2 there is no mailbox."""
+    it, driver = unlocked(level_1_sram2=kind)
+    driver.write_options(driver.word(OPTR) & ~0xFF | 0xBB)
+    assert not fails(it, SRAM1)
+    for base in (SRAM2A, SRAM2B):
+        assert fails(it, base) is (kind == "error")
+    if kind == "open":
+        assert driver.start() == "fus"
+        return
+    with pytest.raises(AccessError, match="read protection"):
+        it.write(SRAM2A, bytes(4), 4)
+
+
 def test_read_protection_shuts_the_flash_and_going_back_erases_it() -> None:
     """fus-protocol 2.8: RDP 0xBB, then 0xAA; level 2 is for ever (RM0434 3.5)."""
     it, driver = unlocked()

@@ -28,6 +28,7 @@ from tests.support.sim_driver import (
     SMALL,
     SRAM1,
     SRAM2A,
+    SRAM2B,
     SRRVR,
     START_WS,
     STORE_KEY,
@@ -219,6 +220,44 @@ def test_buffers_in_sram1(kind: str) -> None:
     it = chip(sram1_buffers=kind)
     word = mailbox_result(it, replace(SMALL, pool=SRAM1 - SRAM2A))
     assert word == (ATTACK if kind == "attack" else SRAM2A + SMALL.info)
+
+
+@pytest.mark.parametrize("pointer", ["info", "system", "queue", "memory", "free", "spare", "command"])
+def test_unaligned_pointers_are_a_fault(pointer: str) -> None:
+    """fus-protocol 3.8: CPU2 cannot access words that are not aligned; packets are bytes."""
+    it = chip()
+    it.reset(halt=True)
+    it.advance(0.01)
+    places = {
+        "info": SRAM2A,
+        "system": SRAM2A + 12,
+        "queue": SRAM2A + SMALL.system + 4,
+        "memory": SRAM2A + 16,
+        "free": SRAM2A + SMALL.memory + 16,
+        "spare": SRAM2A + SMALL.memory + 4,
+        "command": SRAM2A + SMALL.system,
+    }
+    driver = Driver(it)
+    driver.write_tables()
+    driver.put(places[pointer], driver.word(places[pointer]) + 2)
+    driver.put(CR4, 1 << 15)
+    it.advance(1)
+    good = pointer in ("info", "command")
+    assert (driver.word(SRAM2A) == HARD_FAULT) is not good
+
+
+@pytest.mark.parametrize("word", range(4))
+def test_every_buffer_of_the_ble_table_is_checked(word: int) -> None:
+    """fus-protocol 7.8: the ACL buffer was one of those that broke."""
+    it = chip()
+    it.reset(halt=True)
+    it.advance(0.01)
+    driver = Driver(it, PSDB)
+    driver.write_tables()
+    driver.put(SRAM2A + PSDB.ble + 4 * word, SRAM2B + 16 * 1024)
+    driver.put(CR4, 1 << 15)
+    it.advance(1)
+    assert driver.word(SRAM2A) == ATTACK
 
 
 def test_noise_for_tables_is_an_attack() -> None:

@@ -74,6 +74,24 @@ def test_an_upgrade_that_is_interrupted(how: str, kind: str) -> None:
     assert "interrupted" in it.fus.secret.dead
 
 
+def test_a_wb15_that_is_interrupted_keeps_its_vector_inside_its_flash() -> None:
+    it = chip("STM32WB15CC")
+    it.halt()
+    it.advance(0.01)
+    driver = Driver(it, page=2048)
+    driver.start()
+    image = replace(small_stack, size=14 * 2048 - 4, page=2048, sram=(4, 0)).build()
+    driver.burn(place(image, 0x08046000, 2048), image)
+    driver.command(FW_UPGRADE)
+    it.advance(1)
+    it.reset(halt=True)
+    it.advance(0.1)
+    assert it.fus.secret.dead
+    assert FLASH + (driver.word(SRRVR) & 0x1FFFF) * 4 < it.part.die_end
+    with pytest.raises(SilentError):
+        driver.start()
+
+
 def test_an_upgrade_over_a_stack_that_is_interrupted() -> None:
     """fus-protocol 10, hazard 5: SFSA at the staged image, the vector at the new place."""
     it, driver = in_fus()

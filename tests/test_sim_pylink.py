@@ -158,6 +158,7 @@ def test_a_real_stack_is_installed_over_the_wire() -> None:
     driver = wired(SimulatedChip(find_part("STM32WB55RG")), Fails())
     driver.boot_from_ram()
     driver.start()
+    assert driver.state() == (0xFF, 0xFF), "the first contact of a part's life"
     driver.burn(0x080D0000, data)
     assert driver.run(FW_UPGRADE).startswith("stack after")
     assert driver.info(0x10) >> 8 == 0x010D03  # 1.13.3 (fus-protocol 3.6)

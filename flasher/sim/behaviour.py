@@ -25,6 +25,8 @@ class Behaviour:
     """Reads of secure flash or SRAM2: tools showed 0 in one report, an error in another; CPU1 hard-faults."""
     secure_write: Literal["wrperr", "error", "ignored"] = "wrperr"
     """Erase or program of secure flash: the flag is likely by its name only; no source has the exact one."""
+    level_1_sram2: Literal["error", "open"] = "error"
+    """SRAM2 for a debugger at read protection level 1: shut, so that FUS cannot be served; no source has tried it."""
     beyond_nominal: Literal["erased", "error"] = "erased"
     """Reads between the nominal end of a C, E or Y part and SFSA: J-Link searched there and was not refused."""
     ipcc_without_clock: Literal["error", "ignored"] = "error"
@@ -62,7 +64,7 @@ class Behaviour:
     stack_boot_seconds: float = 0.04
     answer_seconds: float = 0.002
     """Time to a ready event and to a response: psdb polls every millisecond and never waits long; not measured."""
-    first_contact: Literal["idle", "unknown-error"] = "idle"
+    first_contact: Literal["idle", "unknown-error"] = "unknown-error"
     """The first GET_STATE of a product's life may answer FF/UNKNOWN (ST's BLE_Ota resets once and tries again)."""
     stack_get_state: Literal["ff-fe", "ff", "fe"] = "ff-fe"
     """A stack's answer to the first GET_STATE: MicroPython FF with FE or nothing after it; embassy FE."""
@@ -107,8 +109,8 @@ class Behaviour:
     # --- FUS: operations
     delete_resets: bool = True
     """FW_DELETE may involve a reboot (psdb)."""
-    stack_resets: int = 1
-    """Resets of a stack install: one in a field report, 'multiple' says psdb."""
+    stack_resets: int = 2
+    """Resets of a stack install: 'multiple' says psdb; one in a field report."""
     fus_resets: int = 4
     """Resets of a FUS update: psdb counts 3-4, 'at least 4'."""
     fus_update_erases: bool = False

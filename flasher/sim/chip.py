@@ -235,6 +235,8 @@ class SimulatedChip:
         sram2a, sram2b = self.options.open_sram2_kib()
         limits = {SRAM2A_BASE: sram2a * 1024, SRAM2B_BASE: sram2b * 1024}
         base = self.ram.find(address, size)
+        if base in limits and self.state.rdp != RDP_LEVEL_0 and self.behaviour.level_1_sram2 == "error":
+            raise AccessError(address, "read protection")
         if base not in limits or address + size <= base + limits[base]:
             return True
         if self.behaviour.secure_read == "error":

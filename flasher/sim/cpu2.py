@@ -27,6 +27,7 @@ from flasher.sim.secret import Stack
 
 _FUS_1_1_0 = 0x0101_0000
 _SAFEBOOT_SECONDS = 0.5
+_FAULT_REGISTERS = (0x0000_01A4, 0x0000_0191, 0x2003_FF80)  # PC, LR, SP behind the word; the values mean nothing here
 _MALFORMED = (0x00FE, b"\xfe")  # FUS 0.5.3's opcode field and status for what it does not know (dump)
 # Stack type by what the footer leaves open of SRAM2 (KiB): the type itself is in the encrypted body. shci.h, footers.
 _STACK_TYPES = {
@@ -134,11 +135,11 @@ class Cpu2:
             self.fus.boot()
         base = SRAM2A_BASE + (self.fus.options.get("IPCCDBA") << self._behaviour.ipccdba_shift)
         if self.state.running == "stack" and self._behaviour.stack_hard_faults:
-            self._hang(base, mail.HARD_FAULT_WORD, 0x0000_01A4, 0x0000_0191, 0x2003_FF80)
+            self._hang(base, mail.HARD_FAULT_WORD)
             return
         found = mail.read_mailbox(self._ram, base, self._open_ram())
-        if found is None:
-            self._hang(base, mail.ATTACK_WORD)
+        if isinstance(found, int):
+            self._hang(base, found)
             return
         self.state.mailbox, self.state.is_up = found, True
         self._ram.put_words(base, found.device_info)
@@ -153,7 +154,8 @@ class Cpu2:
         sram2a, sram2b = self.fus.options.open_sram2_kib()
         return mail.OpenRam(sram2a, sram2b, self._behaviour.sram1_buffers == "accepted")
 
-    def _hang(self, base: int, *words: int) -> None:
+    def _hang(self, base: int, word: int) -> None:
+        words = (word, *_FAULT_REGISTERS) if word == mail.HARD_FAULT_WORD else (word,)
         if self._ram.find(base, 4 * len(words)) is not None:
             self._ram.put_words(base, *words)
         self.state.is_hung = True

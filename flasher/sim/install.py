@@ -45,7 +45,10 @@ class Installer:
             sfsa = (operation.staged_start - FLASH_BASE) // self.part.page
             self.options.set_by_cpu2(SFSA=sfsa, SBRV=operation.target - FLASH_BASE >> 2)
         else:
-            self.options.set_by_cpu2(SFSA=self.base_page(), SBRV=_SBRV_OF_DEAD_BOARDS)
+            vector = _SBRV_OF_DEAD_BOARDS
+            if self.part.series == "WB1x":  # no report, and that one lies above its flash: a page that FUS leaves free
+                vector = (self.base_page() - 1) * self.part.page >> 2
+            self.options.set_by_cpu2(SFSA=self.base_page(), SBRV=vector)
         self.options.load()
 
     def lock_for_ever(self, reason: str) -> None:

@@ -47,16 +47,20 @@ class Mailbox:
     free_queue: int = 0
 
 
-class _AttackError(Exception):
-    """A pointer outside open RAM."""
+class _HangError(Exception):
+    """A pointer that CPU2 does not survive."""
+
+    def __init__(self, word: int) -> None:
+        super().__init__(hex(word))
+        self.word = word
 
 
-def read_mailbox(ram: Ram, base: int, area: OpenRam) -> Mailbox | None:
-    """Follow the reference table; None when a table or buffer lies outside open RAM."""
+def read_mailbox(ram: Ram, base: int, area: OpenRam) -> Mailbox | int:
+    """Follow the reference table; the word that CPU2 leaves when a table or buffer makes it hang."""
     try:
         return _Reader(ram, area).mailbox(base)
-    except _AttackError:
-        return None
+    except _HangError as error:
+        return error.word
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,18 @@ class _Reader:
     def checked(self, address: int, size: int) -> int:
         """A pointer, if it is 0 or points to so many bytes of open RAM that exist."""
         if address and not (self.area.holds(address, size) and self.ram.find(address, size) is not None):
-            raise _AttackError
+            raise _HangError(ATTACK_WORD)
+        return address
+
+    def aligned(self, address: int, size: int) -> int:
+        """A pointer to words, such as tables and list nodes: CPU2 is a Cortex-M0+, unaligned words fault (Arm v6-M)."""
+        if self.checked(address, size) % 4:
+            raise _HangError(HARD_FAULT_WORD)
         return address
 
     def table(self, pointer: int, words: int) -> tuple[int, ...]:
         """The words of a table; zeros when there is none."""
-        address = self.checked(pointer, words * 4)
+        address = self.aligned(pointer, words * 4)
         return struct.unpack(f"<{words}I", self.ram.read(address, words * 4)) if address else (0,) * words
 
     def mailbox(self, base: int) -> Mailbox:
@@ -92,9 +102,9 @@ class _Reader:
             base=base,
             device_info=self.checked(reference[0], 0x34) or base + DEFAULT_TABLE_OFFSET,
             command=self.checked(system[0], _COMMAND_SIZE),
-            queue=self.checked(system[1], 8),
-            spare_event=self.checked(memory[1], _EVENT_SIZE),
-            free_queue=self.checked(memory[4], 8),
+            queue=self.aligned(system[1], 8),
+            spare_event=self.aligned(memory[1], _EVENT_SIZE),
+            free_queue=self.aligned(memory[4], 8),
         )
 
 
