@@ -481,6 +481,42 @@ def test_an_option_is_in_force_only_after_obl_launch() -> None:
     assert not it.is_halted
 
 
+def test_options_are_loaded_only_when_they_are_unlocked() -> None:
+    """fus-protocol 2.8: flash and options are unlocked first."""
+    it, driver = unlocked()
+    epoch = it.epoch
+    driver.put(CR, 1 << 27)
+    assert it.epoch == epoch
+    assert not fails(it, 0xE000ED00)
+
+
+def test_a_reset_while_options_are_programmed_damages_nothing() -> None:
+    """fus-protocol 10, hazard 3: that takes a loss of power."""
+    it, driver = unlocked()
+    driver.put(OPTKEYR, 0x08192A3B)
+    driver.put(OPTKEYR, 0x4C5D6E7F)
+    driver.put(OPTR, driver.word(OPTR))
+    driver.put(CR, 1 << 17)
+    it.reset(halt=True)
+    it.advance(0.1)
+    assert not it.options.state.damaged
+    assert driver.word(SR) & 1 << 13 == 0
+    assert driver.start() == "fus"
+
+
+def test_cells_that_end_inside_a_line_use_the_whole_line() -> None:
+    """64 data bits share their ECC: the rest of a line that FUS or the factory wrote cannot be programmed."""
+    it, driver = unlocked()
+    it.flash.put_cells(FLASH + 4, b"\xff" * 8)
+    for at, free in ((0, False), (8, False), (16, True)):
+        if free:
+            driver.program(FLASH + at, bytes.fromhex("01" * 8))
+            continue
+        with pytest.raises(FlashError) as caught:
+            driver.program(FLASH + at, bytes.fromhex("01" * 8))
+        assert caught.value.flags == PROGERR
+
+
 def test_an_option_that_is_not_started_is_forgotten() -> None:
     it, driver = unlocked()
     driver.put(OPTKEYR, 0x08192A3B)
@@ -516,7 +552,7 @@ def test_read_protection_and_sram2(kind: str) -> None:
 
 
 def test_read_protection_shuts_the_flash_and_going_back_erases_it() -> None:
-    """fus-protocol 2.8: RDP 0xBB, then 0xAA; level 2 is for ever (RM0434 3.5)."""
+    """fus-protocol 2.8: RDP 0xBB, then 0xAA; level 2 is for ever."""
     it, driver = unlocked()
     driver.burn(FLASH, bytes(8))
     optr = driver.word(OPTR)

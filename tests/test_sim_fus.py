@@ -19,6 +19,7 @@ from tests.support.sim_driver import (
     CR4,
     FUS_KEY,
     FW_DELETE,
+    FW_UPGRADE,
     GET_STATE,
     HARD_FAULT,
     OPTR,
@@ -380,6 +381,18 @@ def test_delete_with_nothing_there(lifetime: str, kind: str, first: tuple[int, i
     assert driver.command(FW_DELETE) == b"\0"
     assert driver.state() == first
     assert driver.state() == second
+
+
+def test_an_error_that_stays_ends_with_the_next_command() -> None:
+    """fus-protocol 6.3: until a new operation starts."""
+    it, driver = idle(error_lifetime="until-next-command")
+    driver.command(FW_DELETE)
+    assert driver.state() == driver.state() == (0x30, 1)
+    image = stack.build()
+    driver.burn(place(image), image)
+    assert driver.state() == (0x30, 1)
+    driver.command(FW_UPGRADE)
+    assert it.fus.state.error == 0
 
 
 # --- fus-protocol 11, item 18: start

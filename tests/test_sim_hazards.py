@@ -178,6 +178,22 @@ def test_a_stack_that_is_no_longer_whole_does_not_boot() -> None:
         driver.start()
 
 
+def test_between_resets_fus_that_has_booted_again_must_not_be_interrupted() -> None:
+    it, driver = idle(fus_version=FUS_1_1_0)
+    driver.burn(0x080EC000, fus.build())
+    driver.command(FW_UPGRADE)
+    epoch = it.epoch
+    while it.epoch == epoch:
+        it.advance(0.1)
+    assert driver.start() == "fus"
+    it.advance(0.1)
+    it.reset(halt=True)
+    it.advance(0.1)
+    with pytest.raises(SilentError):
+        driver.start()
+    assert "interrupted" in it.fus.secret.dead
+
+
 def test_start_ws_that_is_interrupted_can_be_given_again() -> None:
     it, driver = in_fus()
     driver.command(START_WS)

@@ -220,6 +220,65 @@ def test_a_stack_below_its_address(kind: str) -> None:
     assert security(driver)[0] == (0xA0 if kind == "in-place" else 0xCE)
 
 
+def test_a_stack_that_is_moved_up_leaves_nothing_where_it_was_put() -> None:
+    it, driver = idle(lower_address="moved-up")
+    image = stack.build()
+    assert upgrade(driver, image, 0x080A0000) == "stack after 1"
+    assert it.flash.read_cells(0x080A0000, 38 * 4096) == b"\xff" * 38 * 4096
+    assert it.flash.read_cells(place(image), len(image)) == image
+
+
+def test_an_update_leaves_nothing_of_the_old_stack() -> None:
+    it, driver = in_fus()
+    image, old = small_stack.build(), place(stack.build())
+    assert upgrade(driver, image, old - 7 * 4096) == "stack after 1"
+    new = place(image)
+    assert it.flash.read_cells(old, new - old) == b"\xff" * (new - old)
+    assert it.flash.read_cells(old - 7 * 4096, 7 * 4096) == b"\xff" * 7 * 4096
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_a_stack_that_is_moved_up_keeps_its_gap(over: bool) -> None:
+    """fus-protocol 8.6, 9.1: 16 KiB stay free above an image for FUS 2."""
+    image = new_stack.build()
+    if over:
+        _, driver = in_fus(recipe=replace(new_stack, version=V1_13), fus_version=FUS_2_1)
+        address = place(image, gap=4) - 42 * 4096
+    else:
+        _, driver = idle(fus_version=FUS_2_1, lower_address="moved-up")
+        address = 0x080A0000
+    assert upgrade(driver, image, address) == "stack after 1"
+    assert security(driver)[0] == 0xCA
+
+
+def test_the_gap_of_an_image_for_fus_2_counts_on_a_small_part_too() -> None:
+    """fus-protocol 9.2: the nominal end is the limit there."""
+    for gap, good in ((3, False), (4, True)):
+        it = chip("STM32WB55CE", fus_version=FUS_2_1)
+        it.halt()
+        it.advance(0.01)
+        driver = Driver(it)
+        driver.start()
+        image = new_stack.build()
+        address = place(image, 0x08080000, gap=gap)
+        if good:
+            assert upgrade(driver, image, address) == "stack after 1"
+            assert security(driver)[0] == (address - FLASH) // 4096
+        else:
+            assert refusal(driver, image, address) == (0, 4)
+
+
+def test_a_gap_makes_an_update_larger() -> None:
+    """fus-protocol 9.3: as many sectors, but four more with the gap: one sector of room is needed."""
+    _, driver = in_fus(fus_version=FUS_2_1)
+    image, old = replace(new_stack, version=V1_13).build(), place(stack.build())
+    assert refusal(driver, image, old - 42 * 4096) == (0, 4)
+    driver.unlock()
+    for page in range(old - 43 * 4096, old, 4096):
+        driver.erase(page)
+    assert upgrade(driver, image, old - 43 * 4096) == "stack after 1"
+
+
 @pytest.mark.parametrize("kind", ["moved-up", "in-place"])
 def test_a_stack_over_a_stack(kind: str) -> None:
     """fus-protocol 9.3, 9.4: below the old one; the secure area fits afterwards, or it stays where it was put."""
@@ -481,6 +540,17 @@ def test_safeboot_is_a_factory_reset(recipe: Recipe, version: int, good: bool) -
     assert driver.state() == (0, 0)
     assert it.read(FLASH, 64, 4) == b"\xff" * 64
     assert driver.info(0x08) == recipe.version
+
+
+def test_safeboot_needs_no_room_beside_a_stack() -> None:
+    """It is larger than this stack, and erases it anyway."""
+    _, driver = in_fus(recipe=replace(stack, size=4096 - 4), fus_version=FUS_1_1_0)
+    image = Recipe(info1=0x5AFEB007, version=0x02000000, size=7316).build()
+    address = place(replace(stack, size=4096 - 4).build()) - 2 * 4096
+    with pytest.raises(RefusedError) as caught:
+        upgrade(driver, image, address)
+    assert (caught.value.state, caught.value.error) == (0xFF, 0xFF), "done; NOT_ENOUGH_SPACE otherwise"
+    assert driver.info(0x08) == 0x02000000
 
 
 # --- fus-protocol 11, item 22: anti-rollback

@@ -4,7 +4,7 @@ Sources: CMSIS stm32wb55xx.h and stm32wb15xx.h (map, registers), RM0434 (identif
 (what survives a reset).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flasher.sim.application import Application
 from flasher.sim.behaviour import Behaviour
@@ -34,7 +34,6 @@ class ChipState:
     epoch: int = 0
     quiet_until: float = 0.0
     rdp: int = RDP_LEVEL_0
-    debug_power: dict[int, int] = field(default_factory=dict)
 
 
 class SimulatedChip:
@@ -278,7 +277,7 @@ class SimulatedChip:
             self._reset(CSR_SOFTWARE | CSR_PIN, halt=False, by_itself=False)
 
     def _load_options(self) -> None:
-        """Load the option bytes; going back to RDP level 0 erases the user's flash (RM0434 3.5)."""
+        """Load the option bytes; going back to RDP level 0 erases the user's flash (ST; a field script does so)."""
         if self.behaviour.ese_clear == "ignored":
             self.options.set_by_cpu2(ESE=1)
         self.flash.options_loaded(good=self.options.load())

@@ -1,14 +1,14 @@
 """The flash controller's registers, bits and keys, and what it holds between two accesses.
 
-Sources: CMSIS stm32wb55xx.h (the same bits in stm32wb15xx.h), RM0434 and HAL (keys). Durations are typical values of
-the datasheets of STM32L4 and STM32WB.
+Sources: CMSIS stm32wb55xx.h (the same bits in stm32wb15xx.h), psdb, MicroPython and HAL (keys). Durations are of the
+order that flash of this kind takes; no source that was read has them.
 """
 
 from dataclasses import dataclass, field
 
 ACR, KEYR, OPTKEYR, SR, CR, ECCR, C2ACR, C2SR, C2CR = 0x00, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x5C, 0x60, 0x64
 
-KEYS = (0x4567_0123, 0xCDEF_89AB)  # RM0434 FLASH_KEYR; HAL FLASH_KEY1, FLASH_KEY2
+KEYS = (0x4567_0123, 0xCDEF_89AB)  # HAL FLASH_KEY1, FLASH_KEY2
 OPTION_KEYS = (0x0819_2A3B, 0x4C5D_6E7F)  # HAL FLASH_OPTKEY1, FLASH_OPTKEY2
 
 ACR_PES = 1 << 15

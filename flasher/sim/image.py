@@ -1,7 +1,8 @@
 """Images as FUS finds them in flash: the footers, where an image starts, whose signature it bears.
 
-Sources: AN5185 and mbox_def.h (fields, magics); the signature scheme and ST's public keys as measured on every image
-that ST has released (SHA-256 over body and image footer, ECDSA P-256, r and s big-endian).
+Sources: Flipper's coprobin.py and what ST's images have in common (fields, magics); the signature scheme and ST's
+public keys as measured on every image that ST has released (SHA-256 over body and image footer, ECDSA P-256, r and s
+big-endian).
 """
 
 import hashlib

@@ -54,10 +54,10 @@ _BY_SERIES = {
 }
 
 SBRV_SAFEBOOT = 0x3FFFF  # field reports: the vector of a part whose option bytes are beyond use
-RDP_LEVEL_0, RDP_LEVEL_2 = 0xAA, 0xCC  # RM0434 3.5: anything else is level 1
+RDP_LEVEL_0, RDP_LEVEL_2 = 0xAA, 0xCC  # a log, ST's headers: anything else is level 1
 
 _FACTORY = {
-    "OPTR": 0x3FFF_F1AA,  # field script for level 0, with ESE: boot from main flash by BOOT0, SRAM2RST 1
+    "OPTR": 0x3FFF_F1AA,  # 0x3FFFF0AA of a field script for level 0, with ESE: boot by BOOT0, SRAM2RST 1
     "PCROP1ASR": 0xFFFF_FFFF,
     "PCROP1AER": 0xFFFF_FE00,
     "WRP1AR": 0xFF00_FFFF,
