@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flasher.sim import board
 from flasher.sim.board import create_board, from_document, load_board, make_board, save_board, to_document
 from flasher.sim.chip import SimulatedChip
+from flasher.sim.codec import pack
 from flasher.sim.errors import BoardError, ImageError
 from flasher.sim.parts import PARTS, find_part
 from flasher.sim.show import describe
@@ -154,7 +155,10 @@ WRONG: list[tuple[str, Any]] = [
     ("ram", {"blocks": {"0x20000000": "!"}, "power_ups": 1}),
     ("ram", {"blocks": {"0x20000000": "AAAA"}, "power_ups": 1}),
     ("flash", {"registers": {}, "pages": {}}),
+    ("options", {"stored": {}, "loaded": {}, "pending": {}, "damaged": False}),
     ("flash", {"registers": {}, "pages": {"0x08000000": "eJwDAAAAAAE="}}),
+    ("serial", -1),
+    ("serial", 1 << 32),
 ]
 
 
@@ -163,6 +167,41 @@ def test_a_value_of_the_wrong_kind_is_damage(name: str, value: Any) -> None:
     document = changed(to_document(chip()), **{name: value})
     with pytest.raises(BoardError, match="damaged"):
         from_document(document)
+
+
+PAGE = pack(bytes(4096 + 512))
+NO_PAGES: list[Any] = [
+    [],
+    {"0x08000000": 5},
+    {"0x08000000": pack(bytes(4096))},
+    {"0x08000004": PAGE},
+    {"0x07FFF000": PAGE},
+    {"0x08100000": PAGE},
+]
+
+
+@pytest.mark.parametrize("pages", NO_PAGES)
+def test_flash_that_the_part_does_not_have_is_damage(pages: Any) -> None:
+    document = to_document(chip())
+    with pytest.raises(BoardError, match="damaged"):
+        from_document(changed(document, flash=document["flash"] | {"pages": pages}))
+
+
+@pytest.mark.parametrize("words", ["stored", "loaded", "pending"])
+@pytest.mark.parametrize(("register", "value"), [("OPTR", 1 << 32), ("OPTR", -1), ("UNKNOWN", 0)])
+def test_option_bytes_that_no_chip_has_are_damage(words: str, register: str, value: int) -> None:
+    document = to_document(chip())
+    document["options"][words][register] = value
+    with pytest.raises(BoardError, match="damaged"):
+        from_document(changed(document))
+
+
+@pytest.mark.parametrize("name", ["kind", "stage"])
+def test_an_operation_that_fus_does_not_have_is_damage(name: str) -> None:
+    document = to_document(busy_chip())
+    document["secret"]["operation"][name] = "tea"
+    with pytest.raises(BoardError, match="'tea' is missing or not known"):
+        from_document(changed(document))
 
 
 def test_a_missing_part_and_a_choice_that_is_none_are_damage() -> None:

@@ -112,7 +112,9 @@ def from_document(document: Any) -> SimulatedChip:
         raise BoardError("the board is damaged: its checksum does not fit its content")
     try:
         return _restore(document)
-    except (KeyError, ValueError, TypeError, SimError) as error:
+    except KeyError as error:
+        raise BoardError(f"the board is damaged: {error} is missing or not known") from error
+    except (ValueError, TypeError, SimError) as error:
         raise BoardError(f"the board is damaged: {error}") from error
 
 
@@ -127,12 +129,14 @@ def _restore(document: dict[str, Any]) -> SimulatedChip:
     chip.cpu1.boot0_pin = decode(bool, document["boot0_pin"])
     chip.state = decode(ChipState, document["chip"])
     chip.time.now = decode(Clock, document["time"]).now
-    chip.options.state = decode(OptionState, document["options"])
+    chip.options.restore(decode(OptionState, document["options"]))
     chip.ipcc.state = decode(IpccState, document["ipcc"])
     chip.cpu1.state = decode(Cpu1State, document["cpu1"])
     chip.cpu2.state = decode(Cpu2State, document["cpu2"])
     chip.fus.state = decode(FusState, document["fus"])
     secret = decode(Secret, document["secret"])
+    if secret.operation is not None:
+        _ = secret.operation.state  # KeyError when FUS has no such operation or stage
     for field in dataclasses.fields(Secret):  # several units share the one object
         setattr(chip.fus.secret, field.name, getattr(secret, field.name))
     chip.registers.state = decode(RegisterState, document["registers"])
@@ -144,12 +148,12 @@ def _restore(document: dict[str, Any]) -> SimulatedChip:
 def _restore_flash(chip: SimulatedChip, document: dict[str, Any]) -> None:
     empty, page = chip.flash.state, chip.part.page
     cells, programmed = bytearray(b"\xff" * len(empty.cells)), bytearray(len(empty.programmed))
-    for address, text in document["pages"].items():
-        at, content = int(address, 16) - FLASH_BASE, unpack(text)
+    for address, text in decode(dict[int, str], document["pages"]).items():
+        at, content = address - FLASH_BASE, unpack(text)
+        if at not in range(0, len(cells), page) or len(content) != page + page // 8:
+            raise ValueError(f"no page of its flash: 0x{address:08X}, {len(content)} bytes")
         cells[at : at + page] = content[:page]
         programmed[at // 8 : (at + page) // 8] = content[page:]
-    if (len(cells), len(programmed)) != (len(empty.cells), len(empty.programmed)):
-        raise ValueError("its flash has the wrong size")
     state = decode(FlashState, document["registers"])
     chip.flash.state = dataclasses.replace(state, cells=cells, programmed=programmed)
 

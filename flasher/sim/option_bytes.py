@@ -88,6 +88,15 @@ class OptionBytes:
         self._part = part
         self.state = OptionState()
 
+    def restore(self, state: OptionState) -> None:
+        """Take over a state that was kept. Raises ValueError when it is none of these option bytes."""
+        for words in (state.stored, state.loaded, _FACTORY | state.pending):
+            if words.keys() != _FACTORY.keys():
+                raise ValueError(f"not the registers of the option bytes: {', '.join(words) or 'none'}"[:80])
+            if not all(0 <= word <= 0xFFFF_FFFF for word in words.values()):
+                raise ValueError("an option byte register of more than 32 bits")
+        self.state = state
+
     def get(self, name: str) -> int:
         """A field as it is in force."""
         return self._get(name, self.state.loaded)
