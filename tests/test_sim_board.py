@@ -107,6 +107,17 @@ def test_a_board_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "new.json").exists()
 
 
+def test_a_new_board_has_its_name_only_once_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is killed while it makes a board leaves no empty one behind."""
+    path = tmp_path / "board.json"
+    seen: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.exists()))
+    create_board(chip(), path)
+    assert seen == [False]
+    assert to_document(load_board(path)) == to_document(chip())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["board.json"]
+
+
 def test_a_board_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "board.json").write_text("precious")
     with pytest.raises(FileExistsError):
@@ -317,6 +328,13 @@ def test_new_with_an_application(tmp_path: Path) -> None:
     assert "runs: application" in flasher("show", "b.json", cwd=tmp_path).stdout
 
 
+BRAINPOOL_P160R1 = """\
+-----BEGIN PUBLIC KEY-----
+MEIwFAYHKoZIzj0CAQYJKyQDAwIIAQEBAyoABEPNd/xahnW81ha0GBcUWHbvRYSJ
+3fMdRsP5M9zB/t6G7YbBPXeKOO0=
+-----END PUBLIC KEY-----
+"""  # a curve that the library behind cryptography may know and cryptography does not
+
 REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("new", "b.json", "--part", "STM32L4"), 2, "no STM32WB part 'STM32L4'"),
     (("new", "b.json", "--part", "WB55RG", "--fus", "two"), 2, "no version of FUS: 'two'"),
@@ -327,10 +345,12 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("new", "b.json", "--part", "WB55RG", "--stack", "text.txt"), 3, "text.txt: FUS would refuse it"),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "text.txt"), 4, "text.txt: no public key in PEM"),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "other.pem"), 4, "other.pem: no public key of the curve"),
+    (("new", "b.json", "--part", "WB55RG", "--root-key", "rare.pem"), 4, "rare.pem: no public key of the curve"),
     (("new", "no/b.json", "--part", "WB55RG"), 4, "no/b.json: no such file"),
     (("show", "text.txt"), 4, "text.txt: no board of the simulator"),
     (("show", "none.json"), 4, "none.json: no such file"),
-    (("show", "."), 4, ".: is a directory"),
+    (("show", "."), 4, ".: no board of the simulator: not a regular file"),
+    (("show", "pipe"), 4, "pipe: no board of the simulator: not a regular file"),
 ]
 
 
@@ -339,6 +359,8 @@ def test_one_line_and_no_traceback(arguments: tuple[str, ...], code: int, messag
     (tmp_path / "text.txt").write_text("some text")
     (tmp_path / "large.bin").write_bytes(bytes(1024 * 1024 + 1))
     pem(tmp_path / "other.pem", ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
+    (tmp_path / "rare.pem").write_text(BRAINPOOL_P160R1)
+    os.mkfifo(tmp_path / "pipe")
     result = flasher(*arguments, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith("flasher: ")

@@ -1,7 +1,7 @@
 """Boards: a simulated chip kept in a file between programs, exactly as it was left, power and time included.
 
 A board is JSON: readable where it is short, compressed base64 where it is long (flash by page). A checksum over it
-all tells a damaged file; a file is written beside its place and renamed, so it is never half there.
+all tells a damaged file; a file is written beside its place and then given its name, so it is never half there.
 """
 
 import contextlib
@@ -9,7 +9,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +165,21 @@ def _restore_flash(chip: SimulatedChip, document: dict[str, Any]) -> None:
 
 def save_board(chip: SimulatedChip, path: Path) -> None:
     """Write a board, whole or not at all. Raises OSError."""
+    with _written_beside(chip, path) as whole:
+        whole.replace(path)
+
+
+def create_board(chip: SimulatedChip, path: Path) -> None:
+    """Write a new board, whole or not at all. Raises FileExistsError, and leaves what is there as it is."""
+    with _written_beside(chip, path) as whole:
+        os.link(whole, path)  # unlike a rename it never overwrites
+
+
+@contextlib.contextmanager
+def _written_beside(chip: SimulatedChip, path: Path) -> Iterator[Path]:
+    """The board in a file beside its place, on the disk; gone afterwards."""
     text = json.dumps(to_document(chip), indent=1) + "\n"
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -172,27 +187,17 @@ def save_board(chip: SimulatedChip, path: Path) -> None:
             os.fsync(handle)
         umask = os.umask(0)
         os.umask(umask)
-        Path(beside).chmod(0o666 & ~umask)  # mkstemp made it private
-        Path(beside).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(beside).unlink()
-        raise
-
-
-def create_board(chip: SimulatedChip, path: Path) -> None:
-    """Write a new board. Raises FileExistsError, and leaves what is there as it is."""
-    path.open("x").close()  # the name is taken from here on; nobody else can make the same board meanwhile
-    try:
-        save_board(chip, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
+        Path(name).chmod(0o666 & ~umask)  # mkstemp made it private
+        yield Path(name)
+    finally:
+        with contextlib.suppress(OSError):  # a rename has moved it
+            Path(name).unlink()
 
 
 def load_board(path: Path) -> SimulatedChip:
     """Read a board. Raises OSError and BoardError."""
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+        raise BoardError("no board of the simulator: not a regular file")
     with path.open("rb") as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:

@@ -102,6 +102,7 @@ def _content(path: Path) -> bytes:
 
 def _point(path: Path) -> str:
     """The uncompressed point of a P-256 public key, in hex."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -111,6 +112,8 @@ def _point(path: Path) -> str:
             key = load_pem_public_key(content)
         except ValueError as error:
             raise BoardError("no public key in PEM") from error
+        except UnsupportedAlgorithm as error:
+            raise BoardError("no public key of the curve P-256") from error
         if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
             raise BoardError("no public key of the curve P-256")
         return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
