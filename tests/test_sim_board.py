@@ -17,7 +17,7 @@ from flasher.sim import board
 from flasher.sim.board import create_board, from_document, load_board, make_board, save_board, to_document
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.codec import pack
-from flasher.sim.errors import BoardError, ImageError
+from flasher.sim.errors import ApplicationError, BoardError, ImageError
 from flasher.sim.parts import PARTS, find_part
 from flasher.sim.show import describe
 from tests.support.sim_driver import FW_UPGRADE, Driver
@@ -259,7 +259,7 @@ def test_a_stack_that_fus_would_refuse(content: bytes, fus_version: int, error: 
 
 @pytest.mark.parametrize("size", [0, 7, 1024 * 1024])
 def test_an_application_that_does_not_fit(size: int) -> None:
-    with pytest.raises(ImageError, match="does not fit"):
+    with pytest.raises(ApplicationError, match=f"^{size} bytes; an application has 8 to 999424 on this board"):
         make_board(find_part("WB55RG"), fus_version=FUS_1_2_0, application=bytes(size))
 
 
@@ -340,6 +340,15 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("new", "b.json", "--part", "WB55RG", "--fus", "two"), 2, "no version of FUS: 'two'"),
     (("new", "b.json", "--part", "WB55RG", "--fus", "1.2.300"), 2, "no version of FUS"),
     (("new", "b.json", "--part", "WB55RG", "--fus", "1.2.0.16"), 2, "no version of FUS"),
+    (("new", "b.json", "--part", "WB55RG", "--fus", "255.255.255.15"), 2, "no STM32WB55RG has FUS 255.255.255.15"),
+    (("new", "b.json", "--part", "WB15CC", "--fus", "0.5.3"), 2, "has FUS 0.5.3; known: 1.2.0, 2.0.0, 2.1.0, 2.2.0\n"),
+    (("new", "b.json", "--part", "WB55RG", "--app", "large.bin"), 4, "large.bin: larger than any flash"),
+    (("new", "b.json", "--part", "WB15CC", "--app", "full.bin"), 3, "full.bin: 1048576 bytes; an application has 8 to"),
+    (
+        ("new", "b.json", "--part", "WB55RG", "--root-key", "key.pem", "--stack", "good.bin", "--app", "full.bin"),
+        3,
+        "flasher: full.bin: 1048576 bytes; an application has 8 to 970752 on this board\n",
+    ),
     (("new", "b.json", "--part", "WB55RG", "--stack", "none.bin"), 4, "none.bin: no such file"),
     (("new", "b.json", "--part", "WB55RG", "--stack", "large.bin"), 4, "large.bin: larger than any flash"),
     (("new", "b.json", "--part", "WB55RG", "--stack", "text.txt"), 3, "text.txt: FUS would refuse it"),
@@ -358,6 +367,9 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
 def test_one_line_and_no_traceback(arguments: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some text")
     (tmp_path / "large.bin").write_bytes(bytes(1024 * 1024 + 1))
+    (tmp_path / "full.bin").write_bytes(bytes(1024 * 1024))
+    (tmp_path / "good.bin").write_bytes(small_stack.build())
+    pem(tmp_path / "key.pem", key().public_key())
     pem(tmp_path / "other.pem", ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
     (tmp_path / "rare.pem").write_text(BRAINPOOL_P160R1)
     os.mkfifo(tmp_path / "pipe")

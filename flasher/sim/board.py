@@ -20,7 +20,7 @@ from flasher.sim.chip import ChipState, SimulatedChip
 from flasher.sim.codec import decode, encode, pack, unpack
 from flasher.sim.cpu1 import Cpu1State
 from flasher.sim.cpu2 import Cpu2State
-from flasher.sim.errors import BoardError, ImageError, SimError
+from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError, SimError
 from flasher.sim.flash_registers import FlashState
 from flasher.sim.fus import FusState
 from flasher.sim.ipcc import IpccState
@@ -29,6 +29,7 @@ from flasher.sim.option_bytes import OptionState
 from flasher.sim.parts import FLASH_BASE, Part, find_part
 from flasher.sim.registers import RegisterState
 from flasher.sim.secret import Secret
+from flasher.sim.show import version_text
 
 SCHEMA = "flasher.sim.board/1"
 _LARGEST = 64 * 1024 * 1024
@@ -43,14 +44,20 @@ def make_board(
     application: bytes | None = None,
     behaviour: Behaviour | None = None,
 ) -> SimulatedChip:
-    """A new chip, with a stack installed and running or with an application if asked for. Raises ImageError."""
+    """A new chip, with a stack installed and running or with an application if asked for.
+
+    Raises PartError, ImageError and ApplicationError.
+    """
+    if fus_version & ~0xFF not in part.fus_versions:
+        known = ", ".join(map(version_text, part.fus_versions))
+        raise PartError(f"no {part.name} has FUS {version_text(fus_version)}; known: {known}")
     chip = SimulatedChip(part, fus_version=fus_version, keys=keys, behaviour=behaviour)
     if stack is not None and (error := chip.fus.install_at_factory(stack)):
         raise ImageError(f"FUS would refuse it as a stack: error 0x{error:02X}")
     if application is not None:
-        room = (chip.options.secure_start or part.nominal_end) - FLASH_BASE
-        if not 8 <= len(application) <= min(room, part.flash_kib * 1024):
-            raise ImageError(f"an application of {len(application)} bytes does not fit into {room} bytes of flash")
+        room = min(chip.options.secure_start or part.nominal_end, part.nominal_end) - FLASH_BASE
+        if not 8 <= len(application) <= room:  # at least a stack pointer and a reset vector
+            raise ApplicationError(f"{len(application)} bytes; an application has 8 to {room} on this board")
         chip.flash.put_cells(FLASH_BASE, application)
     chip.power_cycle()
     return chip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flasher.sim.errors import BoardError, ImageError, PartError
+from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError
 
 if TYPE_CHECKING:
     from flasher.sim.chip import SimulatedChip
@@ -55,8 +55,14 @@ def _made(
     keys = tuple(_point(path) for path in root_key) if root_key else None
     image = _content(stack) if stack else None
     code = _content(application) if application else None
-    with _about(stack or application or Path()):
+    try:
         return make_board(kind, fus_version=version, keys=keys, stack=image, application=code)
+    except PartError as error:
+        raise _left(str(error), _USAGE) from error
+    except ImageError as error:
+        raise _left(f"{_shown(stack)}: {error}", _REFUSED) from error
+    except ApplicationError as error:
+        raise _left(f"{_shown(application)}: {error}", _REFUSED) from error
 
 
 @app.command("show")
@@ -127,8 +133,6 @@ def _about(path: Path) -> Iterator[None]:
     """Turn what goes wrong with one file into one line and an exit code."""
     try:
         yield
-    except ImageError as error:
-        raise _left(f"{_shown(path)}: {error}", _REFUSED) from error
     except BoardError as error:
         raise _left(f"{_shown(path)}: {error}", _UNREADABLE) from error
     except OSError as error:
@@ -140,5 +144,5 @@ def _left(message: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _shown(path: Path) -> str:
+def _shown(path: Path | None) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(path))
