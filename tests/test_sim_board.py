@@ -322,6 +322,19 @@ def test_new_and_show(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout, again.stderr) == (4, "", "flasher: b.json: file exists\n")
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_sram2rst_as_the_factory_left_it(kept: int, tmp_path: Path) -> None:
+    """fus-protocol 2.3: with 0 a system reset erases SRAM2; the one board that was read has 0."""
+    assert flasher("new", "b.json", "--part", "WB55RG", "--sram2rst", str(kept), cwd=tmp_path).returncode == 0
+    assert f"SRAM2RST:      {kept}\n" in flasher("show", "b.json", cwd=tmp_path).stdout
+    it = load_board(tmp_path / "b.json")
+    it.advance(1)
+    it.write(0x20030000, b"kept", 4)
+    it.reset(halt=True)
+    it.advance(1)
+    assert it.read(0x20030000, 4, 4) == (b"kept" if kept else bytes(4))
+
+
 def test_new_with_an_application(tmp_path: Path) -> None:
     (tmp_path / "app.bin").write_bytes(b"\0\x10\0\x20\x09\0\0\x08")
     assert flasher("new", "b.json", "--part", "WB15CC", "--app", "app.bin", cwd=tmp_path).returncode == 0

@@ -42,16 +42,19 @@ def make_board(
     keys: tuple[str, ...] | None = None,
     stack: bytes | None = None,
     application: bytes | None = None,
+    sram2rst: int = 1,
     behaviour: Behaviour | None = None,
 ) -> SimulatedChip:
     """A new chip, with a stack installed and running or with an application if asked for.
 
+    `sram2rst` is the option of that name as the factory left it: 0 erases SRAM2 at every system reset.
     Raises PartError, ImageError and ApplicationError.
     """
     if fus_version & ~0xFF not in part.fus_versions:
         known = ", ".join(map(version_text, part.fus_versions))
         raise PartError(f"no {part.name} has FUS {version_text(fus_version)}; known: {known}")
     chip = SimulatedChip(part, fus_version=fus_version, keys=keys, behaviour=behaviour)
+    chip.options.set_by_cpu2(SRAM2RST=sram2rst)
     if stack is not None and (error := chip.fus.install_at_factory(stack)):
         raise ImageError(f"FUS would refuse it as a stack: error 0x{error:02X}")
     if application is not None:

@@ -35,18 +35,21 @@ def new(
     root_key: Annotated[
         list[Path] | None, typer.Option("--root-key", help="Public key (PEM) that FUS believes instead of ST's.")
     ] = None,
+    sram2rst: Annotated[
+        int, typer.Option("--sram2rst", min=0, max=1, help="Option SRAM2RST; 0: a reset erases SRAM2.")
+    ] = 1,
 ) -> None:
     """Make a new board."""
     from flasher.sim.board import create_board
 
-    chip = _made(part, fus, stack, application, root_key)
+    chip = _made(part, fus, stack, application, root_key, sram2rst)
     with _about(file):
         create_board(chip, file)
     typer.echo(f"{_shown(file)}: {chip.part.name}")
 
 
 def _made(
-    part: str, fus: str, stack: Path | None, application: Path | None, root_key: list[Path] | None
+    part: str, fus: str, stack: Path | None, application: Path | None, root_key: list[Path] | None, sram2rst: int
 ) -> "SimulatedChip":
     """The chip that was asked for."""
     from flasher.sim.board import make_board
@@ -56,7 +59,7 @@ def _made(
     image = _content(stack) if stack else None
     code = _content(application) if application else None
     try:
-        return make_board(kind, fus_version=version, keys=keys, stack=image, application=code)
+        return make_board(kind, fus_version=version, keys=keys, stack=image, application=code, sram2rst=sram2rst)
     except PartError as error:
         raise _left(str(error), _USAGE) from error
     except ImageError as error:

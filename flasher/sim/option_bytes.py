@@ -54,10 +54,12 @@ _BY_SERIES = {
 }
 
 SBRV_SAFEBOOT = 0x3FFFF  # field reports: the vector of a part whose option bytes are beyond use
-RDP_LEVEL_0, RDP_LEVEL_2 = 0xAA, 0xCC  # RM0434 3.5: anything else is level 1
+RDP_LEVEL_0, RDP_LEVEL_2 = 0xAA, 0xCC  # RM0434 as quoted: anything else is level 1
 
 _FACTORY = {
-    "OPTR": 0x3FFF_F1AA,  # field script for level 0, with ESE: boot from main flash by BOOT0, SRAM2RST 1
+    # A field script writes 0x3FFFF0AA for level 0; ESE is 1 on shipped parts. SRAM2RST is 1 there, 0 on the one board
+    # whose option bytes are known: `make_board` takes either.
+    "OPTR": 0x3FFF_F1AA,
     "PCROP1ASR": 0xFFFF_FFFF,
     "PCROP1AER": 0xFFFF_FE00,
     "WRP1AR": 0xFF00_FFFF,
