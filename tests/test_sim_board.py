@@ -161,6 +161,7 @@ WRONG: list[tuple[str, Any]] = [
     ("boot0_pin", 1),
     ("time", {"now": "late"}),
     ("time", {"now": True}),
+    ("time", {"now": 10**400}),
     ("chip", None),
     ("options", {"stored": [], "loaded": {}, "pending": {}, "damaged": False}),
     ("ram", {"blocks": {"0x20000000": "!"}, "power_ups": 1}),

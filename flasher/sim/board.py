@@ -126,7 +126,7 @@ def from_document(document: Any) -> SimulatedChip:
         return _restore(document)
     except KeyError as error:
         raise BoardError(f"the board is damaged: {error} is missing or not known") from error
-    except (ValueError, TypeError, SimError) as error:
+    except (ValueError, TypeError, OverflowError, SimError) as error:
         raise BoardError(f"the board is damaged: {error}") from error
 
 
