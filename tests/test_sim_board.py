@@ -365,7 +365,11 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     ),
     (("new", "b.json", "--part", "WB55RG", "--stack", "none.bin"), 4, "none.bin: no such file"),
     (("new", "b.json", "--part", "WB55RG", "--stack", "large.bin"), 4, "large.bin: larger than any flash"),
-    (("new", "b.json", "--part", "WB55RG", "--stack", "text.txt"), 3, "text.txt: FUS would refuse it"),
+    (
+        ("new", "b.json", "--part", "WB55RG", "--stack", "text.txt"),
+        3,
+        "text.txt: FUS 1.2.0 would refuse it as a stack: error 0x01, no image of ST",
+    ),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "text.txt"), 4, "text.txt: no public key in PEM"),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "other.pem"), 4, "other.pem: no public key of the curve"),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "rare.pem"), 4, "rare.pem: no public key of the curve"),

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flasher.sim import verdict
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import ChipState, SimulatedChip
 from flasher.sim.codec import decode, encode, pack, unpack
@@ -33,6 +34,15 @@ from flasher.sim.show import version_text
 
 SCHEMA = "flasher.sim.board/1"
 _LARGEST = 64 * 1024 * 1024
+
+_WHY = {
+    verdict.IMG_NOT_FOUND: "no image of ST's in it",
+    verdict.IMG_CORRUPT: "its end is missing",
+    verdict.IMG_NOT_AUTHENTIC: "altered, signed by a key that it does not know, or for another generation of FUS",
+    verdict.IMG_NOT_ENOUGH_SPACE: "too large for the part",
+    verdict.ROLLBACK_ERROR: "not newer than what is there",
+}
+"""What the errors of FUS mean for a stack that comes with the board."""
 
 
 def make_board(
@@ -56,7 +66,8 @@ def make_board(
     chip = SimulatedChip(part, fus_version=fus_version, keys=keys, behaviour=behaviour)
     chip.options.set_by_cpu2(SRAM2RST=sram2rst)
     if stack is not None and (error := chip.fus.install_at_factory(stack)):
-        raise ImageError(f"FUS would refuse it as a stack: error 0x{error:02X}")
+        why = _WHY.get(error, "not a stack for it")
+        raise ImageError(f"FUS {version_text(fus_version)} would refuse it as a stack: error 0x{error:02X}, {why}")
     if application is not None:
         room = min(chip.options.secure_start or part.nominal_end, part.nominal_end) - FLASH_BASE
         if not 8 <= len(application) <= room:  # at least a stack pointer and a reset vector

@@ -33,7 +33,8 @@ def new(
     stack: Annotated[Path | None, typer.Option("--stack", help="Image of a stack that is installed.")] = None,
     application: Annotated[Path | None, typer.Option("--app", help="Binary of an application in flash.")] = None,
     root_key: Annotated[
-        list[Path] | None, typer.Option("--root-key", help="Public key (PEM) that FUS believes instead of ST's.")
+        list[Path] | None,
+        typer.Option("--root-key", metavar="PEM", help="Public key that FUS believes instead of ST's; again for more."),
     ] = None,
     sram2rst: Annotated[
         int, typer.Option("--sram2rst", min=0, max=1, help="Option SRAM2RST; 0: a reset erases SRAM2.")
