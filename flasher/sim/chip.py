@@ -87,6 +87,11 @@ class SimulatedChip:
         return self.state.epoch
 
     @property
+    def power_ups(self) -> int:
+        """How many times the chip got power."""
+        return self.ram.state.power_ups
+
+    @property
     def is_halted(self) -> bool:
         """Whether CPU1 is halted."""
         return self.cpu1.state.halted

@@ -11,7 +11,7 @@ from typing import Literal
 from flasher.sim.dll_coresight import DebugPort
 from flasher.sim.dll_devices import Bank, Device
 from flasher.sim.dll_flash import FlashCache, erase_bank, program
-from flasher.sim.dll_link import AfterReset, CallError, Counters, Link, Survives, Timing
+from flasher.sim.dll_link import AfterReset, CallError, Counters, Fails, Link, Timing
 from flasher.sim.probes import CANNOT_CONNECT, Desk, Probe
 
 # Codes as pylink's enums list them.
@@ -34,7 +34,8 @@ class Settings:
 
     version: int = STRICT_VERSION
     """Decimal MMmmrr: 91401 is 9.14a."""
-    after_reset: AfterReset = field(default_factory=Survives)
+    after_reset: AfterReset = field(default_factory=Fails)
+    """What accesses come to after a reset that the library did not make: unknown, so what is hardest on a flasher."""
     timing: Timing = field(default_factory=Timing)
     unknown_commands: frozenset[str] = frozenset()
     """Command strings, in lower case, that this version does not know though others do."""

@@ -74,6 +74,11 @@ class FaultyChip:
         return self.chip.epoch
 
     @property
+    def power_ups(self) -> int:
+        """How many times the chip got power."""
+        return self.chip.power_ups
+
+    @property
     def clock(self) -> float:
         """Simulated time in seconds."""
         return self.chip.clock

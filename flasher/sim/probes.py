@@ -15,6 +15,10 @@ class Chip(Protocol):
         """How many times the chip was reset, by itself or by others."""
 
     @property
+    def power_ups(self) -> int:
+        """How many times the chip got power."""
+
+    @property
     def is_halted(self) -> bool:
         """Whether CPU1 stands still."""
 

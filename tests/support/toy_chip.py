@@ -17,6 +17,7 @@ class ToyChip:
         self.flash = bytearray(b"\xff" * flash_size)
         self.ram = bytearray(ram_size)
         self.epoch = 0
+        self.power_ups = 1
         self.is_halted = False
         self.target_present = True
         self.seconds = 0.0
@@ -60,6 +61,10 @@ class ToyChip:
         self._cr, self._sr, self._keys = LOCKED, 0, []
 
     def reset_by_itself(self) -> None:
+        self.reset(halt=False)
+
+    def power_cycle(self) -> None:
+        self.power_ups += 1
         self.reset(halt=False)
 
     def halt(self) -> None:
