@@ -124,13 +124,19 @@ def test_close_lets_the_cpu_run_unless_told_otherwise(jlink: JLink, chip: ToyChi
     assert chip.is_halted
 
 
-def test_registers_are_kept_until_the_cpu_runs(jlink: JLink) -> None:
+def test_registers_are_those_of_a_core_that_stands(jlink: JLink, chip: ToyChip) -> None:
     assert jlink.register_name(15) == "R15 (PC)"
     jlink.halt()
     jlink.register_write("R1", 0x8000_0000)
     assert jlink.register_read("R1") == -0x8000_0000, "pylink gives them signed"
+    assert chip.core == {1: 0x8000_0000}
+    chip.core[15] = 0x0800_0100
+    assert jlink.register_read(15) == 0x0800_0100
     jlink.restart()
-    assert jlink.register_read(1) == 0
+    assert jlink.register_read(15) == 0, "pylink asks for no error code"
+    with pytest.raises(JLinkException):
+        jlink.register_write(1, 7)
+    assert chip.core[1] == 0x8000_0000
 
 
 def test_the_debug_port(jlink: JLink) -> None:

@@ -139,6 +139,28 @@ def test_a_board_that_was_put_away_in_the_middle_goes_on_where_it_was(tmp_path: 
     assert later.run(START_WS).startswith("stack after")
 
 
+def test_cpu1_runs_from_where_the_debugger_points_it() -> None:
+    """A loop in SRAM1 without a word of option bytes: the vectors stay the application's."""
+    chip = fresh()
+    chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
+    chip.power_cycle()
+    chip.reset(halt=True)
+    jlink = attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)]))
+    assert jlink.register_read(15) == 0x08000100
+    jlink.memory_write16(0x20000008, [0xE7FE])
+    jlink.register_write(15, 0x20000008)
+    jlink.restart()
+    chip.advance(0.5)
+    assert chip.cpu1.state.runs == "loop"
+    assert jlink.memory_read32(0x5800040C, 1) == [0], "no application started CPU2"
+    jlink.halt()
+    assert jlink.register_read(15) == 0x20000008
+    jlink.register_write(16, 0)  # XPSR without its Thumb bit
+    jlink.restart()
+    assert chip.cpu1.state.runs == "lockup"
+    jlink.close()
+
+
 def test_two_probes_reach_two_chips() -> None:
     chips = {260_000_001: fresh(), 260_000_002: fresh()}
     dll = SimulatedDll([Probe(serial=serial, chip=chip) for serial, chip in chips.items()])

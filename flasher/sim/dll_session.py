@@ -20,6 +20,8 @@ FILE_NOT_OPENED, UNKNOWN_FORMAT, NOT_SUPPORTED, NO_DEVICE = -268, -269, -271, -2
 SWD, TIF_MASK = 1, 0b11
 STRICT_VERSION = 91401
 """9.14a: from here on a command string before OpenEx makes every selection fail, as users of pylink and pyOCD found."""
+DCRSR, DCRDR, REGWNR = 0xE000_EDF4, 0xE000_EDF8, 1 << 16  # Arm v7-M, debug core registers
+# In the order of DCRSR.REGSEL.
 REGISTERS = (*(f"R{number}" for number in range(13)), "R13 (SP)", "R14", "R15 (PC)", "XPSR", "MSP", "PSP")
 
 Channel = Literal["log", "detail", "error", "warning"]
@@ -59,7 +61,6 @@ class Handle:
     cache: FlashCache = field(default_factory=FlashCache)
     pending: list[tuple[int, bytes, int]] | None = None
     """What was written since BeginDownload; None outside of a download."""
-    registers: dict[int, int] = field(default_factory=dict)
     reset_delay: float = 0.0
     reset_type: int = 0
     speed_khz: int = 0
@@ -206,7 +207,6 @@ class Session:
             raise
         chip.reset(halt=True)
         chip.advance(handle.reset_delay)
-        handle.registers.clear()
         handle.link.settle()
 
     def hold_reset(self) -> None:
@@ -237,8 +237,30 @@ class Session:
         """Let CPU1 run."""
         handle = self.target()
         handle.link.touch()
-        handle.registers.clear()
         handle.probe.chip.resume()
+
+    def read_register(self, number: int) -> int:
+        """Read a register of CPU1; CallError while it runs."""
+        self._transfer(number)
+        data = self.target().link.read(DCRDR, 4, 4)
+        if len(data) < 4:
+            raise CallError
+        return int.from_bytes(data, "little")
+
+    def write_register(self, number: int, value: int) -> None:
+        """Write a register of CPU1; CallError while it runs."""
+        if self.target().link.write(DCRDR, value.to_bytes(4, "little"), 4) < 4:
+            raise CallError
+        self._transfer(number | REGWNR)
+
+    def _transfer(self, request: int) -> None:
+        """Let the core copy one of its registers to or from DCRDR: only one that stands does."""
+        handle = self.target()
+        if not self.is_halted():
+            self.say("error", "CPU registers cannot be accessed while the CPU is running")
+            raise CallError
+        if handle.link.write(DCRSR, request.to_bytes(4, "little"), 4) < 4:
+            raise CallError
 
     # Memory and flash
 
