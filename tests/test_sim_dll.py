@@ -108,9 +108,9 @@ def test_reset(jlink: JLink, chip: ToyChip, halt: bool) -> None:
 
 def test_the_reset_pin(jlink: JLink, chip: ToyChip) -> None:
     jlink.set_reset_pin_low()
-    assert (chip.epoch, chip.is_halted) == (1, True)
+    assert (chip.epoch, chip.is_held) == (1, True)
     jlink.set_reset_pin_high()
-    assert not chip.is_halted
+    assert not chip.is_held
 
 
 def test_close_lets_the_cpu_run_unless_told_otherwise(jlink: JLink, chip: ToyChip, dll: SimulatedDll) -> None:

@@ -211,15 +211,11 @@ class Session:
 
     def hold_reset(self) -> None:
         """Pull the reset pin low: the chip stands, for as long as nobody lets it go."""
-        chip = self.opened().probe.chip
-        if chip.target_present:
-            chip.reset(halt=True)
+        self.opened().probe.chip.hold_reset()
 
     def release_reset(self) -> None:
         """Let the reset pin go."""
-        chip = self.opened().probe.chip
-        if chip.target_present:
-            chip.resume()
+        self.opened().probe.chip.release_reset()
 
     def halt(self) -> None:
         """Stop CPU1."""

@@ -105,6 +105,14 @@ class FaultyChip:
         """System reset by the debugger."""
         self.chip.reset(halt)
 
+    def hold_reset(self) -> None:
+        """Pull the reset pin low."""
+        self.chip.hold_reset()
+
+    def release_reset(self) -> None:
+        """Let the reset pin go."""
+        self.chip.release_reset()
+
     def power_cycle(self) -> None:
         """Power off and on."""
         self._power_returns = None

@@ -19,7 +19,7 @@ class ToyChip:
         self.ram = bytearray(ram_size)
         self.epoch = 0
         self.power_ups = 1
-        self.is_halted = False
+        self.is_halted = self.is_held = False
         self.target_present = True
         self.seconds = 0.0
         self.secure_from = FLASH + flash_size
@@ -66,6 +66,13 @@ class ToyChip:
         self.epoch += 1
         self.is_halted = halt
         self._cr, self._sr, self._keys = LOCKED, 0, []
+
+    def hold_reset(self) -> None:
+        self.reset(halt=False)
+        self.is_held = True
+
+    def release_reset(self) -> None:
+        self.is_held = False
 
     def reset_by_itself(self) -> None:
         self.reset(halt=False)
