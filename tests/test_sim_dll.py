@@ -106,6 +106,15 @@ def test_reset(jlink: JLink, chip: ToyChip, halt: bool) -> None:
     assert jlink.memory_read32(RAM, 1) == [0], "the library connects anew by itself"
 
 
+@pytest.mark.parametrize("kind", [1, 3, 8])
+def test_a_reset_that_is_not_simulated_is_refused(jlink: JLink, chip: ToyChip, kind: int) -> None:
+    """1 resets the core alone: what the peripherals hold would live on."""
+    jlink.set_reset_strategy(kind)
+    with pytest.raises(JLinkException):
+        jlink.reset()
+    assert chip.epoch == 0
+
+
 def test_the_reset_pin(jlink: JLink, chip: ToyChip) -> None:
     jlink.set_reset_pin_low()
     assert (chip.epoch, chip.is_held) == (1, True)
@@ -153,7 +162,7 @@ def test_the_debug_port(jlink: JLink) -> None:
     jlink.coresight_write(3, 0xFFFF_FFFE)
     assert jlink.memory_read32(RAM, 1) == [0xFFFF_FFFE]
     assert jlink.coresight_read(1) == RAM + 4
-    assert jlink.coresight_read(0) == 0x0300_0012
+    assert jlink.coresight_read(0) == 0x0300_0052, "DeviceEn is read-only"
 
 
 def test_a_fault_at_the_debug_port_sticks_until_it_is_cleared(jlink: JLink) -> None:
@@ -170,10 +179,31 @@ def test_a_fault_at_the_debug_port_sticks_until_it_is_cleared(jlink: JLink) -> N
     assert jlink.coresight_read(3) == 0
 
 
-def test_the_port_of_the_second_cpu_shows_nothing(jlink: JLink) -> None:
+def test_the_port_of_the_second_cpu_is_there_and_shut(jlink: JLink) -> None:
+    """fus-protocol 1.2: AP1 has an IDR of its own, psdb expects both ports and exactly one that is open."""
     jlink.coresight_configure()
     jlink.coresight_write(2, 0x0100_00F0, ap=False)
+    assert jlink.coresight_read(3) == 0x8477_0001
+    jlink.coresight_write(2, 0x0100_0000, ap=False)
+    jlink.coresight_write(0, 0x0300_0052)
+    assert jlink.coresight_read(0) == 0x0300_0012, "nobody opens it"
+    jlink.coresight_write(1, RAM)
+    assert jlink.coresight_read(1) == RAM
+    with pytest.raises(JLinkException):
+        jlink.coresight_read(3)
+    jlink.coresight_write(0, 0x1E, ap=False)
+    with pytest.raises(JLinkException):
+        jlink.coresight_write(3, 1)
+    jlink.coresight_write(0, 0x1E, ap=False)
+    jlink.coresight_write(2, 0, ap=False)
+    assert [jlink.coresight_read(0), jlink.coresight_read(1)] == [0x0300_0042, 0], "AP0 has its own"
+
+
+def test_ports_that_do_not_exist_read_as_zero(jlink: JLink) -> None:
+    jlink.coresight_configure()
+    jlink.coresight_write(2, 0x0200_00F0, ap=False)
     assert jlink.coresight_read(3) == 0
+    jlink.coresight_write(3, 1)
 
 
 def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:

@@ -18,6 +18,9 @@ from flasher.sim.probes import CANNOT_CONNECT, Desk, Probe
 LINK_LOST, NOT_OPEN, NO_POWER = -257, -258, -259
 FILE_NOT_OPENED, UNKNOWN_FORMAT, NOT_SUPPORTED, NO_DEVICE = -268, -269, -271, -273
 SWD, TIF_MASK = 1, 0b11
+RESETS = (0, 2)
+"""Reset types that reset the whole chip: normal (SYSRESETREQ) and pin. Others reset the core alone, or run a bootloader
+in between: whoever asks for one must not get a full reset instead."""
 STRICT_VERSION = 91401
 """9.14a: from here on a command string before OpenEx makes every selection fail, as users of pylink and pyOCD found."""
 DCRSR, DCRDR, REGWNR = 0xE000_EDF4, 0xE000_EDF8, 1 << 16  # Arm v7-M, debug core registers
@@ -197,9 +200,12 @@ class Session:
         self.say("log", f"Found {handle.device.name}, ID 0x6BA02477")
 
     def reset(self) -> None:
-        """Reset by the pin, CPU1 halted at its vector. The library connects anew by itself."""
+        """Reset the chip, CPU1 halted at its vector. The library connects anew by itself."""
         handle = self.target()
         chip = handle.probe.chip
+        if handle.reset_type not in RESETS:
+            self.say("error", f"Reset failed: reset type {handle.reset_type} is not simulated")
+            raise CallError(NOT_SUPPORTED)
         try:
             handle.link.touch()
         except CallError:
