@@ -300,6 +300,7 @@ class Session:
         handle = self.target()
         if handle.device is None or not handle.device.banks:
             raise CallError(NOT_SUPPORTED)
+        self._refuse_fus(handle)
         handle.link.touch()
         for bank in handle.device.banks:
             erase_bank(handle.probe.chip, bank)
@@ -310,12 +311,18 @@ class Session:
         bank = self._bank(handle, address, len(data))
         if bank is None:
             return handle.link.write(address, data, width)
+        self._refuse_fus(handle)
         handle.link.touch()
         handle.cache.invalidate()
         programmed = program(handle.probe.chip, bank, address, data)
         done = f"{programmed} bytes programmed" if programmed else "Skipped. Contents already match"
         self.say("log", f"J-Link: Flash download: Bank 0 @ 0x{bank.address:08X}: {done}")
         return len(data)
+
+    def _refuse_fus(self, handle: Handle) -> None:
+        if handle.device is not None and handle.device.runs_fus:
+            self.say("error", f"{handle.device.name}: what this device does with FUS is not simulated")
+            raise CallError(NOT_SUPPORTED)
 
     def _bank(self, handle: Handle, address: int, size: int) -> Bank | None:
         """Return the flash bank that the library takes this access to be its own business in."""
