@@ -222,6 +222,27 @@ def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:
 # Resets behind the library's back
 
 
+@pytest.mark.parametrize("good", [1, 2])
+def test_a_register_that_comes_short_is_no_register(chip: ToyChip, good: int) -> None:
+    class Scripted:
+        def outcomes(self) -> Any:
+            return iter([Outcome.WORKS] * good + [Outcome.SHORT])
+
+    jlink = attached(chip, after_reset=Scripted())
+    jlink.reset()
+    chip.core[15] = chip.dcrdr = 0x1234_5678
+    chip.epoch += 1
+    assert jlink.register_read(15) == 0
+    chip.epoch += 1
+    if good == 2:
+        assert jlink.register_read(15) == 0, "the wire failed at the value itself"
+    else:
+        with pytest.raises(JLinkException):
+            jlink.register_write(15, 1)
+    assert chip.core[15] == 0x1234_5678
+    jlink.close()
+
+
 def attached(chip: ToyChip, **choices: Any) -> JLink:
     return attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(**choices)))
 

@@ -40,7 +40,7 @@ class ToyChip:
             sr = self._sr | (BSY if self.seconds < self._busy_until else 0)
             return {0x10: sr, 0x14: self._cr}.get(address - REGISTERS, 0).to_bytes(4, "little")
         if address == DCRDR:
-            return self.dcrdr.to_bytes(4, "little")
+            return self.dcrdr.to_bytes(4, "little")[:size]
         memory, start = self._memory(address, size)
         return bytes(memory[start : start + size])
 
