@@ -273,6 +273,23 @@ def test_cpu1_can_be_kept_out_of_the_way(how: str) -> None:
     assert it.cpu1.state.runs == ("loop" if how == "loop" else "application")
 
 
+def test_cpu1_goes_on_where_a_debugger_sets_its_pc() -> None:
+    """Arm v7-M: DCRDR and DCRSR reach the registers of a core that stands; what runs then is what lies at its PC."""
+    it, driver = with_application()
+    it.reset(halt=True)
+    it.advance(0.1)
+    driver.put(0x20000100, 0xE7FE)
+    for pc, runs in ((0x20000100, "loop"), (0x20000101, "loop"), (0x20000104, "lockup"), (0x08000100, "application")):
+        driver.put(0xE000EDF8, pc)
+        driver.put(0xE000EDF4, 1 << 16 | 15)
+        it.resume()
+        assert it.cpu1.state.runs == runs
+        it.halt()
+    it.resume()
+    with pytest.raises(AccessError, match="running"):
+        it.write(0xE000EDF4, bytes([15, 0, 0, 0]), 4)
+
+
 def test_sram1_that_was_lost_makes_cpu1_lock_up() -> None:
     it, driver = unlocked()
     driver.boot_from_ram()
