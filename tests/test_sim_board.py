@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flasher.sim import board
 from flasher.sim.board import create_board, from_document, load_board, make_board, save_board, to_document
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.errors import BoardError, ImageError
+from flasher.sim.codec import pack
+from flasher.sim.errors import ApplicationError, BoardError, ImageError
 from flasher.sim.parts import PARTS, find_part
 from flasher.sim.show import describe
 from tests.support.sim_driver import FW_UPGRADE, Driver
@@ -106,6 +107,17 @@ def test_a_board_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "new.json").exists()
 
 
+def test_a_new_board_has_its_name_only_once_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is killed while it makes a board leaves no empty one behind."""
+    path = tmp_path / "board.json"
+    seen: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.exists()))
+    create_board(chip(), path)
+    assert seen == [False]
+    assert to_document(load_board(path)) == to_document(chip())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["board.json"]
+
+
 def test_a_board_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "board.json").write_text("precious")
     with pytest.raises(FileExistsError):
@@ -149,12 +161,16 @@ WRONG: list[tuple[str, Any]] = [
     ("boot0_pin", 1),
     ("time", {"now": "late"}),
     ("time", {"now": True}),
+    ("time", {"now": 10**400}),
     ("chip", None),
     ("options", {"stored": [], "loaded": {}, "pending": {}, "damaged": False}),
     ("ram", {"blocks": {"0x20000000": "!"}, "power_ups": 1}),
     ("ram", {"blocks": {"0x20000000": "AAAA"}, "power_ups": 1}),
     ("flash", {"registers": {}, "pages": {}}),
+    ("options", {"stored": {}, "loaded": {}, "pending": {}, "damaged": False}),
     ("flash", {"registers": {}, "pages": {"0x08000000": "eJwDAAAAAAE="}}),
+    ("serial", -1),
+    ("serial", 1 << 32),
 ]
 
 
@@ -163,6 +179,41 @@ def test_a_value_of_the_wrong_kind_is_damage(name: str, value: Any) -> None:
     document = changed(to_document(chip()), **{name: value})
     with pytest.raises(BoardError, match="damaged"):
         from_document(document)
+
+
+PAGE = pack(bytes(4096 + 512))
+NO_PAGES: list[Any] = [
+    [],
+    {"0x08000000": 5},
+    {"0x08000000": pack(bytes(4096))},
+    {"0x08000004": PAGE},
+    {"0x07FFF000": PAGE},
+    {"0x08100000": PAGE},
+]
+
+
+@pytest.mark.parametrize("pages", NO_PAGES)
+def test_flash_that_the_part_does_not_have_is_damage(pages: Any) -> None:
+    document = to_document(chip())
+    with pytest.raises(BoardError, match="damaged"):
+        from_document(changed(document, flash=document["flash"] | {"pages": pages}))
+
+
+@pytest.mark.parametrize("words", ["stored", "loaded", "pending"])
+@pytest.mark.parametrize(("register", "value"), [("OPTR", 1 << 32), ("OPTR", -1), ("UNKNOWN", 0)])
+def test_option_bytes_that_no_chip_has_are_damage(words: str, register: str, value: int) -> None:
+    document = to_document(chip())
+    document["options"][words][register] = value
+    with pytest.raises(BoardError, match="damaged"):
+        from_document(changed(document))
+
+
+@pytest.mark.parametrize("name", ["kind", "stage"])
+def test_an_operation_that_fus_does_not_have_is_damage(name: str) -> None:
+    document = to_document(busy_chip())
+    document["secret"]["operation"][name] = "tea"
+    with pytest.raises(BoardError, match="'tea' is missing or not known"):
+        from_document(changed(document))
 
 
 def test_a_missing_part_and_a_choice_that_is_none_are_damage() -> None:
@@ -209,7 +260,7 @@ def test_a_stack_that_fus_would_refuse(content: bytes, fus_version: int, error: 
 
 @pytest.mark.parametrize("size", [0, 7, 1024 * 1024])
 def test_an_application_that_does_not_fit(size: int) -> None:
-    with pytest.raises(ImageError, match="does not fit"):
+    with pytest.raises(ApplicationError, match=f"^{size} bytes; an application has 8 to 999424 on this board"):
         make_board(find_part("WB55RG"), fus_version=FUS_1_2_0, application=bytes(size))
 
 
@@ -272,26 +323,61 @@ def test_new_and_show(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout, again.stderr) == (4, "", "flasher: b.json: file exists\n")
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_sram2rst_as_the_factory_left_it(kept: int, tmp_path: Path) -> None:
+    """fus-protocol 2.3: with 0 a system reset erases SRAM2; the one board that was read has 0."""
+    assert flasher("new", "b.json", "--part", "WB55RG", "--sram2rst", str(kept), cwd=tmp_path).returncode == 0
+    assert f"SRAM2RST:      {kept}\n" in flasher("show", "b.json", cwd=tmp_path).stdout
+    it = load_board(tmp_path / "b.json")
+    it.advance(1)
+    it.write(0x20030000, b"kept", 4)
+    it.reset(halt=True)
+    it.advance(1)
+    assert it.read(0x20030000, 4, 4) == (b"kept" if kept else bytes(4))
+
+
 def test_new_with_an_application(tmp_path: Path) -> None:
     (tmp_path / "app.bin").write_bytes(b"\0\x10\0\x20\x09\0\0\x08")
     assert flasher("new", "b.json", "--part", "WB15CC", "--app", "app.bin", cwd=tmp_path).returncode == 0
     assert "runs: application" in flasher("show", "b.json", cwd=tmp_path).stdout
 
 
+BRAINPOOL_P160R1 = """\
+-----BEGIN PUBLIC KEY-----
+MEIwFAYHKoZIzj0CAQYJKyQDAwIIAQEBAyoABEPNd/xahnW81ha0GBcUWHbvRYSJ
+3fMdRsP5M9zB/t6G7YbBPXeKOO0=
+-----END PUBLIC KEY-----
+"""  # a curve that the library behind cryptography may know and cryptography does not
+
 REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("new", "b.json", "--part", "STM32L4"), 2, "no STM32WB part 'STM32L4'"),
     (("new", "b.json", "--part", "WB55RG", "--fus", "two"), 2, "no version of FUS: 'two'"),
     (("new", "b.json", "--part", "WB55RG", "--fus", "1.2.300"), 2, "no version of FUS"),
     (("new", "b.json", "--part", "WB55RG", "--fus", "1.2.0.16"), 2, "no version of FUS"),
+    (("new", "b.json", "--part", "WB55RG", "--fus", "255.255.255.15"), 2, "no STM32WB55RG has FUS 255.255.255.15"),
+    (("new", "b.json", "--part", "WB15CC", "--fus", "0.5.3"), 2, "has FUS 0.5.3; known: 1.2.0, 2.0.0, 2.1.0, 2.2.0\n"),
+    (("new", "b.json", "--part", "WB55RG", "--app", "large.bin"), 4, "large.bin: larger than any flash"),
+    (("new", "b.json", "--part", "WB15CC", "--app", "full.bin"), 3, "full.bin: 1048576 bytes; an application has 8 to"),
+    (
+        ("new", "b.json", "--part", "WB55RG", "--root-key", "key.pem", "--stack", "good.bin", "--app", "full.bin"),
+        3,
+        "flasher: full.bin: 1048576 bytes; an application has 8 to 970752 on this board\n",
+    ),
     (("new", "b.json", "--part", "WB55RG", "--stack", "none.bin"), 4, "none.bin: no such file"),
     (("new", "b.json", "--part", "WB55RG", "--stack", "large.bin"), 4, "large.bin: larger than any flash"),
-    (("new", "b.json", "--part", "WB55RG", "--stack", "text.txt"), 3, "text.txt: FUS would refuse it"),
+    (
+        ("new", "b.json", "--part", "WB55RG", "--stack", "text.txt"),
+        3,
+        "text.txt: FUS 1.2.0 would refuse it as a stack: error 0x01, no image of ST",
+    ),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "text.txt"), 4, "text.txt: no public key in PEM"),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "other.pem"), 4, "other.pem: no public key of the curve"),
+    (("new", "b.json", "--part", "WB55RG", "--root-key", "rare.pem"), 4, "rare.pem: no public key of the curve"),
     (("new", "no/b.json", "--part", "WB55RG"), 4, "no/b.json: no such file"),
     (("show", "text.txt"), 4, "text.txt: no board of the simulator"),
     (("show", "none.json"), 4, "none.json: no such file"),
-    (("show", "."), 4, ".: is a directory"),
+    (("show", "."), 4, ".: no board of the simulator: not a regular file"),
+    (("show", "pipe"), 4, "pipe: no board of the simulator: not a regular file"),
 ]
 
 
@@ -299,7 +385,12 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
 def test_one_line_and_no_traceback(arguments: tuple[str, ...], code: int, message: str, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some text")
     (tmp_path / "large.bin").write_bytes(bytes(1024 * 1024 + 1))
+    (tmp_path / "full.bin").write_bytes(bytes(1024 * 1024))
+    (tmp_path / "good.bin").write_bytes(small_stack.build())
+    pem(tmp_path / "key.pem", key().public_key())
     pem(tmp_path / "other.pem", ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key())
+    (tmp_path / "rare.pem").write_text(BRAINPOOL_P160R1)
+    os.mkfifo(tmp_path / "pipe")
     result = flasher(*arguments, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith("flasher: ")

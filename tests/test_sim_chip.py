@@ -78,9 +78,21 @@ def test_a_chip_shows_the_ids_of_its_access_port() -> None:
 
 
 def test_an_unknown_part_is_refused() -> None:
-    assert find_part("wb5mmg").name == "STM32WB5MMG"
-    with pytest.raises(PartError, match="no STM32WB part 'STM32L4'"):
-        find_part("STM32L4")
+    for text in ("STM32L4", "WB55RGG6TRTRTR", "WB55R", "WB1MMCHH", "WB99RG", ""):
+        with pytest.raises(PartError, match=f"no STM32WB part '{text}'"):
+            find_part(text)
+
+
+@pytest.mark.parametrize("text", ["wb1mmc", "WB1MMCH", "STM32WB1MMCH6", " stm32wb1mmch6tr "])
+def test_a_part_is_found_by_its_order_code(text: str) -> None:
+    """fus-protocol 1.2: tools call the module WB1MMCH."""
+    assert find_part(text).name == "STM32WB1MMC"
+
+
+def test_versions_of_fus_that_a_part_may_have() -> None:
+    """fus-protocol 8.1: a WB1x starts at 1.2.0; 3.7: the versions that were released."""
+    assert find_part("WB15CC").fus_versions == (0x01020000, 0x02000000, 0x02010000, 0x02020000)
+    assert find_part("WB35CE").fus_versions[:2] == (0x00050300, 0x01000100)
 
 
 @pytest.mark.parametrize("name", ["STM32WB55CC", "STM32WB55CE", "STM32WB55VY", "STM32WB35CC", "STM32WB35CE"])
@@ -259,6 +271,23 @@ def test_cpu1_can_be_kept_out_of_the_way(how: str) -> None:
     it.advance(0.5)
     assert driver.start() == "fus"
     assert it.cpu1.state.runs == ("loop" if how == "loop" else "application")
+
+
+def test_cpu1_goes_on_where_a_debugger_sets_its_pc() -> None:
+    """Arm v7-M: DCRDR and DCRSR reach the registers of a core that stands; what runs then is what lies at its PC."""
+    it, driver = with_application()
+    it.reset(halt=True)
+    it.advance(0.1)
+    driver.put(0x20000100, 0xE7FE)
+    for pc, runs in ((0x20000100, "loop"), (0x20000101, "loop"), (0x20000104, "lockup"), (0x08000100, "application")):
+        driver.put(0xE000EDF8, pc)
+        driver.put(0xE000EDF4, 1 << 16 | 15)
+        it.resume()
+        assert it.cpu1.state.runs == runs
+        it.halt()
+    it.resume()
+    with pytest.raises(AccessError, match="running"):
+        it.write(0xE000EDF4, bytes([15, 0, 0, 0]), 4)
 
 
 def test_sram1_that_was_lost_makes_cpu1_lock_up() -> None:

@@ -106,11 +106,20 @@ def test_reset(jlink: JLink, chip: ToyChip, halt: bool) -> None:
     assert jlink.memory_read32(RAM, 1) == [0], "the library connects anew by itself"
 
 
+@pytest.mark.parametrize("kind", [1, 3, 8])
+def test_a_reset_that_is_not_simulated_is_refused(jlink: JLink, chip: ToyChip, kind: int) -> None:
+    """1 resets the core alone: what the peripherals hold would live on."""
+    jlink.set_reset_strategy(kind)
+    with pytest.raises(JLinkException):
+        jlink.reset()
+    assert chip.epoch == 0
+
+
 def test_the_reset_pin(jlink: JLink, chip: ToyChip) -> None:
     jlink.set_reset_pin_low()
-    assert (chip.epoch, chip.is_halted) == (1, True)
+    assert (chip.epoch, chip.is_held) == (1, True)
     jlink.set_reset_pin_high()
-    assert not chip.is_halted
+    assert not chip.is_held
 
 
 def test_close_lets_the_cpu_run_unless_told_otherwise(jlink: JLink, chip: ToyChip, dll: SimulatedDll) -> None:
@@ -124,13 +133,19 @@ def test_close_lets_the_cpu_run_unless_told_otherwise(jlink: JLink, chip: ToyChi
     assert chip.is_halted
 
 
-def test_registers_are_kept_until_the_cpu_runs(jlink: JLink) -> None:
+def test_registers_are_those_of_a_core_that_stands(jlink: JLink, chip: ToyChip) -> None:
     assert jlink.register_name(15) == "R15 (PC)"
     jlink.halt()
     jlink.register_write("R1", 0x8000_0000)
     assert jlink.register_read("R1") == -0x8000_0000, "pylink gives them signed"
+    assert chip.core == {1: 0x8000_0000}
+    chip.core[15] = 0x0800_0100
+    assert jlink.register_read(15) == 0x0800_0100
     jlink.restart()
-    assert jlink.register_read(1) == 0
+    assert jlink.register_read(15) == 0, "pylink asks for no error code"
+    with pytest.raises(JLinkException):
+        jlink.register_write(1, 7)
+    assert chip.core[1] == 0x8000_0000
 
 
 def test_the_debug_port(jlink: JLink) -> None:
@@ -147,7 +162,7 @@ def test_the_debug_port(jlink: JLink) -> None:
     jlink.coresight_write(3, 0xFFFF_FFFE)
     assert jlink.memory_read32(RAM, 1) == [0xFFFF_FFFE]
     assert jlink.coresight_read(1) == RAM + 4
-    assert jlink.coresight_read(0) == 0x0300_0012
+    assert jlink.coresight_read(0) == 0x0300_0052, "DeviceEn is read-only"
 
 
 def test_a_fault_at_the_debug_port_sticks_until_it_is_cleared(jlink: JLink) -> None:
@@ -164,10 +179,31 @@ def test_a_fault_at_the_debug_port_sticks_until_it_is_cleared(jlink: JLink) -> N
     assert jlink.coresight_read(3) == 0
 
 
-def test_the_port_of_the_second_cpu_shows_nothing(jlink: JLink) -> None:
+def test_the_port_of_the_second_cpu_is_there_and_shut(jlink: JLink) -> None:
+    """fus-protocol 1.2: AP1 has an IDR of its own, psdb expects both ports and exactly one that is open."""
     jlink.coresight_configure()
     jlink.coresight_write(2, 0x0100_00F0, ap=False)
+    assert jlink.coresight_read(3) == 0x8477_0001
+    jlink.coresight_write(2, 0x0100_0000, ap=False)
+    jlink.coresight_write(0, 0x0300_0052)
+    assert jlink.coresight_read(0) == 0x0300_0012, "nobody opens it"
+    jlink.coresight_write(1, RAM)
+    assert jlink.coresight_read(1) == RAM
+    with pytest.raises(JLinkException):
+        jlink.coresight_read(3)
+    jlink.coresight_write(0, 0x1E, ap=False)
+    with pytest.raises(JLinkException):
+        jlink.coresight_write(3, 1)
+    jlink.coresight_write(0, 0x1E, ap=False)
+    jlink.coresight_write(2, 0, ap=False)
+    assert [jlink.coresight_read(0), jlink.coresight_read(1)] == [0x0300_0042, 0], "AP0 has its own"
+
+
+def test_ports_that_do_not_exist_read_as_zero(jlink: JLink) -> None:
+    jlink.coresight_configure()
+    jlink.coresight_write(2, 0x0200_00F0, ap=False)
     assert jlink.coresight_read(3) == 0
+    jlink.coresight_write(3, 1)
 
 
 def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:
@@ -186,6 +222,27 @@ def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:
 # Resets behind the library's back
 
 
+@pytest.mark.parametrize("good", [1, 2])
+def test_a_register_that_comes_short_is_no_register(chip: ToyChip, good: int) -> None:
+    class Scripted:
+        def outcomes(self) -> Any:
+            return iter([Outcome.WORKS] * good + [Outcome.SHORT])
+
+    jlink = attached(chip, after_reset=Scripted())
+    jlink.reset()
+    chip.core[15] = chip.dcrdr = 0x1234_5678
+    chip.epoch += 1
+    assert jlink.register_read(15) == 0
+    chip.epoch += 1
+    if good == 2:
+        assert jlink.register_read(15) == 0, "the wire failed at the value itself"
+    else:
+        with pytest.raises(JLinkException):
+            jlink.register_write(15, 1)
+    assert chip.core[15] == 0x1234_5678
+    jlink.close()
+
+
 def attached(chip: ToyChip, **choices: Any) -> JLink:
     return attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(**choices)))
 
@@ -198,8 +255,22 @@ def test_the_library_does_not_notice_a_reset(chip: ToyChip) -> None:
     jlink.close()
 
 
+def test_no_link_survives_a_loss_of_power(chip: ToyChip) -> None:
+    jlink = attached(chip, after_reset=Survives())
+    chip.power_cycle()
+    for _ in range(2):
+        with pytest.raises(JLinkReadException):
+            jlink.memory_read32(RAM, 1)
+        with pytest.raises(JLinkException):
+            jlink.reset()
+    jlink.close()
+    jlink = attached(chip, after_reset=Survives())
+    assert jlink.memory_read32(RAM, 1) == [0]
+    jlink.close()
+
+
 def test_after_a_reset_everything_fails_until_the_probe_is_opened_anew(chip: ToyChip) -> None:
-    jlink = attached(chip, after_reset=Fails())
+    jlink = attached(chip)
     chip.reset_by_itself()
     assert jlink.target_connected()
     for _ in range(2):

@@ -7,6 +7,7 @@ import pytest
 from pylink.errors import JLinkEraseException, JLinkException, JLinkFlashException
 
 from flasher.sim.dll import SimulatedDll, StaleCallbackError
+from flasher.sim.parts import PARTS, Part
 from tests.support.jlinks import JLink, attach, chip, dll, own_locks_and_no_sleep
 from tests.support.toy_chip import FLASH, PAGE, RAM, ToyChip
 
@@ -33,6 +34,24 @@ def test_the_device_tells_its_banks(banked: JLink) -> None:
     assert (device.name, device.FlashAddr, device.FlashSize) == (WITH_BANKS, FLASH, 1024 * 1024)
     assert device.manufacturer == "ST"
     assert banked.supported_device(1).FlashSize == 0
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_every_part_is_a_device(banked: JLink, part: Part) -> None:
+    device = banked.supported_device(banked.get_device_index(part.name))
+    assert (device.name, device.FlashAddr, device.FlashSize) == (part.name, FLASH, part.flash_kib * 1024)
+
+
+@pytest.mark.parametrize("name", ["STM32WB55xx - FUS", "STM32WB15CC - FUS"])
+def test_a_device_that_runs_fus_by_itself_takes_no_download(dll: SimulatedDll, chip: ToyChip, name: str) -> None:
+    jlink = attach(dll, name)
+    with pytest.raises(JLinkException):
+        jlink.flash([1] * 8, FLASH)
+    with pytest.raises(JLinkException):
+        jlink.erase()
+    assert chip.flash[:8] == b"\xff" * 8
+    assert jlink.memory_read32(FLASH, 1) == [0xFFFF_FFFF]
+    jlink.close()
 
 
 def test_reads_of_flash_are_stale(banked: JLink, chip: ToyChip, dll: SimulatedDll) -> None:

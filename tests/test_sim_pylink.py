@@ -139,6 +139,72 @@ def test_a_board_that_was_put_away_in_the_middle_goes_on_where_it_was(tmp_path: 
     assert later.run(START_WS).startswith("stack after")
 
 
+def test_cpu1_runs_from_where_the_debugger_points_it() -> None:
+    """A loop in SRAM1 without a word of option bytes: the vectors stay the application's."""
+    chip = fresh()
+    chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
+    chip.power_cycle()
+    chip.reset(halt=True)
+    jlink = attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)]))
+    assert jlink.register_read(15) == 0x08000100
+    jlink.memory_write16(0x20000008, [0xE7FE])
+    jlink.register_write(15, 0x20000008)
+    jlink.restart()
+    chip.advance(0.5)
+    assert chip.cpu1.state.runs == "loop"
+    assert jlink.memory_read32(0x5800040C, 1) == [0], "no application started CPU2"
+    jlink.halt()
+    assert jlink.register_read(15) == 0x20000008
+    jlink.register_write(16, 0)  # XPSR without its Thumb bit
+    jlink.restart()
+    assert chip.cpu1.state.runs == "lockup"
+    jlink.close()
+
+
+def test_nothing_moves_in_a_chip_that_is_held_in_reset() -> None:
+    chip = fresh()
+    driver = wired(chip, Survives())
+    driver.boot_from_ram()
+    assert isinstance(driver.bus, PylinkBus)
+    driver.bus.jlink.set_reset_pin_low()
+    with pytest.raises(SilentError):
+        driver.start()
+    chip.advance(10)
+    for address in (0x20000000, 0x5800040C, 0x08000000):
+        with pytest.raises(AccessError):
+            driver.bus.read(address, 4, 4)
+    driver.bus.jlink.set_reset_pin_high()
+    chip.advance(0.1)
+    assert driver.word(0x5800040C) == 0, "C2BOOT"
+    assert driver.start() == "fus"
+
+
+def test_cpu1_is_caught_while_the_chip_is_held_in_reset() -> None:
+    """Connecting under reset: halt and vector catch are set while the pin is low, CPU1 then stops at its vector."""
+    chip = fresh()
+    jlink = attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=Survives())))
+    jlink.set_reset_pin_low()
+    chip.advance(0.01)
+    jlink.memory_write32(0xE000EDF0, [0xA05F0001])
+    jlink.memory_write32(0xE000EDFC, [1])
+    jlink.set_reset_pin_high()
+    assert jlink.halted()
+    jlink.close()
+
+
+def test_a_pin_that_goes_low_while_fus_writes_is_an_interruption() -> None:
+    chip = fresh()
+    driver = ready(chip, Survives())
+    assert isinstance(driver.bus, PylinkBus)
+    driver.command(FW_UPGRADE)
+    chip.advance(1)
+    assert chip.cpu2.state.running == "fus"
+    driver.bus.jlink.set_reset_pin_low()
+    assert chip.cpu2.state.running == ""
+    chip.advance(10)
+    assert chip.fus.secret.stack is None
+
+
 def test_two_probes_reach_two_chips() -> None:
     chips = {260_000_001: fresh(), 260_000_002: fresh()}
     dll = SimulatedDll([Probe(serial=serial, chip=chip) for serial, chip in chips.items()])

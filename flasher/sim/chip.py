@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flasher.sim.application import Application
 from flasher.sim.behaviour import Behaviour
+from flasher.sim.cpu1 import REGISTERS as DEBUG_REGISTERS
 from flasher.sim.cpu1 import Cpu1
 from flasher.sim.cpu2 import Cpu2
 from flasher.sim.errors import AccessError
@@ -28,9 +29,13 @@ FUS_1_2_0 = 0x0102_0000
 
 @dataclass(slots=True)
 class ChipState:
-    """What belongs to no single unit. `quiet_until`: when accesses work again after a reset; seconds."""
+    """What belongs to no single unit.
+
+    `held`: somebody pulls the reset pin low. `quiet_until`: when accesses work again after a reset; seconds.
+    """
 
     powered: bool = True
+    held: bool = False
     epoch: int = 0
     quiet_until: float = 0.0
     rdp: int = RDP_LEVEL_0
@@ -86,6 +91,11 @@ class SimulatedChip:
         return self.state.epoch
 
     @property
+    def power_ups(self) -> int:
+        """How many times the chip got power."""
+        return self.ram.state.power_ups
+
+    @property
     def is_halted(self) -> bool:
         """Whether CPU1 is halted."""
         return self.cpu1.state.halted
@@ -129,8 +139,19 @@ class SimulatedChip:
 
     def reset(self, halt: bool) -> None:
         """System reset by the debugger or the pin; with `halt` CPU1 stops at its reset vector."""
+        self.state.held = False
         if self.state.powered:
             self._reset(CSR_PIN, halt=halt, by_itself=False)
+
+    def hold_reset(self) -> None:
+        """Pull the reset pin low: the chip is reset, and nothing in it moves until the pin is let go."""
+        self.reset(halt=False)
+        self.state.held = True
+
+    def release_reset(self) -> None:
+        """Let the reset pin go: CPU1 boots."""
+        if self.state.held:
+            self.reset(halt=False)
 
     def power_off(self) -> None:
         """Take the power away."""
@@ -156,7 +177,7 @@ class SimulatedChip:
     def advance(self, seconds: float) -> None:
         """Let simulated time pass; whatever falls due in it happens, in its order."""
         end = self.time.now + seconds
-        while self.state.powered and (due := self._next_due()) is not None and due <= end:
+        while self.state.powered and not self.state.held and (due := self._next_due()) is not None and due <= end:
             self.time.now = max(self.time.now, due)
             self.flash.step()
             self.application.step()
@@ -177,6 +198,9 @@ class SimulatedChip:
         self.advance(self.behaviour.access_seconds + self.behaviour.word_seconds * size / 4)
         if not self.target_present:
             raise AccessError(address, "no power")
+        # Only the debug unit is outside of system reset (Arm v7-M), which is what connecting under reset lives on.
+        if self.state.held and address not in DEBUG_REGISTERS:
+            raise AccessError(address, "the chip is held in reset")
         if self.time.now < self.state.quiet_until:
             raise AccessError(address, "the chip is in reset")
         works = self.cpu2.state.is_up and self.cpu2.state.running == "fus" and self.fus.works_on_flash

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flasher.sim.errors import BoardError, ImageError, PartError
+from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError
 
 if TYPE_CHECKING:
     from flasher.sim.chip import SimulatedChip
@@ -33,20 +33,24 @@ def new(
     stack: Annotated[Path | None, typer.Option("--stack", help="Image of a stack that is installed.")] = None,
     application: Annotated[Path | None, typer.Option("--app", help="Binary of an application in flash.")] = None,
     root_key: Annotated[
-        list[Path] | None, typer.Option("--root-key", help="Public key (PEM) that FUS believes instead of ST's.")
+        list[Path] | None,
+        typer.Option("--root-key", metavar="PEM", help="Public key that FUS believes instead of ST's; again for more."),
     ] = None,
+    sram2rst: Annotated[
+        int, typer.Option("--sram2rst", min=0, max=1, help="Option SRAM2RST; 0: a reset erases SRAM2.")
+    ] = 1,
 ) -> None:
     """Make a new board."""
     from flasher.sim.board import create_board
 
-    chip = _made(part, fus, stack, application, root_key)
+    chip = _made(part, fus, stack, application, root_key, sram2rst)
     with _about(file):
         create_board(chip, file)
     typer.echo(f"{_shown(file)}: {chip.part.name}")
 
 
 def _made(
-    part: str, fus: str, stack: Path | None, application: Path | None, root_key: list[Path] | None
+    part: str, fus: str, stack: Path | None, application: Path | None, root_key: list[Path] | None, sram2rst: int
 ) -> "SimulatedChip":
     """The chip that was asked for."""
     from flasher.sim.board import make_board
@@ -55,8 +59,14 @@ def _made(
     keys = tuple(_point(path) for path in root_key) if root_key else None
     image = _content(stack) if stack else None
     code = _content(application) if application else None
-    with _about(stack or application or Path()):
-        return make_board(kind, fus_version=version, keys=keys, stack=image, application=code)
+    try:
+        return make_board(kind, fus_version=version, keys=keys, stack=image, application=code, sram2rst=sram2rst)
+    except PartError as error:
+        raise _left(str(error), _USAGE) from error
+    except ImageError as error:
+        raise _left(f"{_shown(stack)}: {error}", _REFUSED) from error
+    except ApplicationError as error:
+        raise _left(f"{_shown(application)}: {error}", _REFUSED) from error
 
 
 @app.command("show")
@@ -102,6 +112,7 @@ def _content(path: Path) -> bytes:
 
 def _point(path: Path) -> str:
     """The uncompressed point of a P-256 public key, in hex."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -111,6 +122,8 @@ def _point(path: Path) -> str:
             key = load_pem_public_key(content)
         except ValueError as error:
             raise BoardError("no public key in PEM") from error
+        except UnsupportedAlgorithm as error:
+            raise BoardError("no public key of the curve P-256") from error
         if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
             raise BoardError("no public key of the curve P-256")
         return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
@@ -124,8 +137,6 @@ def _about(path: Path) -> Iterator[None]:
     """Turn what goes wrong with one file into one line and an exit code."""
     try:
         yield
-    except ImageError as error:
-        raise _left(f"{_shown(path)}: {error}", _REFUSED) from error
     except BoardError as error:
         raise _left(f"{_shown(path)}: {error}", _UNREADABLE) from error
     except OSError as error:
@@ -137,5 +148,5 @@ def _left(message: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _shown(path: Path) -> str:
+def _shown(path: Path | None) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(path))

@@ -10,7 +10,7 @@ from flasher.sim.errors import AccessError
 from flasher.sim.flash import Flash
 from flasher.sim.memory import Clock, Ram
 from flasher.sim.option_bytes import OptionBytes
-from flasher.sim.parts import FLASH_BASE, SRAM1_BASE, SYSTEM_MEMORY_BASE
+from flasher.sim.parts import FLASH_BASE, SRAM1_BASE, SYSTEM_MEMORY_BASE, SYSTEM_MEMORY_SIZE
 
 CPUID, AIRCR, DHCSR, DCRSR, DCRDR, DEMCR = 0xE000_ED00, 0xE000_ED0C, 0xE000_EDF0, 0xE000_EDF4, 0xE000_EDF8, 0xE000_EDFC
 REGISTERS = (CPUID, AIRCR, DHCSR, DCRSR, DCRDR, DEMCR)
@@ -20,7 +20,8 @@ _VECTKEY, _VECTKEYSTAT, _SYSRESETREQ = 0x05FA, 0xFA05, 1 << 2
 _DBGKEY, _C_DEBUGEN, _C_HALT = 0xA05F, 1 << 0, 1 << 1
 _S_REGRDY, _S_HALT, _S_LOCKUP, _S_RESET_ST = 1 << 16, 1 << 17, 1 << 19, 1 << 25
 _VC_CORERESET = 1 << 0
-_REGWNR, _PC, _SP = 1 << 16, 15, 13
+_REGWNR, _SP, _PC, _XPSR = 1 << 16, 13, 15, 16  # numbers as in DCRSR.REGSEL
+_THUMB_SHIFT = 24  # XPSR.T: an M4 without it faults at the first instruction
 _LOOP = 0xE7FE  # Thumb: branch to itself (psdb leaves this in SRAM1)
 
 APPLICATION_SECONDS = 0.02  # from reset until the application starts CPU2; not measured
@@ -86,9 +87,10 @@ class Cpu1:
                 debug_enabled=old.debug_enabled, vector_catch=old.vector_catch, demcr=old.demcr, dcrdr=old.dcrdr
             )
         )
-        stack_pointer, entry = self._vectors(source := self.boot_source())
+        stack_pointer, entry = self._vectors(self.boot_source())
         self.state.core[_SP], self.state.core[_PC] = stack_pointer, entry & ~1
-        self.state.runs = self._what_runs(source, entry)
+        self.state.core[_XPSR] = (entry & 1) << _THUMB_SHIFT
+        self.state.runs = self._what_runs()
         if halt or (self.state.debug_enabled and self.state.vector_catch):
             self.state.debug_enabled = self.state.halted = True
         else:
@@ -102,17 +104,17 @@ class Cpu1:
         words = self._flash.read_cells(FLASH_BASE, 8)
         return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
 
-    def _what_runs(self, source: int, entry: int) -> str:
-        if source == SYSTEM_MEMORY_BASE:
+    def _what_runs(self) -> str:
+        """What the core does from its PC on, wherever that came from: the vectors or a debugger."""
+        code = self.state.core[_PC]
+        if not self.state.core[_XPSR] >> _THUMB_SHIFT & 1:
+            return "lockup"
+        if SYSTEM_MEMORY_BASE <= code < SYSTEM_MEMORY_BASE + SYSTEM_MEMORY_SIZE:
             return "bootloader"
-        if source == FLASH_BASE:
-            secure = self._options.secure_start
-            end = min(self._flash.end, secure if secure is not None else self._flash.end)
-            return "application" if entry & 1 and FLASH_BASE < entry < end else "lockup"
-        code = entry & ~1
-        loops = (
-            entry & 1 and self._ram.find(code, 2) is not None and self._ram.read(code, 2) == _LOOP.to_bytes(2, "little")
-        )
+        secure = self._options.secure_start
+        if FLASH_BASE <= code < min(self._flash.end, secure if secure is not None else self._flash.end):
+            return "application"
+        loops = self._ram.find(code, 2) is not None and self._ram.read(code, 2) == _LOOP.to_bytes(2, "little")
         return "loop" if loops else "lockup"
 
     def _go(self) -> None:
@@ -128,6 +130,7 @@ class Cpu1:
     def resume(self) -> None:
         """Let the core run on."""
         if self.state.halted:
+            self.state.runs = self._what_runs()
             self._go()
 
     # --- registers
@@ -170,6 +173,6 @@ class Cpu1:
         if register >= len(self.state.core):
             return
         if value & _REGWNR:
-            self.state.core[register] = self.state.dcrdr
+            self.state.core[register] = self.state.dcrdr & (~1 if register == _PC else ~0)
         else:
             self.state.dcrdr = self.state.core[register]

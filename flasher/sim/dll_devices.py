@@ -1,9 +1,11 @@
 """The devices that the simulated J-Link library knows by name, and which of them have flash banks.
 
-Names, flash base and sizes as in SEGGER's list of supported devices; sectors as in ST's CMSIS headers.
+Names as in SEGGER's list of supported devices, one for each part number; sizes and sectors are the parts' own.
 """
 
 from dataclasses import dataclass
+
+from flasher.sim.parts import FLASH_BASE, PARTS
 
 CORTEX_M4 = 0x0E00_00FF
 """SEGGER's number for the core, as `core_cpu()` prints it."""
@@ -27,25 +29,31 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device by SEGGER's name."""
+    """A device by SEGGER's name.
+
+    `runs_fus`: the library asks FUS before and after a download, and deletes the stack first whatever the image is.
+    That is not simulated: downloads to such a device are refused.
+    """
 
     name: str
     banks: tuple[Bank, ...] = ()
+    runs_fus: bool = False
 
 
-def _stm32wb(name: str, flash_kib: int, sector: int) -> Device:
-    return Device(name, (Bank(0x0800_0000, flash_kib * 1024, sector),))
+def _stm32wb(part: str, name: str, *, runs_fus: bool = False) -> Device:
+    found = PARTS[part]
+    return Device(name, (Bank(FLASH_BASE, found.flash_kib * 1024, found.page),), runs_fus)
 
 
-# A core alone has no banks, so there is nothing to cache or to intercept.
 DEVICES = (
+    # A core alone has no banks, so there is nothing to cache or to intercept.
     Device("Cortex-M4"),
     Device("Cortex-M0+"),
-    _stm32wb("STM32WB55RG", 1024, 4096),
-    _stm32wb("STM32WB55RE", 512, 4096),
-    _stm32wb("STM32WB55RC", 256, 4096),
-    _stm32wb("STM32WB35CE", 512, 4096),
-    _stm32wb("STM32WB15CC", 320, 2048),
+    *(_stm32wb(name, name) for name in PARTS),
+    _stm32wb("STM32WB1MMC", "STM32WB1MMCH"),  # the module with its package letter, as J-Link's own list has it
+    # One map for every WB55: a version of it was seen to assume 1 MB on a part of 512 KB.
+    _stm32wb("STM32WB55RG", "STM32WB55xx - FUS", runs_fus=True),
+    _stm32wb("STM32WB15CC", "STM32WB15CC - FUS", runs_fus=True),
 )
 
 

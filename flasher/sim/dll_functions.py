@@ -104,8 +104,8 @@ class Functions:
             Function("JLINKARM_SetResetType", c_int, (c_int,), lambda kind: self._set("reset_type", kind)),
             Function("JLINKARM_ClrRESET", NO_RESULT, (), session.hold_reset),
             Function("JLINKARM_SetRESET", NO_RESULT, (), session.release_reset),
-            Function("JLINKARM_ReadReg", c_uint32, (c_uint32,), self._register, failed=0),
-            Function("JLINKARM_WriteReg", c_int, (c_uint32, c_uint32), self._set_register),
+            Function("JLINKARM_ReadReg", c_uint32, (c_uint32,), session.read_register, failed=0),
+            Function("JLINKARM_WriteReg", c_int, (c_uint32, c_uint32), _zero(session.write_register)),
             Function("JLINKARM_GetRegisterList", c_int, (c_void_p, c_int), self._register_list),
             Function("JLINKARM_GetRegisterName", c_void_p, (c_uint32,), self._register_name, failed=self.text("")),
             Function("JLINKARM_CORESIGHT_Configure", c_int, (c_char_p,), self._configure),
@@ -225,13 +225,6 @@ class Functions:
             self.text(device.name), self.text("ST")
             put_device(buffer, device, self._texts[device.name], self._texts["ST"])
         return len(DEVICES) + 1
-
-    def _register(self, number: int) -> int:
-        return self._session.target().registers.get(number, 0)
-
-    def _set_register(self, number: int, value: int) -> int:
-        self._session.target().registers[number] = value
-        return 0
 
     def _register_list(self, buffer: int, most: int) -> int:
         numbers = range(len(REGISTERS))[:most]

@@ -1,7 +1,8 @@
 """The wire between a probe and its chip: what accesses come to, also in the time after the chip reset itself.
 
 The J-Link library does not notice such a reset: it says nothing, and the next accesses fail, come short or work. Which
-of them, nobody has documented; so it is a policy, chosen per test, or drawn from a seed.
+of them, nobody has documented; so it is a policy, chosen per test, or drawn from a seed. A loss of power is no such
+question: the debug port forgets that it was powered up (IHI 0031), and answers nothing until the library connects.
 """
 
 from collections import Counter
@@ -101,12 +102,12 @@ class Link:
         self._after_reset = after_reset
         self._counters = counters
         self._timing = timing
-        self._epoch = chip.epoch
+        self._epoch, self._power_ups = chip.epoch, chip.power_ups
         self._window: Iterator[Outcome] = iter(())
 
     def settle(self) -> None:
         """Take the chip as it is now for known: the library has just connected to it, or reset it itself."""
-        self._epoch = self.chip.epoch
+        self._epoch, self._power_ups = self.chip.epoch, self.chip.power_ups
         self._window = iter(())
 
     def touch(self) -> None:
@@ -150,7 +151,7 @@ class Link:
     def _outcome(self, size: int) -> Outcome:
         # The time comes first: the chip may reset itself while the probe is still sending.
         self.chip.advance(self._timing.seconds_per_access + size / self._timing.bytes_per_second)
-        if not self.chip.target_present:
+        if not self.chip.target_present or self.chip.power_ups != self._power_ups:
             return Outcome.FAILS
         if self.chip.epoch != self._epoch:
             self._epoch = self.chip.epoch

@@ -11,15 +11,20 @@ from typing import Literal
 from flasher.sim.dll_coresight import DebugPort
 from flasher.sim.dll_devices import Bank, Device
 from flasher.sim.dll_flash import FlashCache, erase_bank, program
-from flasher.sim.dll_link import AfterReset, CallError, Counters, Link, Survives, Timing
+from flasher.sim.dll_link import AfterReset, CallError, Counters, Fails, Link, Timing
 from flasher.sim.probes import CANNOT_CONNECT, Desk, Probe
 
 # Codes as pylink's enums list them.
 LINK_LOST, NOT_OPEN, NO_POWER = -257, -258, -259
 FILE_NOT_OPENED, UNKNOWN_FORMAT, NOT_SUPPORTED, NO_DEVICE = -268, -269, -271, -273
 SWD, TIF_MASK = 1, 0b11
+RESETS = (0, 2)
+"""Reset types that reset the whole chip: normal (SYSRESETREQ) and pin. Others reset the core alone, or run a bootloader
+in between: whoever asks for one must not get a full reset instead."""
 STRICT_VERSION = 91401
 """9.14a: from here on a command string before OpenEx makes every selection fail, as users of pylink and pyOCD found."""
+DCRSR, DCRDR, REGWNR = 0xE000_EDF4, 0xE000_EDF8, 1 << 16  # Arm v7-M, debug core registers
+# In the order of DCRSR.REGSEL.
 REGISTERS = (*(f"R{number}" for number in range(13)), "R13 (SP)", "R14", "R15 (PC)", "XPSR", "MSP", "PSP")
 
 Channel = Literal["log", "detail", "error", "warning"]
@@ -34,7 +39,8 @@ class Settings:
 
     version: int = STRICT_VERSION
     """Decimal MMmmrr: 91401 is 9.14a."""
-    after_reset: AfterReset = field(default_factory=Survives)
+    after_reset: AfterReset = field(default_factory=Fails)
+    """What accesses come to after a reset that the library did not make: unknown, so what is hardest on a flasher."""
     timing: Timing = field(default_factory=Timing)
     unknown_commands: frozenset[str] = frozenset()
     """Command strings, in lower case, that this version does not know though others do."""
@@ -58,7 +64,6 @@ class Handle:
     cache: FlashCache = field(default_factory=FlashCache)
     pending: list[tuple[int, bytes, int]] | None = None
     """What was written since BeginDownload; None outside of a download."""
-    registers: dict[int, int] = field(default_factory=dict)
     reset_delay: float = 0.0
     reset_type: int = 0
     speed_khz: int = 0
@@ -195,9 +200,12 @@ class Session:
         self.say("log", f"Found {handle.device.name}, ID 0x6BA02477")
 
     def reset(self) -> None:
-        """Reset by the pin, CPU1 halted at its vector. The library connects anew by itself."""
+        """Reset the chip, CPU1 halted at its vector. The library connects anew by itself."""
         handle = self.target()
         chip = handle.probe.chip
+        if handle.reset_type not in RESETS:
+            self.say("error", f"Reset failed: reset type {handle.reset_type} is not simulated")
+            raise CallError(NOT_SUPPORTED)
         try:
             handle.link.touch()
         except CallError:
@@ -205,20 +213,15 @@ class Session:
             raise
         chip.reset(halt=True)
         chip.advance(handle.reset_delay)
-        handle.registers.clear()
         handle.link.settle()
 
     def hold_reset(self) -> None:
         """Pull the reset pin low: the chip stands, for as long as nobody lets it go."""
-        chip = self.opened().probe.chip
-        if chip.target_present:
-            chip.reset(halt=True)
+        self.opened().probe.chip.hold_reset()
 
     def release_reset(self) -> None:
         """Let the reset pin go."""
-        chip = self.opened().probe.chip
-        if chip.target_present:
-            chip.resume()
+        self.opened().probe.chip.release_reset()
 
     def halt(self) -> None:
         """Stop CPU1."""
@@ -236,8 +239,30 @@ class Session:
         """Let CPU1 run."""
         handle = self.target()
         handle.link.touch()
-        handle.registers.clear()
         handle.probe.chip.resume()
+
+    def read_register(self, number: int) -> int:
+        """Read a register of CPU1; CallError while it runs."""
+        self._transfer(number)
+        data = self.target().link.read(DCRDR, 4, 4)
+        if len(data) < 4:
+            raise CallError
+        return int.from_bytes(data, "little")
+
+    def write_register(self, number: int, value: int) -> None:
+        """Write a register of CPU1; CallError while it runs."""
+        if self.target().link.write(DCRDR, value.to_bytes(4, "little"), 4) < 4:
+            raise CallError
+        self._transfer(number | REGWNR)
+
+    def _transfer(self, request: int) -> None:
+        """Let the core copy one of its registers to or from DCRDR: only one that stands does."""
+        handle = self.target()
+        if not self.is_halted():
+            self.say("error", "CPU registers cannot be accessed while the CPU is running")
+            raise CallError
+        if handle.link.write(DCRSR, request.to_bytes(4, "little"), 4) < 4:
+            raise CallError
 
     # Memory and flash
 
@@ -275,6 +300,7 @@ class Session:
         handle = self.target()
         if handle.device is None or not handle.device.banks:
             raise CallError(NOT_SUPPORTED)
+        self._refuse_fus(handle)
         handle.link.touch()
         for bank in handle.device.banks:
             erase_bank(handle.probe.chip, bank)
@@ -285,12 +311,18 @@ class Session:
         bank = self._bank(handle, address, len(data))
         if bank is None:
             return handle.link.write(address, data, width)
+        self._refuse_fus(handle)
         handle.link.touch()
         handle.cache.invalidate()
         programmed = program(handle.probe.chip, bank, address, data)
         done = f"{programmed} bytes programmed" if programmed else "Skipped. Contents already match"
         self.say("log", f"J-Link: Flash download: Bank 0 @ 0x{bank.address:08X}: {done}")
         return len(data)
+
+    def _refuse_fus(self, handle: Handle) -> None:
+        if handle.device is not None and handle.device.runs_fus:
+            self.say("error", f"{handle.device.name}: what this device does with FUS is not simulated")
+            raise CallError(NOT_SUPPORTED)
 
     def _bank(self, handle: Handle, address: int, size: int) -> Bank | None:
         """Return the flash bank that the library takes this access to be its own business in."""

@@ -20,11 +20,15 @@ class HostKilledError(SimError):
 
 
 class PartError(SimError):
-    """No such STM32WB part."""
+    """No such STM32WB part, or none with that FUS."""
 
 
 class ImageError(SimError):
     """The bytes are no image that this chip could have on board."""
+
+
+class ApplicationError(SimError):
+    """The application does not fit into the flash that is left for it."""
 
 
 class BoardError(SimError):

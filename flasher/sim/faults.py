@@ -74,6 +74,11 @@ class FaultyChip:
         return self.chip.epoch
 
     @property
+    def power_ups(self) -> int:
+        """How many times the chip got power."""
+        return self.chip.power_ups
+
+    @property
     def clock(self) -> float:
         """Simulated time in seconds."""
         return self.chip.clock
@@ -99,6 +104,14 @@ class FaultyChip:
     def reset(self, halt: bool) -> None:
         """System reset by the debugger."""
         self.chip.reset(halt)
+
+    def hold_reset(self) -> None:
+        """Pull the reset pin low."""
+        self.chip.hold_reset()
+
+    def release_reset(self) -> None:
+        """Let the reset pin go."""
+        self.chip.release_reset()
 
     def power_cycle(self) -> None:
         """Power off and on."""

@@ -19,9 +19,11 @@ _ST_OUI = 0x0080E1
 
 
 class Identity:
-    """Read-only memory of one chip; `serial` makes it unlike any other."""
+    """Read-only memory of one chip; `serial`, of 32 bits, makes it unlike any other. Raises ValueError."""
 
     def __init__(self, part: Part, serial: int) -> None:
+        if not 0 <= serial <= 0xFFFF_FFFF:
+            raise ValueError(f"no serial number of 32 bits: {serial}")
         self.serial = serial
         self._idcode = _REVISION << 16 | part.dev_id
         self._dev_id = part.dev_id

@@ -57,7 +57,9 @@ SBRV_SAFEBOOT = 0x3FFFF  # field reports: the vector of a part whose option byte
 RDP_LEVEL_0, RDP_LEVEL_2 = 0xAA, 0xCC  # a log, ST's headers: anything else is level 1
 
 _FACTORY = {
-    "OPTR": 0x3FFF_F1AA,  # 0x3FFFF0AA of a field script for level 0, with ESE: boot by BOOT0, SRAM2RST 1
+    # A field script writes 0x3FFFF0AA for level 0; ESE is 1 on shipped parts. SRAM2RST is 1 there, 0 on the one board
+    # whose option bytes are known: `make_board` takes either.
+    "OPTR": 0x3FFF_F1AA,
     "PCROP1ASR": 0xFFFF_FFFF,
     "PCROP1AER": 0xFFFF_FE00,
     "WRP1AR": 0xFF00_FFFF,
@@ -87,6 +89,15 @@ class OptionBytes:
         self._fields = _FIELDS | _BY_SERIES[part.series]
         self._part = part
         self.state = OptionState()
+
+    def restore(self, state: OptionState) -> None:
+        """Take over a state that was kept. Raises ValueError when it is none of these option bytes."""
+        for words in (state.stored, state.loaded, _FACTORY | state.pending):
+            if words.keys() != _FACTORY.keys():
+                raise ValueError(f"not the registers of the option bytes: {', '.join(words) or 'none'}"[:80])
+            if not all(0 <= word <= 0xFFFF_FFFF for word in words.values()):
+                raise ValueError("an option byte register of more than 32 bits")
+        self.state = state
 
     def get(self, name: str) -> int:
         """A field as it is in force."""

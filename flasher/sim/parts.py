@@ -1,9 +1,10 @@
 """The parts: memory sizes and where FUS lies, as numbers in a table.
 
 Sources: CMSIS stm32wb55xx.h, stm32wb35xx.h, stm32wb15xx.h (addresses, SRAM sizes), RM0434, RM0473 (identification),
-SEGGER's wiki (letter codes), STM32CubeWB release notes (the end of what FUS takes).
+SEGGER's wiki (letter codes), STM32CubeWB release notes (the end of what FUS takes, versions of FUS).
 """
 
+import re
 from dataclasses import dataclass
 
 from flasher.sim.errors import PartError
@@ -16,7 +17,9 @@ SRAM2A_KIB = 32  # every part
 SYSTEM_MEMORY_BASE, SYSTEM_MEMORY_SIZE = 0x1FFF_0000, 0x7000  # CMSIS SYSTEM_MEMORY_BASE
 OTP_BASE, OTP_SIZE = 0x1FFF_7000, 0x400  # CMSIS OTP_AREA_BASE
 
-FUS_0_5_3 = 0x0005_0300
+FUS_0_5_3, FUS_1_2_0 = 0x0005_0300, 0x0102_0000
+_FUS_1 = (0x0100_0100, 0x0100_0200, 0x0101_0000, 0x0101_0100, 0x0101_0200, FUS_1_2_0)
+_FUS_2 = (0x0200_0000, 0x0201_0000, 0x0202_0000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,12 @@ class Part:
     def die_pages(self) -> int:
         """Pages of the die; C, E and Y parts carry FUS above their nominal end (field reports, SEGGER)."""
         return (self.die_end - FLASH_BASE) // self.page
+
+    @property
+    def fus_versions(self) -> tuple[int, ...]:
+        """Versions of FUS that ST has released for it, without build; a WB1x starts at 1.2.0 (release notes)."""
+        versions = (FUS_0_5_3, *_FUS_1, *_FUS_2)
+        return tuple(version for version in versions if self.series != "WB1x" or version >= FUS_1_2_0)
 
     def fus_base(self, fus_version: int) -> int:
         """Where FUS itself starts: two sectors higher with FUS 0.5.3 (SFSA 0xF6 instead of 0xF4, field report)."""
@@ -110,11 +119,15 @@ _ALL = (
 )
 PARTS: dict[str, Part] = {part.name: part for part in _ALL}
 
+# What follows a part number in an order code: package, temperature, options and packing. Tools name modules with the
+# package alone (STM32WB1MMCH, STM32WB5MMGH).
+_ORDER_CODE = re.compile(r"(?:STM32)?(WB....)(?:[A-Z](?:[0-9X][0-9A-Z]{0,4})?)?", re.ASCII)
+
 
 def find_part(text: str) -> Part:
-    """Find a part by its number, with or without `STM32`, in any case. Raises PartError."""
-    name = text.strip().upper()
-    part = PARTS.get(name if name.startswith("STM32") else f"STM32{name}")
+    """Find a part by its number or order code, with or without `STM32`, in any case. Raises PartError."""
+    match = _ORDER_CODE.fullmatch(text.strip().upper())
+    part = PARTS.get(f"STM32{match[1]}") if match else None
     if part is None:
         raise PartError(f"no STM32WB part {text!r}; known: {', '.join(PARTS)}")
     return part

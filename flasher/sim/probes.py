@@ -15,6 +15,10 @@ class Chip(Protocol):
         """How many times the chip was reset, by itself or by others."""
 
     @property
+    def power_ups(self) -> int:
+        """How many times the chip got power."""
+
+    @property
     def is_halted(self) -> bool:
         """Whether CPU1 stands still."""
 
@@ -30,6 +34,12 @@ class Chip(Protocol):
 
     def reset(self, halt: bool) -> None:
         """Reset by the pin; CPU1 then stands at its reset vector, or runs."""
+
+    def hold_reset(self) -> None:
+        """Pull the reset pin low: all stands, and no memory answers."""
+
+    def release_reset(self) -> None:
+        """Let the reset pin go: the chip boots."""
 
     def halt(self) -> None:
         """Stop CPU1."""

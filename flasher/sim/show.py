@@ -22,6 +22,7 @@ def describe(chip: SimulatedChip) -> list[tuple[str, str]]:
         ("CPU1 boots", f"0x{chip.cpu1.boot_source():08X}, runs: {chip.cpu1.state.runs}"),
         ("RDP", f"0x{get('RDP'):02X}"),
         ("ESE", str(get("ESE"))),
+        ("SRAM2RST", str(get("SRAM2RST"))),
         ("option bytes", "damaged" if chip.options.state.damaged else "good"),
         ("anti-rollback", f"0x{secret.reference_version:08X}" if secret.anti_rollback else "no"),
         ("operation", f"{secret.operation.kind}: {secret.operation.stage}" if secret.operation else "none"),

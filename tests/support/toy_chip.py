@@ -6,6 +6,7 @@ page, programmed in double words that must be erased, busy for a while. It share
 
 from flasher.sim.errors import AccessError
 
+DCRSR, DCRDR = 0xE000_EDF4, 0xE000_EDF8
 FLASH, RAM, REGISTERS = 0x0800_0000, 0x2000_0000, 0x5800_4000
 PAGE = 4096
 UNLOCK = [0x4567_0123, 0xCDEF_89AB]
@@ -17,13 +18,16 @@ class ToyChip:
         self.flash = bytearray(b"\xff" * flash_size)
         self.ram = bytearray(ram_size)
         self.epoch = 0
-        self.is_halted = False
+        self.power_ups = 1
+        self.is_halted = self.is_held = False
         self.target_present = True
         self.seconds = 0.0
         self.secure_from = FLASH + flash_size
         self.reset_register = RAM + ram_size
         """A word behind the RAM: writing it resets the chip."""
         self.reset_at: float | None = None
+        self.core: dict[int, int] = {}
+        self.dcrdr = 0
         self.widths: list[int] = []
         self.worn_at: int | None = None
         """A byte of flash that does not hold what is programmed."""
@@ -35,6 +39,8 @@ class ToyChip:
         if REGISTERS <= address < REGISTERS + 0x100:
             sr = self._sr | (BSY if self.seconds < self._busy_until else 0)
             return {0x10: sr, 0x14: self._cr}.get(address - REGISTERS, 0).to_bytes(4, "little")
+        if address == DCRDR:
+            return self.dcrdr.to_bytes(4, "little")[:size]
         memory, start = self._memory(address, size)
         return bytes(memory[start : start + size])
 
@@ -42,6 +48,8 @@ class ToyChip:
         self.widths.append(width)
         if address == self.reset_register:
             self.reset_by_itself()
+        elif address in (DCRSR, DCRDR):
+            self._write_debug(address, int.from_bytes(data, "little"))
         elif REGISTERS <= address < REGISTERS + 0x100:
             self._write_register(address - REGISTERS, int.from_bytes(data, "little"))
         elif FLASH <= address < FLASH + len(self.flash):
@@ -59,7 +67,18 @@ class ToyChip:
         self.is_halted = halt
         self._cr, self._sr, self._keys = LOCKED, 0, []
 
+    def hold_reset(self) -> None:
+        self.reset(halt=False)
+        self.is_held = True
+
+    def release_reset(self) -> None:
+        self.is_held = False
+
     def reset_by_itself(self) -> None:
+        self.reset(halt=False)
+
+    def power_cycle(self) -> None:
+        self.power_ups += 1
         self.reset(halt=False)
 
     def halt(self) -> None:
@@ -84,6 +103,14 @@ class ToyChip:
         if address + size > end:
             raise AccessError(end)
         return memory, address - base
+
+    def _write_debug(self, address: int, value: int) -> None:
+        if address == DCRDR:
+            self.dcrdr = value
+        elif value >> 16:
+            self.core[value & 0x7F] = self.dcrdr
+        else:
+            self.dcrdr = self.core.get(value, 0)
 
     def _write_register(self, offset: int, value: int) -> None:
         if offset == 0x08:
