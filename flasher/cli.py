@@ -1,9 +1,11 @@
-"""The flasher's command line. Only `--version` so far: there is no bundle to take yet."""
+"""The flasher's command line. Only simulated boards so far: there is no bundle to take yet."""
 
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
+
+from flasher.sim.cli import app as sim
 
 app = typer.Typer(
     name="flasher",
@@ -12,6 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(sim)
 
 
 def _print_version(wanted: bool) -> None:
@@ -26,7 +31,7 @@ def _flasher(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """To come: install verified bundles on STM32WB chips over a J-Link. So far it only knows its version."""
+    """To come: install verified bundles on STM32WB chips over a J-Link. So far: simulated boards to try it on."""
 
 
 def main() -> None:

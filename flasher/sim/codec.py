@@ -1,0 +1,83 @@
+"""Values of the simulation to JSON and back: dataclasses of numbers, texts, bytes, lists and maps, nothing else.
+
+Reading is strict: a value that is not of the type its field declares is an error, so a damaged board is never half
+loaded.
+"""
+
+import base64
+import binascii
+import dataclasses
+import types
+import typing
+import zlib
+from typing import Any
+
+
+def encode(value: object) -> Any:
+    """Turn a value into what `json` can write. Bytes become compressed base64, keys of maps text."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, bytes | bytearray):
+        return pack(value)
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {f"0x{key:08X}" if isinstance(key, int) else key: encode(item) for key, item in value.items()}
+    return value
+
+
+def pack(content: bytes | bytearray) -> str:
+    """Compressed base64."""
+    return base64.b64encode(zlib.compress(content, 6)).decode() if content else ""
+
+
+def unpack(text: str) -> bytes:
+    """Undo `pack`. Raises ValueError."""
+    try:
+        return zlib.decompress(base64.b64decode(text, validate=True)) if text else b""
+    except (zlib.error, binascii.Error) as error:
+        raise ValueError(str(error)) from error
+
+
+def decode(kind: Any, value: Any) -> Any:
+    """Make a value of type `kind` from what `json` read. Raises ValueError."""
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(kind, value)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        inner = next(argument for argument in arguments if argument is not type(None))
+        return None if value is None else decode(inner, value)
+    if origin is typing.Literal:
+        return _checked(value in arguments, value)
+    if origin in (list, tuple):
+        _checked(isinstance(value, list), value)
+        return origin(decode(arguments[0], item) for item in value)
+    if origin is dict:
+        _checked(isinstance(value, dict), value)
+        keys = (int(key, 16) if arguments[0] is int else key for key in value)
+        return dict(zip(keys, (decode(arguments[1], item) for item in value.values()), strict=True))
+    return _decode_plain(kind, value)
+
+
+def _decode_dataclass(kind: Any, value: Any) -> Any:
+    hints = typing.get_type_hints(kind)
+    names = {field.name for field in dataclasses.fields(kind)}
+    if not isinstance(value, dict) or set(value) != names:
+        raise ValueError(f"not a {kind.__name__}")
+    return kind(**{name: decode(hints[name], value[name]) for name in names})
+
+
+def _decode_plain(kind: Any, value: Any) -> Any:
+    if kind in (bytes, bytearray):
+        _checked(isinstance(value, str), value)
+        return kind(unpack(value))
+    if kind is float:
+        _checked(isinstance(value, int | float) and not isinstance(value, bool), value)
+        return float(value)
+    return _checked(type(value) is kind, value)
+
+
+def _checked(good: bool, value: Any) -> Any:
+    if not good:
+        raise ValueError(f"not expected: {str(value)[:40]!r}")
+    return value
