@@ -220,6 +220,18 @@ def test_a_stack_below_its_address(kind: str) -> None:
     assert security(driver)[0] == (0xA0 if kind == "in-place" else 0xCE)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_stack_below_its_address_is_erased(there: bool) -> None:
+    """fus-protocol 10, hazard 18; 6.3: AUTH_TAG_ST_NOTFOUND, with the staged flash erased to FF."""
+    image = small_stack.build()
+    it, driver = (in_fus if there else idle)(lower_address="erased")
+    right = place(image, place(stack.build()) if there else 0x080F4000)
+    with pytest.raises(RefusedError, match=r"^FF/08$"):
+        upgrade(driver, image, right - 4096)
+    assert it.flash.read_cells(right - 4096, len(image)) == b"\xff" * len(image)
+    assert upgrade(driver, image, right) == "stack after 1"
+
+
 def test_a_stack_that_is_moved_up_leaves_nothing_where_it_was_put() -> None:
     it, driver = idle(lower_address="moved-up")
     image = stack.build()

@@ -97,8 +97,8 @@ class Behaviour:
     """A FUS image that this FUS cannot install: the code is unknown; 0.5.3 reported NOT_AUTHENTIC."""
     fus1_needs_spare: bool = True
     """FUS 1.x images on 1 MiB stand two sectors below the formula in ST's tables; whether FUS insists is unknown."""
-    lower_address: Literal["in-place", "moved-up"] = "in-place"
-    """A stack below its table address stays there with a dead gap (ST); moved up under FUS is the other report."""
+    lower_address: Literal["in-place", "moved-up", "erased"] = "in-place"
+    """A stack below its table address stays with a dead gap (ST), is moved up (a report), or erased, error 08."""
     update_placement: Literal["moved-up", "in-place"] = "moved-up"
     """A stack over a stack: the new one takes the old one's place (ST, a broken board); another report has it stay."""
     larger_update: Literal["one-sector", "difference"] = "one-sector"

@@ -235,6 +235,10 @@ class Fus:
         if found.magic == images.FUS and self.secret.stack is not None and self.behaviour.fus_over_stack == "refused":
             self._fail("fus", codes.IMG_NOT_ENOUGH_SPACE)
             return
+        if self.behaviour.lower_address == "erased" and self.installer.is_below_its_address(found):
+            self.flash.erase_cells(found.start, -(-(found.end - found.start) // self.part.page) * self.part.page)
+            self._fail("stack", codes.AUTH_TAG_ST_NOT_FOUND)
+            return
         self._accept(operation, found)
 
     def _examiner(self) -> Examiner:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.flash import Flash
-from flasher.sim.image import FUS_1_2_0, Image
+from flasher.sim.image import FUS, FUS_1_2_0, Image
 from flasher.sim.option_bytes import SBRV_SAFEBOOT, OptionBytes
 from flasher.sim.parts import FLASH_BASE, Part
 from flasher.sim.secret import Operation, Secret, Stack
@@ -27,6 +27,14 @@ class Installer:
     flash: Flash
     options: OptionBytes
     secret: Secret
+
+    def is_below_its_address(self, image: Image) -> bool:
+        """Whether a stack was put below the address of ST's tables, the highest one with room for it."""
+        if image.magic == FUS or image.is_safeboot:
+            return False
+        stack, size = self.secret.stack, (image.sectors + image.gap_sectors) * self.part.page
+        limit = stack.address if stack else self.part.image_limit(self.secret.fus_version)
+        return image.start + size < limit
 
     def target(self, image: Image) -> int:
         """Where a stack will stand: where it was put, or moved up."""
