@@ -12,7 +12,7 @@ from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import _compare_addresses, errors_of, is_waivable, open_bundle, unaccepted
 from imagekit.bundle.write import Content
 from imagekit.catalogue import shipped
-from imagekit.cli.bundle_inputs import Inputs, waivers_of
+from imagekit.cli.bundle_inputs import Inputs, judged_inputs, waivers_of
 from imagekit.errors import BundleError
 from imagekit.image import Image
 from imagekit.rules import Finding, Severity
@@ -135,7 +135,7 @@ def inputs(*paths: str) -> Inputs:
     for number, path in enumerate(paths):
         altered = data[:50] + bytes([data[50] ^ (number + 1)]) + data[51:]
         found[path] = Content(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)
-    return Inputs(found, [WB5X])
+    return judged_inputs(found, [WB5X])
 
 
 @pytest.mark.parametrize("path", ["a.bin", "C:\\x\\a.bin", "a=b.bin", "./a:b=c.bin", "a"])

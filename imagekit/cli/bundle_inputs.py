@@ -27,32 +27,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The images that were given, by their paths, and the targets that they are for."""
+    """The images that were given, by their paths, and what is wrong with them on the targets that they are for."""
 
     contents: dict[str, Content]
     """Path, as it was typed -> image."""
-    targets: "Sequence[Target]"
+    errors: dict[str, list[Finding]]
+    """SHA-256 -> the errors that `check` finds in the image on the targets, whatever its name is."""
+    findings: list[tuple[str, Finding]]
+    """Path and finding: what the rules find in each file on the targets, those about its name among them."""
 
     @property
     def paths(self) -> dict[str, str]:
         """SHA-256 -> path, as it was typed; of two files with one content the first."""
         return {one.assessment.image.sha256: path for path, one in reversed(self.contents.items())}
 
-    @property
-    def errors(self) -> dict[str, list[Finding]]:
-        """SHA-256 -> the errors that `check` finds in the image, whatever its name is."""
-        return errors_of(self.targets, {one.assessment.image.sha256: one.assessment for one in self.contents.values()})
-
-    def findings(self) -> Iterator[tuple[str, Finding]]:
-        """Yield what the rules find in each file, those about its name among them."""
-        for path, one in self.contents.items():
-            found = (findings(one.assessment, Chip(target=target), path=path) for target in self.targets)
-            yield from ((path, finding) for finding in dict.fromkeys(one for some in found for one in some))
-
 
 def read_inputs(paths: Sequence[str], targets: "Sequence[Target]") -> Inputs:
     """Read images; exits with one line for what is none."""
-    return Inputs({path: _content(path) for path in paths}, targets)
+    return judged_inputs({path: _content(path) for path in paths}, targets)
+
+
+def judged_inputs(contents: dict[str, Content], targets: "Sequence[Target]") -> Inputs:
+    """Apply the rules to images, once."""
+    errors = errors_of(targets, {one.assessment.image.sha256: one.assessment for one in contents.values()})
+    return Inputs(contents, errors, [pair for path, one in contents.items() for pair in _found(path, one, targets)])
+
+
+def _found(path: str, content: Content, targets: "Sequence[Target]") -> Iterator[tuple[str, Finding]]:
+    found = (findings(content.assessment, Chip(target=target), path=path) for target in targets)
+    yield from ((path, finding) for finding in dict.fromkeys(one for some in found for one in some))
 
 
 def _content(path: str) -> Content:
@@ -67,10 +70,10 @@ def _content(path: str) -> Content:
 
 def tell_findings(inputs: Inputs) -> None:
     """Print the warnings of every image. Raises BundleError `image` for a name that says what the image is not."""
-    for path, finding in inputs.findings():
+    for path, finding in inputs.findings:
         if finding.severity is Severity.WARNING:
             complain(f"{shown(path)}: warning: {finding.rule} {finding.message}")
-    for path, finding in inputs.findings():
+    for path, finding in inputs.findings:
         sha256 = inputs.contents[path].assessment.image.sha256
         if finding.severity is Severity.ERROR and finding not in inputs.errors[sha256]:
             raise BundleError("image", f"{shown(path)}: {finding.rule} {finding.message}")
