@@ -70,18 +70,23 @@ KnownContents = typer.Option(
 )
 
 
+def target_of(part: str) -> "Target":
+    """The target of a part number; exits with wrong usage when there is none."""
+    from imagekit.targets import select_target
+
+    try:
+        return select_target(part)
+    except TargetError as error:
+        raise typer.BadParameter(str(error), param_hint="--part") from error
+
+
 def chip_of(
     part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False, app: str | None = None
 ) -> "Chip":
     """What the options say of the chip; exits with wrong usage when they say nonsense."""
     from imagekit.rules import Chip
-    from imagekit.targets import select_target
 
-    target: Target | None = None
-    try:
-        target = select_target(part) if part is not None else None
-    except TargetError as error:
-        raise typer.BadParameter(str(error), param_hint="--part") from error
+    target = target_of(part) if part is not None else None
     if app is not None and target is None:
         raise typer.BadParameter("needs --part: only the part tells where an image starts", param_hint="--app")
     return Chip(
@@ -220,13 +225,6 @@ def write_result(path: str, data: bytes) -> None:
 def output_name(path: str) -> str:
     """Where something is written to, as it can be shown."""
     return "standard output" if path == "-" else shown(path)
-
-
-def target_of(part: str) -> "Target":
-    """The target of a part number; exits with wrong usage when there is none."""
-    target = chip_of(part).target
-    assert target is not None  # noqa: S101 - a part number was given
-    return target
 
 
 def group(app: typer.Typer, name: str, help_: str) -> typer.Typer:
