@@ -7,7 +7,7 @@ import pytest
 
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.errors import AccessError
-from tests.support.sim_chips import idle, in_fus, security
+from tests.support.sim_chips import idle, in_fus, security, until_reset
 from tests.support.sim_driver import (
     CR,
     CR4,
@@ -134,9 +134,7 @@ def test_between_its_own_resets_the_chip_may_be_reset() -> None:
     it, driver = idle(fus_version=FUS_1_1_0)
     driver.burn(0x080EC000, fus.build())
     driver.command(FW_UPGRADE)
-    epoch = it.epoch
-    while it.epoch == epoch:
-        it.advance(0.1)
+    until_reset(it, 0.1)
     it.reset(halt=True)
     it.power_cycle()
     it.advance(0.01)
@@ -152,9 +150,7 @@ def test_a_staged_image_that_is_gone_before_the_last_reset_kills() -> None:
     it, driver = idle(fus_version=FUS_1_1_0)
     driver.burn(0x080EC000, fus.build())
     driver.command(FW_UPGRADE)
-    epoch = it.epoch
-    while it.epoch == epoch:
-        it.advance(0.05)
+    until_reset(it, 0.05)
     it.advance(0.05)
     it.halt()
     driver.unlock()
@@ -182,9 +178,7 @@ def test_between_resets_fus_that_has_booted_again_must_not_be_interrupted() -> N
     it, driver = idle(fus_version=FUS_1_1_0)
     driver.burn(0x080EC000, fus.build())
     driver.command(FW_UPGRADE)
-    epoch = it.epoch
-    while it.epoch == epoch:
-        it.advance(0.1)
+    until_reset(it, 0.1)
     assert driver.start() == "fus"
     it.advance(0.1)
     it.reset(halt=True)

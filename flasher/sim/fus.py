@@ -236,7 +236,7 @@ class Fus:
             self._fail("fus", codes.IMG_NOT_ENOUGH_SPACE)
             return
         if self.behaviour.lower_address == "erased" and self.installer.is_below_its_address(found):
-            self.flash.erase_cells(found.start, -(-(found.end - found.start) // self.part.page) * self.part.page)
+            self.installer.erase_staged(found.start, found.end)
             self._fail("stack", codes.AUTH_TAG_ST_NOT_FOUND)
             return
         self._accept(operation, found)

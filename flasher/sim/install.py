@@ -67,8 +67,15 @@ class Installer:
 
     def is_staged(self, operation: Operation) -> bool:
         """Whether the image that was examined is still there: it must stay untouched to the end (psdb)."""
-        content = self.flash.read_cells(operation.staged_start, operation.staged_end - operation.staged_start)
-        return hashlib.sha256(content).hexdigest() == operation.sha256
+        return hashlib.sha256(self._staged(operation)).hexdigest() == operation.sha256
+
+    def _staged(self, operation: Operation) -> bytes:
+        return self.flash.read_cells(operation.staged_start, operation.staged_end - operation.staged_start)
+
+    def erase_staged(self, start: int, end: int) -> None:
+        """Erase the pages of an image where it was put."""
+        last = -(-end // self.part.page) * self.part.page
+        self.flash.erase_cells(start, last - start)
 
     def is_stack_whole(self) -> bool:
         """Whether the installed stack's cells are as they were installed."""
@@ -79,17 +86,15 @@ class Installer:
 
     def install_stack(self, operation: Operation) -> None:
         """Put the staged stack where it will stand, and select it."""
-        page, old = self.part.page, self.secret.stack
-        content = self.flash.read_cells(operation.staged_start, operation.staged_end - operation.staged_start)
-        last = -(-operation.staged_end // page) * page
-        self.flash.erase_cells(operation.staged_start, last - operation.staged_start)
+        content, old = self._staged(operation), self.secret.stack
+        self.erase_staged(operation.staged_start, operation.staged_end)
         if old is not None:
-            self.flash.erase_cells(old.address, old.sectors * page)
+            self.flash.erase_cells(old.address, old.sectors * self.part.page)
         self.flash.put_cells(operation.target, content)
         self.secret.stack = Stack(
             version=operation.version,
             address=operation.target,
-            size=operation.staged_end - operation.staged_start,
+            size=len(content),
             sectors=operation.sectors,
             gap_sectors=operation.gap_sectors,
             sram2a_kib=operation.sram2a_kib,
@@ -100,7 +105,6 @@ class Installer:
 
     def install_fus(self, operation: Operation) -> None:
         """Become the new FUS; over an installed stack that is the end."""
-        page = self.part.page
         if self.secret.stack is not None:  # only with `fus_over_stack` dead
             self.secret.dead = "FUS was updated over an installed stack"
             self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)
@@ -108,8 +112,7 @@ class Installer:
         self.secret.fus_version = operation.version
         self.secret.user_keys.clear()  # a FUS update destroys the keys in the secure enclave (Flipper)
         if self.behaviour.fus_update_erases:
-            last = -(-operation.staged_end // page) * page
-            self.flash.erase_cells(operation.staged_start, last - operation.staged_start)
+            self.erase_staged(operation.staged_start, operation.staged_end)
         self.select_fus()
 
     def install_safeboot(self, operation: Operation) -> None:

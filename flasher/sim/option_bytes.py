@@ -101,15 +101,8 @@ class OptionBytes:
 
     def get(self, name: str) -> int:
         """A field as it is in force."""
-        return self._get(name, self.state.loaded)
-
-    def get_stored(self, name: str) -> int:
-        """A field as it will be in force after the next load."""
-        return self._get(name, self.state.stored)
-
-    def _get(self, name: str, words: dict[str, int]) -> int:
         register, low, bits = self._fields[name]
-        return words[register] >> low & (1 << bits) - 1
+        return self.state.loaded[register] >> low & (1 << bits) - 1
 
     def set_by_cpu2(self, **values: int) -> None:
         """Program fields as CPU2 may, SFR and SRRVR included; in force after the next load."""

@@ -38,6 +38,13 @@ def idle(fus_version: int = FUS_1_2_0, layout: Layout = SMALL, **switches: Any) 
     return it, driver
 
 
+def until_reset(it: SimulatedChip, pause: float) -> None:
+    """Let time pass, `pause` seconds at a time, until FUS has reset the chip."""
+    epoch = it.epoch
+    while it.epoch == epoch:
+        it.advance(pause)
+
+
 def installed(
     recipe: Recipe = stack, fus_version: int = FUS_1_2_0, layout: Layout = SMALL, **switches: Any
 ) -> tuple[SimulatedChip, Driver]:
