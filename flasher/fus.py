@@ -1,0 +1,355 @@
+"""CPU2 over the mailbox: start it, ask it, have FUS work, and live through the resets that FUS makes.
+
+A reset is an event: it is seen by C2BOOT, which every reset clears, and what was volatile is built again. A command
+whose outcome is unknown is not sent again before the state was read. Sources: psdb (ipc.py, fus_client.py,
+ws_client.py), MicroPython (rfcore_firmware.py), shci.h.
+"""
+
+import struct
+from collections.abc import Callable
+
+from flasher import mailbox
+from flasher import registers as reg
+from flasher.chip import Chip
+from flasher.errors import ChipError, FusError, ProbeError, SilentError
+from flasher.mailbox import OURS, Answer, DeviceInfo, Places
+from imagekit import explanations
+from imagekit.errors import ExplanationError
+
+POLL_SECONDS = 0.1
+READY_SECONDS = 5.0
+ANSWER_SECONDS = 33.0  # ST's own limit for a system command; the first answer after FW_UPGRADE took 3.6 s
+GIVE_WAY_ATTEMPTS = 10
+IDLE_SECONDS = 10.0
+"""How long FUS must be idle, and nothing done, before that counts as an answer."""
+DELETE_SECONDS, UPGRADE_SECONDS, START_SECONDS = 120.0, 600.0, 60.0
+"""No source has a limit; logs show 7 s, 12 s and one reset."""
+_ERROR, _NOT_RUNNING, _UNKNOWN = 0xFF, 0xFE, 0xFF
+_BUSY = range(0x10, 0x40)
+
+Say = Callable[[str, str], None]
+
+
+class Cpu2:
+    """The radio core. `say` is told of resets and of FUS's states.
+
+    `is_unsettled`: FUS may be at work. While it is, nobody may reset the chip or take its power.
+    """
+
+    def __init__(self, chip: Chip, say: Say) -> None:
+        self.chip, self._say = chip, say
+        self.is_unsettled = False
+        self._places = OURS
+        self._info: DeviceInfo | None = None
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What CPU2 said of itself when it was last started or asked."""
+        assert self._info is not None  # noqa: S101 - begin() comes first
+        return self._info
+
+    # --- taking over
+
+    def peek(self) -> DeviceInfo | None:
+        """Look at a CPU2 that somebody else has started, without touching anything; None when nothing can be told."""
+        return self._adopted()[1] if self._is_started() else None
+
+    def begin(self) -> DeviceInfo:
+        """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
+        for attempt in range(3):
+            try:
+                self._take_over()
+                if self.info.is_fus:
+                    self._greet()
+            except ProbeError:
+                if attempt == 2:
+                    raise
+                self._relink()
+            else:
+                return self.info
+        raise AssertionError  # the loop returns or raises
+
+    def _take_over(self) -> None:
+        self.chip.quieten()
+        if not self._is_started():
+            self._start()
+            return
+        places, info = self._adopted()
+        if info is not None and places is not None and info.is_fus:
+            self._places, self._info = places, info
+            self.is_unsettled = True
+            self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
+            self.is_unsettled = False
+        elif info is None or info.is_fus:
+            self._refuse_unknown_fus()
+        if self._places != OURS or self._info is None:
+            self.restart()
+
+    def _refuse_unknown_fus(self) -> None:
+        """Raise ChipError when FUS may be at work and cannot be asked."""
+        options = self.chip.options()
+        if options.sbrv * 4 != (options.sfsa * options.target.sector_size):  # fus-protocol 2.3: it boots no stack
+            self.is_unsettled = True
+            raise ChipError(
+                "CPU2 runs FUS, and whoever started it left no mailbox: whether FUS is busy cannot be asked. Leave the "
+                "board powered for five minutes, then switch it off and on with its application kept from starting "
+                "(BOOT0 high), and try again"
+            )
+
+    def _greet(self) -> None:
+        """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
+        for attempt in range(3):
+            self.is_unsettled = True
+            answer = self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
+            self.is_unsettled = False
+            if answer is None or answer.error != _UNKNOWN:
+                return
+            if attempt:
+                self.restart()
+        raise ChipError("FUS answers UNKNOWN to every question (FF/FF), also after a reset")
+
+    def _adopted(self) -> tuple[Places | None, DeviceInfo | None]:
+        """The mailbox that CPU2 was started with, as far as it makes sense, and what the table in it says."""
+        info_at, _, _, system_at = struct.unpack("<4I", self.chip.probe.read(reg.SRAM2A, 16))
+        info = self._read_info(info_at) if _is_in_sram2(info_at, mailbox.TABLE_SIZE) else None
+        if info is None or not _is_in_sram2(system_at, 8):
+            return None, info
+        command = self.chip.word(system_at)
+        return (Places(command, info_at) if _is_in_sram2(command, mailbox.ANSWER_SIZE) else None), info
+
+    def _read_info(self, address: int) -> DeviceInfo | None:
+        """The device information table; None when it holds nothing that a chip could say."""
+        info = mailbox.parse_device_info(self.chip.probe.read(address, mailbox.TABLE_SIZE))
+        return info if info.fus.major + info.fus.minor > 0 and info.fus.major < 16 else None
+
+    # --- starting
+
+    def _is_started(self) -> bool:
+        return bool(self.chip.word(reg.PWR_CR4) & reg.C2BOOT)
+
+    def restart(self) -> None:
+        """Reset the chip and start CPU2 again. Never while FUS may be busy."""
+        assert not self.is_unsettled  # noqa: S101 - boards died of that
+        self.chip.reset()
+        self._start()
+
+    def _start(self) -> None:
+        """Give CPU2 a mailbox and let it go (psdb, ipc.py: tables, clock, C2BOOT)."""
+        chip = self.chip
+        self._info, self._places = None, OURS
+        chip.quieten()
+        chip.probe.write(reg.SRAM2A, mailbox.tables())
+        chip.put(reg.RCC_AHB3ENR, chip.word(reg.RCC_AHB3ENR) | reg.IPCCEN)
+        chip.put(reg.PWR_CR4, chip.word(reg.PWR_CR4) | reg.C2BOOT)
+        self._await()
+
+    def _await(self) -> None:
+        """Wait until CPU2 is up and has told who it is. Raises ChipError for one that hangs, SilentError."""
+        end = self.chip.clock.now() + READY_SECONDS
+        while True:
+            self.chip.clock.sleep(POLL_SECONDS)
+            self._refuse_magic(self.chip.word(reg.SRAM2A))
+            is_told = bool(self.chip.word(reg.C2TOC1SR) & reg.SYSTEM_CHANNEL)
+            if (info := self._read_info(OURS.info)) is not None:
+                break
+            if self.chip.clock.now() >= end:
+                raise SilentError(f"CPU2 was started and is not up after {READY_SECONDS:g} s")
+        if is_told:
+            self._take_event()
+        self._info = info
+
+    def _take_event(self) -> None:
+        """Take the ready event off the queue's head; FUS does not keep the tail (psdb)."""
+        node = self.chip.word(mailbox.QUEUE)
+        if _is_in_sram2(node, 16) and node != mailbox.QUEUE:
+            self.chip.put(mailbox.QUEUE, self.chip.word(node))
+        self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
+
+    @staticmethod
+    def _refuse_magic(word: int) -> None:
+        """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper)."""
+        if (told := explanations.magic_word(word)) is not None and word != mailbox.FUS_TABLE:
+            raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
+
+    def _follow(self) -> None:
+        """Notice a reset, and build again what it took; notice a mailbox that an application has put in place."""
+        if not self._is_started():
+            self._say("reset", "the chip was reset")
+            self._start()
+            return
+        head = struct.unpack("<4I", self.chip.probe.read(reg.SRAM2A, 16))
+        self._refuse_magic(head[0])
+        if self._places == OURS and head[:4:3] != _HEAD:
+            places, info = self._adopted()
+            if places is None or info is None:
+                raise ChipError("the application has started CPU2 in between, without a mailbox that could be used")
+            self._places, self._info = places, info
+        elif self._info is None:
+            self._await()
+
+    # --- asking
+
+    def _ask(self, opcode: int) -> Answer | None:
+        """Send a command and wait for the answer; None when the chip was reset instead."""
+        chip = self.chip
+        self._await_free()
+        chip.probe.write(self._places.command, mailbox.command(opcode))
+        chip.put(reg.C1SCR, reg.SEND_ON_SYSTEM_CHANNEL)
+        self._await_free()
+        if not self._is_started():
+            return None
+        data = chip.probe.read(self._places.command, mailbox.ANSWER_SIZE)
+        try:
+            return mailbox.parse_answer(data, opcode)
+        except ChipError:
+            if self._is_started():
+                raise
+            return None
+
+    def _await_free(self) -> None:
+        """Wait until the system channel is free: CPU2 has answered, or a reset has cleared the flag."""
+        what = "CPU2 answers on the system channel"
+        self.chip.wait_for(reg.C1TOC2SR, reg.SYSTEM_CHANNEL, 0, ANSWER_SECONDS, POLL_SECONDS, what)
+
+    def _relink(self) -> None:
+        """Reach the chip again."""
+        self.chip.reconnect()
+
+    def _watch(self, what: str, seconds: float, is_done: Callable[[], bool]) -> Answer | None:
+        """Follow FUS until it is done, through resets and lost links; else what it said when it stopped.
+
+        None: done. An answer with an error, or an idle one after IDLE_SECONDS in which nothing was done. Raises
+        SilentError when FUS is at work for longer than `seconds`.
+        """
+        clock = self.chip.clock
+        end, idle_until = clock.now() + seconds, None
+        while clock.now() < end:
+            try:
+                answer = self._stopped()
+            except ProbeError:
+                self._relink()
+                answer = None
+            if answer is None:
+                idle_until = None
+            elif answer.error and self.info.is_fus:
+                return answer
+            elif is_done():
+                return None
+            elif clock.now() >= (idle_until := idle_until or clock.now() + IDLE_SECONDS):
+                return answer
+            clock.sleep(POLL_SECONDS)
+        raise SilentError(
+            f"FUS has not finished {what} after {seconds:g} s: leave the board powered and alone, and run this again"
+        )
+
+    def _stopped(self) -> Answer | None:
+        """What FUS says, when it is idle or in error, or FF/FE when a stack runs; None while it is at work."""
+        self._follow()
+        if not self.info.is_fus:
+            return Answer(_ERROR, _NOT_RUNNING)
+        answer = self._ask(mailbox.GET_STATE)
+        if answer is None:
+            return None
+        self._say("state", _state_text(answer))
+        # Towards the end of an installation FF comes without an error, and with FE, and passes (MicroPython).
+        is_passing = answer.status == _ERROR and answer.error in (0, _NOT_RUNNING)
+        if is_passing or (answer.status in _BUSY and not answer.error):
+            return None
+        self._info = self._read_info(self._places.info) or self._info
+        return answer
+
+    # --- what FUS is told to do
+
+    def enter_fus(self) -> None:
+        """Have a running stack give way to FUS: the second GET_STATE resets the chip (shci.h)."""
+        for _ in range(GIVE_WAY_ATTEMPTS):
+            try:
+                self._follow()
+                if self.info.is_fus:
+                    self._greet()
+                    return
+                self._ask(mailbox.GET_STATE)
+            except ProbeError:
+                self._relink()
+            self.chip.clock.sleep(POLL_SECONDS)
+        raise ChipError(f"the stack does not give way to FUS after {GIVE_WAY_ATTEMPTS} requests")
+
+    def delete_stack(self) -> None:
+        """Have FUS delete the stack. Raises FusError, ChipError."""
+        target = self.chip.identity.target
+
+        def is_gone() -> bool:
+            return self.info.stack is None or target.sector_address(self.chip.options_sfsa()) >= target.limit
+
+        self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, is_gone)
+        secure = target.sector_address(self.chip.options_sfsa())
+        if self.info.stack is not None or secure < target.limit:
+            self.restart()  # FUS is idle; SFSA and its own table count from here on
+            secure = target.sector_address(self.chip.options_sfsa())
+        if self.info.stack is not None or secure < target.limit:
+            raise ChipError(f"FUS has deleted the stack, and still tells of one (SFSA at 0x{secure:08X})")
+
+    def upgrade(self, what: str, is_done: Callable[[DeviceInfo], bool]) -> None:
+        """Have FUS install what is staged. Raises FusError, ChipError."""
+        self._operate(mailbox.FW_UPGRADE, what, UPGRADE_SECONDS, lambda: is_done(self.info))
+
+    def start_stack(self) -> None:
+        """Have FUS start the installed stack. Raises FusError, ChipError."""
+        self._operate(mailbox.START_WS, "starting the stack", START_SECONDS, lambda: not self.info.is_fus)
+
+    def _operate(self, opcode: int, what: str, seconds: float, is_done: Callable[[], bool]) -> None:
+        """Send a command, and follow it to its end. It is sent again only after FUS was seen idle with nothing done."""
+        for _ in range(2):
+            self.is_unsettled = True
+            answer = self._send(opcode)
+            if answer is not None and answer.status:
+                ended = self._watch(what, seconds, is_done)
+                self.is_unsettled = False
+                if ended is not None:
+                    raise _refusal(what, ended if ended.error else answer)
+                return
+            ended = self._watch(what, seconds, is_done)
+            self.is_unsettled = False
+            if ended is None:
+                return
+            if ended.error or answer is not None:
+                raise _refusal(what, ended)
+        raise ChipError(f"FUS was told twice to do it and is idle: {what}")
+
+    def _send(self, opcode: int) -> Answer | None:
+        """Send a FUS command once; None when nobody can say what came of it."""
+        try:
+            return self._ask(opcode)
+        except ProbeError:
+            self._relink()
+            return None
+
+
+_HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])
+
+
+def _is_in_sram2(address: int, size: int) -> bool:
+    """Whether a place for whole words lies in SRAM2 (CMSIS: 64 KiB from SRAM2A on)."""
+    return address >= reg.SRAM2A and address + size <= reg.SRAM2A + 64 * 1024 and not address % 4
+
+
+def _state_text(answer: Answer) -> str:
+    try:
+        return f"0x{answer.status:02X} {explanations.fus_state(answer.status).title}"
+    except ExplanationError:
+        return f"0x{answer.status:02X}"
+
+
+def _refusal(what: str, answer: Answer) -> ChipError:
+    """The error for what FUS said, with its meaning and what to do."""
+    if not answer.error:
+        state = f"0x{answer.status:02X}"
+        return ChipError(f"FUS stopped, and nothing came of {what}: state {state}, no error; run this again")
+    code = f"state 0x{answer.status:02X}, error 0x{answer.error:02X}"
+    try:
+        told = explanations.fus_error(answer.error)
+    except ExplanationError:
+        return FusError(f"FUS ended {what} with an error that is not documented ({code})", answer.status, answer.error)
+    return FusError(
+        f"FUS ended {what} with {told.name} ({code}): {told.title}; {told.todo[0]}", answer.status, answer.error
+    )

@@ -1,0 +1,422 @@
+"""Carry a plan out on a chip, so that it can be broken off anywhere and taken up again.
+
+Every step begins by looking at the chip. What fails on the way is tried anew from there; what the probe has lost, the
+next run finds as it is. Success is what the chip itself says at the end, and nothing else.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from flasher import registers as reg
+from flasher.chip import Area, Chip, Options
+from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, StoppedError
+from flasher.fus import READY_SECONDS, Cpu2
+from flasher.journal import Journal
+from flasher.mailbox import DeviceInfo
+from flasher.plan import (
+    FUS_1_1_0,
+    Consent,
+    Facts,
+    Plan,
+    Range,
+    Step,
+    difference,
+    find_images,
+    hindrances,
+    make_plan,
+)
+from imagekit.bundle.verified import VerifiedBundle
+
+Result = TypeVar("Result")
+_ATTEMPTS = 3
+FACTORY_RESET = "factory-reset"
+"""What must be accepted when option bytes were damaged while this tool wrote them."""
+_SBRV_SAFEBOOT = 0x3FFFF  # community.st.com, thread 652202
+_CPU2_ONLY = ("SFR", "SRRVR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happens: `begin`, `progress`, `state`, `reset` or `end` of a step. `done` and `of` are bytes."""
+
+    event: str
+    step: str = ""
+    text: str = ""
+    done: int = 0
+    of: int = 0
+
+
+Say = Callable[[Event], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Session:
+    """A chip that this program has taken over, and everything that goes with it."""
+
+    chip: Chip
+    journal: Journal
+    say: Say
+    stop: Stop
+    step: str = ""
+    cpu2: Cpu2 = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Listen to what CPU2 does."""
+        self.cpu2 = Cpu2(self.chip, self.tell)
+
+    def tell(self, event: str, text: str = "", done: int = 0, of: int = 0) -> None:
+        """Tell what happens in the present step."""
+        self.say(Event(event=event, step=self.step, text=text, done=done, of=of))
+
+
+@contextmanager
+def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Session]:
+    """Take a connected chip over, and give it back: option bytes as they were, CPU1 running.
+
+    Not given back when the probe is lost, or FUS may be at work: the next run does it. Raises FlasherError.
+    """
+    made = Session(chip, journal, say, stop)
+    try:
+        yield made
+    except ProbeError:
+        raise
+    except FlasherError:
+        with suppress(FlasherError):
+            _give_back(made)
+        raise
+    _give_back(made)
+
+
+def _give_back(it: Session) -> None:
+    if it.cpu2.is_unsettled:
+        return
+    optr = it.journal.history.optr
+    for attempt in range(_ATTEMPTS):
+        try:
+            if attempt:
+                it.chip.reconnect()
+            if optr is not None:
+                it.chip.write_optr(optr)
+            it.chip.release()
+            break
+        except ProbeError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    if optr is not None:
+        it.journal.note("restored")
+
+
+# --- looking
+
+
+def survey(it: Session, *, passive: bool = False) -> Facts:
+    """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
+    chip = it.chip
+    options = chip.options()
+    if reasons := hindrances(options):
+        raise ChipError("; ".join(reasons))
+    info = it.cpu2.peek() if passive else None
+    if info is None:
+        info = it.cpu2.begin()
+        options = chip.options()  # FUS may have been at work until now
+    target = chip.identity.target
+    end = min(target.sector_address(options.sfsa), target.limit)
+    it.step = "scan"
+    total = end - reg.FLASH_BASE
+    flash = chip.read_flash(reg.FLASH_BASE, end, _counter(it, total))
+    return Facts(identity=chip.identity, options=options, info=info, flash=flash)
+
+
+def _counter(it: Session, total: int) -> Callable[[int], None]:
+    """Progress out of the sizes of what was moved."""
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        it.tell("progress", done=done, of=total)
+
+    return count
+
+
+# --- a whole installation
+
+
+def install(
+    it: Session, bundle: VerifiedBundle, consent: Consent, agree: Callable[[Plan], Plan] = lambda one: one
+) -> Plan:
+    """Bring the chip to what the bundle holds. `agree` may ask the user about a plan, and returns one.
+
+    Returns the plan that was carried out. Raises RefusedError with the reasons against the plan, StoppedError between
+    two steps, ChipError, FusError and ProbeError.
+    """
+    _recover(it, consent)
+    plan = agree(make_plan(bundle, _retried(it, lambda: survey(it)), it.journal.history, consent))
+    if plan.refusals:
+        raise RefusedError(*plan.refusals)
+    if plan.steps:
+        carry_out(it, plan)
+    return plan
+
+
+def carry_out(it: Session, plan: Plan) -> None:
+    """Carry out exactly this plan, on exactly the chip that it was made for."""
+    _refuse_change(it, plan)
+    it.journal.note(
+        "begin",
+        bundle=plan.bundle.manifest.name,
+        sequence=plan.bundle.manifest.sequence,
+        steps=[step.title for step in plan.steps],
+    )
+    _keep_cpu1_away(it, plan.facts)
+    flash = bytearray(plan.facts.flash)
+    for step in plan.steps:
+        if it.stop():
+            raise StoppedError(f"stopped before {step.title}; run it again to go on")
+        it.step = step.title
+        area = {"start": f"0x{step.area.start:08X}", "end": f"0x{step.area.end:08X}"} if step.area else {}
+        it.journal.note("step", step=step.title, **area)
+        it.tell("begin")
+        _STEPS[step.action](it, plan, step, flash)
+        it.journal.note("done", step=step.title)
+        it.tell("end")
+    _refuse_other_result(it, plan)
+    it.journal.note("result", code=0, fus=it.cpu2.info.fus.text, stack=_stack_text(it.cpu2.info))
+
+
+def _stack_text(info: DeviceInfo) -> str | None:
+    return info.stack.full_text if info.stack else None
+
+
+def _refuse_change(it: Session, plan: Plan) -> None:
+    """Raise ChipError when the chip is not the one that the plan was made for, or is not as it was."""
+    facts, info = plan.facts, it.cpu2.info
+    options = it.chip.options()
+    if (
+        it.chip.identity != facts.identity
+        or options != facts.options
+        or (info.fus, info.stack)
+        != (
+            facts.info.fus,
+            facts.info.stack,
+        )
+    ):
+        raise ChipError("the chip is not as it was when the plan was made; nothing was done: plan again")
+
+
+def _keep_cpu1_away(it: Session, facts: Facts) -> None:
+    """Have CPU1 boot a loop in SRAM1, so that it leaves CPU2 alone over FUS's resets (psdb).
+
+    Not with FUS before 1.1.0: power that goes while option bytes are written would be the end of that chip. The plan
+    has seen to it that CPU1 has nothing to boot there.
+    """
+    optr = facts.options.words["OPTR"]
+    wanted = optr & ~reg.OPTR_BOOT
+    if facts.info.fus < FUS_1_1_0 or optr == wanted:
+        return
+    it.journal.note("option-bytes", optr=f"0x{optr:08X}", fus=facts.info.fus.text)
+    it.chip.write_optr(wanted)
+    it.cpu2.begin()
+
+
+def _refuse_other_result(it: Session, plan: Plan) -> None:
+    """Raise ChipError unless the chip says that it has what the bundle holds (versions, sectors, SRAM2)."""
+    manifest, info = plan.bundle.manifest, it.cpu2.info
+    options = it.chip.options()
+    last = next(one for one in manifest.images if one.sha256 == manifest.steps[-1].image)
+    if last.role == "stack" and (why := difference(last, info, options)):
+        raise ChipError(f"the installation ended, and the chip says otherwise: {why}")
+    for name, word in plan.facts.options.words.items():
+        if name not in (*_CPU2_ONLY, "OPTR") and options.words[name] != word:
+            raise ChipError(f"the installation ended, and {name} is 0x{options.words[name]:08X}, no more 0x{word:08X}")
+
+
+# --- the steps
+
+
+def _erase(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
+    assert step.area is not None  # noqa: S101 - by the plan
+    _clear(it, step.area, flash)
+
+
+def _clear(it: Session, area: Area, flash: bytearray) -> None:
+    """Erase an area, and note that it is blank."""
+    _retried(it, lambda: it.chip.erase(area))
+    flash[area.start - reg.FLASH_BASE : area.end - reg.FLASH_BASE] = b"\xff" * (area.end - area.start)
+
+
+def _delete(it: Session, _plan: Plan, _step: Step, flash: bytearray) -> None:
+    """Delete the stack; what SFSA sets free was CPU2's, and an image that is left in it goes too."""
+    it.cpu2.enter_fus()
+    it.cpu2.delete_stack()
+    _expose(it, flash)
+    _remove_images(it, flash, (reg.FLASH_BASE, reg.FLASH_BASE))
+
+
+def _expose(it: Session, flash: bytearray) -> None:
+    """Read what has become user flash. What was CPU2's is erased where it is not blank."""
+    target, start = it.chip.identity.target, reg.FLASH_BASE + len(flash)
+    end = min(target.sector_address(it.chip.options_sfsa()), target.limit)
+    if start >= end:
+        return
+    flash += _retried(it, lambda: it.chip.read_flash(start, end, lambda _: None))
+    page = target.sector_size
+    for at in range(start, end, page):
+        if flash[at - reg.FLASH_BASE : at - reg.FLASH_BASE + page] != b"\xff" * page:
+            _clear(it, Area(at, at + page, target), flash)
+
+
+def _remove_images(it: Session, flash: bytearray, keep: Range) -> None:
+    """Erase images that an earlier step has left; refuse those that nobody could know of."""
+    target = it.chip.identity.target
+    ours = it.journal.history.staged
+    for one in find_images(bytes(flash), target):
+        if keep[0] <= one.start and one.end <= keep[1]:
+            continue
+        if not any(start <= one.start and one.end <= end for start, end in ours):
+            raise ChipError(
+                f"an image stands at 0x{one.start:08X} that was not there when the plan was made; plan again"
+            )
+        _clear(it, Area(one.start, one.end, target), flash)
+
+
+def _install(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
+    """Stage an image, and have FUS install it."""
+    assert step.staging is not None  # noqa: S101 - by the plan
+    assert step.version is not None  # noqa: S101 - by the plan
+    it.cpu2.enter_fus()
+    area, version = step.staging.area, step.version
+    _remove_images(it, flash, (area.start, area.end))
+    _stage(it, step, flash)
+    it.tell("state", "FUS is told to install it: do not take the power, do not reset the board")
+    if step.action == "install-fus":
+        it.cpu2.upgrade(step.title, lambda info: info.fus == version)
+        _retried(it, lambda: _look_again(it, area, flash))
+    elif step.action == "install-stack":
+        it.cpu2.upgrade(step.title, lambda info: info.stack == version)
+    else:
+        it.cpu2.upgrade(step.title, lambda info: info.safeboot.text == version.text)
+
+
+def _stage(it: Session, step: Step, flash: bytearray) -> None:
+    """Put an image where it belongs, unless it stands there already."""
+    staging = step.staging
+    assert staging is not None  # noqa: S101 - by the plan
+    start = staging.area.start - reg.FLASH_BASE
+    if flash[start : start + len(staging.data)] == staging.data:
+        return
+
+    def write() -> None:
+        it.chip.erase(staging.area)
+        it.chip.program(staging, _counter(it, len(staging.data)))
+
+    _retried(it, write)
+    flash[start : start + (staging.area.end - staging.area.start)] = staging.data.ljust(
+        staging.area.end - staging.area.start, b"\xff"
+    )
+
+
+def _look_again(it: Session, area: Area, flash: bytearray) -> None:
+    """Read what FUS has left of a staged image; what else there is it does not touch."""
+    found = it.chip.read_flash(area.start, area.end, lambda _: None)
+    flash[area.start - reg.FLASH_BASE : area.end - reg.FLASH_BASE] = found
+
+
+def _start(it: Session, _plan: Plan, _step: Step, _flash: bytearray) -> None:
+    """Start the stack, unless FUS has done so by itself."""
+    if it.cpu2.info.is_fus:
+        it.cpu2.start_stack()
+
+
+_STEPS: dict[str, Callable[[Session, Plan, Step, bytearray], None]] = {
+    "erase": _erase,
+    "delete-stack": _delete,
+    "install-fus": _install,
+    "install-stack": _install,
+    "install-safeboot": _install,
+    "start-stack": _start,
+}
+
+
+def _retried(it: Session, do: Callable[[], Result]) -> Result:
+    """Do something that may be done again, while FUS is idle; after a failure the chip is reset first.
+
+    A key sequence that was cut short shuts the flash until a reset; a reset that came from elsewhere looks the same.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            if attempt:
+                it.chip.reconnect()
+                it.cpu2.begin()
+                if not it.cpu2.info.is_fus:
+                    it.cpu2.enter_fus()
+                else:
+                    it.cpu2.restart()
+            return do()
+        except (ProbeError, FlashError):
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError  # the loop returns or raises
+
+
+# --- single operations, and a chip whose option bytes were damaged
+
+
+def delete(it: Session) -> Facts:
+    """Delete the installed stack, whatever it is. Raises ChipError, FusError, ProbeError."""
+    facts = survey(it)
+    if facts.info.stack is None:
+        return facts
+    _keep_cpu1_away(it, facts)
+    it.step = "delete-stack"
+    it.cpu2.enter_fus()
+    it.cpu2.delete_stack()
+    return facts
+
+
+def start_stack(it: Session) -> DeviceInfo:
+    """Start the installed stack. Raises ChipError, FusError, ProbeError."""
+    info = it.cpu2.begin()
+    if info.is_fus:
+        it.step = "start-stack"
+        it.cpu2.start_stack()
+    return it.cpu2.info
+
+
+def _is_damaged_by_us(it: Session, options: Options) -> bool:
+    """Whether the option bytes are as a loss of power leaves them, and this tool was writing them."""
+    return it.journal.history.optr is not None and options.sfsa == 0 and options.sbrv == _SBRV_SAFEBOOT
+
+
+def _recover(it: Session, consent: Consent) -> None:
+    """Have Safeboot repair option bytes that lost their power while they were written; that is a factory reset.
+
+    Release notes of STM32CubeWB v1.24.0, "Safeboot": set C2BOOT. FUS was 1.1.0 or newer, or they would not have been
+    written at all.
+    """
+    chip = it.chip
+    if not _is_damaged_by_us(it, chip.options()):
+        return
+    if FACTORY_RESET not in consent.accept:
+        raise RefusedError(
+            "the power went while the option bytes were being written, and they are damaged. Safeboot repairs them "
+            "with a factory reset, which erases the stack and the application; the installation then goes on. Accept "
+            f"it by name: --accept {FACTORY_RESET}"
+        )
+    it.step = FACTORY_RESET
+    it.tell("begin")
+    chip.quieten()
+    chip.put(reg.PWR_CR4, chip.word(reg.PWR_CR4) | reg.C2BOOT)
+    end = chip.clock.now() + 12 * READY_SECONDS
+    while chip.clock.now() < end:
+        chip.clock.sleep(1.0)
+        with suppress(ProbeError):
+            if not _is_damaged_by_us(it, chip.options()):
+                it.tell("end")
+                return
+            continue
+        chip.reconnect()
+    raise ChipError("Safeboot has not repaired the option bytes; nothing else is known to")

@@ -1,0 +1,272 @@
+"""A J-Link through pylink, with everything that pylink and SEGGER's library do otherwise than one would think.
+
+The only importer of pylink. Traps: pylink raises ValueError for codes that it does not know, TypeError without a
+library, AttributeError for a file that is none; it fills short reads up with zeros and keeps saying that a target is
+connected which is gone; the library itself caches and programs flash unless told not to, and asks in dialogs.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pylink
+
+from flasher.errors import (
+    ProbeError,
+    ProbeLostError,
+    ProbeUnavailableError,
+    TargetUnavailableError,
+    TransferError,
+)
+from flasher.probe import Clock, ProbeInfo
+from flasher.registers import C_DEBUGEN, CPUID, DBGKEY, DEMCR, DHCSR, VC_CORERESET
+
+_LOG_LINES = 50
+_DEVICE = "Cortex-M4"
+"""A core without flash banks: the library then keeps its hands off the flash (pyOCD does the same)."""
+_QUIET = (
+    "DisableAutoUpdateFW",
+    "SuppressInfoUpdateFW",
+    "SuppressGUI = 1",
+    "HideDeviceSelection = 1",
+    "SetRestartOnClose = 0",
+    "SetInitWorkRAMOnConnect = 0",
+)
+"""No dialogs, no new firmware for the probe, CPU1 and its RAM left alone. Which version knows which is not documented:
+one that does not know a word says so in the log."""
+_HANDS_OFF = ("DisableFlashDL", "ExcludeFlashCacheRange 0x08000000-0x080FFFFF")
+"""CPU2 changes flash behind the library's back: a library that cannot be told this is refused."""
+_SETTLE_SECONDS = 0.05
+_ADVICE = "install SEGGER's J-Link software from segger.com, or name the library with --jlink-dll"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A J-Link that could be opened."""
+
+    serial: int
+    product: str
+    connection: str
+
+
+class JLink:
+    """A probe. `library` is a pylink.Library, or what stands for one; `serial` None takes the only J-Link there is.
+
+    `after_failure` is called after a call that failed: a library written in Python can say there what happened to it.
+    """
+
+    def __init__(
+        self,
+        library: Any,
+        clock: Clock,
+        *,
+        serial: int | None = None,
+        speed_khz: int = 4000,
+        kind: str = "jlink",
+        after_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._library, self._clock, self._serial, self._speed_khz = library, clock, serial, speed_khz
+        self._kind, self._after_failure = kind, after_failure
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._jlink: Any = None
+        self._info: ProbeInfo | None = None
+
+    @property
+    def info(self) -> ProbeInfo:
+        """Which probe it is; ProbeUnavailableError before it was opened."""
+        if self._info is None:
+            raise ProbeUnavailableError("no J-Link was opened yet")
+        return self._info
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The last lines that the library printed."""
+        return tuple(self._log)
+
+    def probes(self) -> tuple[Found, ...]:
+        """The J-Links that USB shows."""
+        with self._translated(ProbeUnavailableError, "listing J-Links failed"):
+            found = self._made().connected_emulators()
+        return tuple(
+            Found(
+                one.SerialNumber, one.acProduct.decode(errors="replace") or "J-Link", "USB" if one.Connection else "IP"
+            )
+            for one in found
+        )
+
+    # --- connecting
+
+    def connect(self, *, under_reset: bool = False) -> None:
+        """Open and attach; the flash stays unknown to the library. Raises ProbeError."""
+        serial = self._chosen()
+        try:
+            self._open(serial)
+            self._attach(under_reset=under_reset)
+        except ProbeError:
+            self.close()
+            raise
+
+    def _chosen(self) -> int:
+        """The serial number to open: without one and with two probes the library would ask in a dialog."""
+        if self._serial is not None:
+            return self._serial
+        found = self.probes()
+        if not found:
+            raise ProbeUnavailableError("no J-Link is connected; plug one in, or look at the cable", self.log)
+        if len(found) > 1:
+            serials = ", ".join(str(one.serial) for one in found)
+            raise ProbeUnavailableError(
+                f"{len(found)} J-Links are connected ({serials}); say which: --probe jlink:SERIAL"
+            )
+        self._serial = found[0].serial
+        return self._serial
+
+    def _open(self, serial: int) -> None:
+        jlink = self._made()
+        with self._translated(ProbeUnavailableError, f"J-Link {serial} cannot be opened"):
+            jlink.open(serial)
+            for command in _QUIET:  # after open(): before it, V9.14 and later find no probe any more (pylink issue 254)
+                with suppress(pylink.errors.JLinkException):
+                    jlink.exec_command(command)
+            for command in _HANDS_OFF:
+                jlink.exec_command(command)
+            library = getattr(self._library, "_path", None) or "simulated"
+            self._info = ProbeInfo(
+                kind=self._kind,
+                product=jlink.product_name,
+                serial=str(jlink.serial_number),
+                firmware=jlink.firmware_version,
+                library=f"{library} V{jlink.version}",
+            )
+
+    def _attach(self, *, under_reset: bool) -> None:
+        jlink = self._jlink
+        with self._translated(TargetUnavailableError, "the chip does not answer over SWD"):
+            if not jlink.set_tif(pylink.enums.JLinkInterfaces.SWD):
+                raise TargetUnavailableError("this probe has no SWD", self.log)
+            if under_reset:
+                jlink.set_reset_pin_low()
+                self._clock.sleep(_SETTLE_SECONDS)
+            try:
+                jlink.connect(_DEVICE, self._speed_khz)
+                if not jlink.target_connected():
+                    raise TargetUnavailableError("the library connected to no chip", self.log)
+                if under_reset:  # the debug unit alone answers while the pin is low
+                    jlink.memory_write32(DHCSR, [DBGKEY | C_DEBUGEN])
+                    jlink.memory_write32(DEMCR, [VC_CORERESET])
+            finally:
+                if under_reset:
+                    jlink.set_reset_pin_high()
+                    self._clock.sleep(_SETTLE_SECONDS)
+            if len(jlink.memory_read32(CPUID, 1)) != 1:
+                raise TargetUnavailableError("the chip answers nothing", self.log)
+
+    def _made(self) -> Any:
+        """The pylink object; a new one after an open that failed, which alone lets its lock file go."""
+        if self._jlink is None:
+            say = self._log.append
+            self._jlink = pylink.JLink(lib=self._library, log=say, detailed_log=say, error=say, warn=say)
+        return self._jlink
+
+    def close(self) -> None:
+        """Let the probe go. Never raises."""
+        if self._jlink is not None:
+            with suppress(*_PYLINK_ERRORS):
+                self._jlink.close()
+            self._jlink = None
+
+    # --- accesses
+
+    def read32(self, address: int) -> int:
+        """Read a word."""
+        with self._access("read", address, 4):
+            words = self._opened().memory_read32(_checked(address, 4), 1)
+            if len(words) != 1:
+                raise TransferError("read", address, 4, self.log)
+            return int(words[0])
+        raise AssertionError  # _access() does not swallow errors
+
+    def write32(self, address: int, value: int) -> None:
+        """Write a word."""
+        self.write(address, struct.pack("<I", value))
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read whole words; a short answer is an error, whatever pylink makes of it."""
+        with self._access("read", address, size):
+            data = bytes(self._opened().memory_read(_checked(address, size), size))
+            if len(data) != size:
+                raise TransferError("read", address, size, self.log)
+            return data
+        raise AssertionError  # _access() does not swallow errors
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write whole words. Libraries count what was written in bytes or in words."""
+        with self._access("write", address, len(data)):
+            words = struct.unpack(f"<{len(data) // 4}I", data)
+            done = self._opened().memory_write32(_checked(address, len(data)), words)
+            if done not in (len(data), len(words)):
+                raise TransferError("write", address, len(data), self.log)
+
+    def reset(self, *, halt: bool) -> None:
+        """Reset the chip by SYSRESETREQ: a pin may not be wired, and nothing would say so."""
+        with self._translated(TargetUnavailableError, "resetting the chip failed"):
+            self._opened().set_reset_strategy(pylink.enums.JLinkResetStrategyCortexM3.NORMAL)
+            self._opened().reset(ms=0, halt=halt)
+
+    def _opened(self) -> Any:
+        if self._jlink is None:
+            raise ProbeLostError("the probe is not open", self.log)
+        return self._jlink
+
+    @contextmanager
+    def _access(self, what: str, address: int, size: int) -> Iterator[None]:
+        try:
+            yield
+        except _PYLINK_ERRORS as error:
+            self._after_failure()
+            if self._is_gone():
+                raise ProbeLostError(f"the J-Link is gone: {error}", self.log) from error
+            raise TransferError(what, address, size, self.log) from error
+
+    @contextmanager
+    def _translated(self, kind: type[ProbeError], what: str) -> Iterator[None]:
+        try:
+            yield
+        except _PYLINK_ERRORS as error:
+            self._after_failure()
+            raise kind(f"{what}: {error}", self.log) from error
+
+    def _is_gone(self) -> bool:
+        try:
+            return not (self._jlink.opened() and self._jlink.connected())
+        except _PYLINK_ERRORS:
+            return True
+
+
+_PYLINK_ERRORS = (pylink.errors.JLinkException, ValueError, TypeError, AttributeError, OSError)
+"""What pylink raises: -5 from the library is a ValueError, a missing symbol an AttributeError."""
+
+
+def load_library(path: str | None) -> Any:
+    """Load SEGGER's library, never a copy of it: a copy cannot find its own files. Raises ProbeUnavailableError."""
+    if not hasattr(pylink, "JLink"):
+        raise ProbeUnavailableError("the package 'pylink' is not pylink-square: pip uninstall pylink, then reinstall")
+    where = path or "the usual places"
+    try:
+        library = pylink.Library(path, use_tmpcpy=False)
+        if library.dll() is None:
+            raise ProbeUnavailableError(f"no J-Link library in {where}; {_ADVICE}")
+        _ = library.dll().JLINKARM_OpenEx
+    except _PYLINK_ERRORS as error:
+        raise ProbeUnavailableError(f"{where}: no J-Link library: {error}; {_ADVICE}") from error
+    return library
+
+
+def _checked(address: int, size: int) -> int:
+    """An address that ctypes will not cut: it truncates to 32 bits without a word."""
+    assert 0 <= address <= address + size <= 1 << 32  # noqa: S101 - addresses are the flasher's own
+    assert address % 4 == size % 4 == 0 < size  # noqa: S101 - as above
+    return address

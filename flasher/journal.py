@@ -1,0 +1,146 @@
+"""What was done to which chip, on this computer: one file for each chip's UID, a JSON document on each line.
+
+A line is on the disk before what it announces is done. So the next run knows which option bytes to restore, which pages
+hold what this tool has staged, and the highest sequence of a bundle that the chip has seen.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flasher.errors import JournalError
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the journal knows of a chip.
+
+    `sequence`: the highest of a bundle that was begun. `optr`: what OPTR was before it was changed, None when it was
+    restored. `staged`: first and last address + 1 of pages that may hold what this tool has written and not finished.
+    """
+
+    sequence: int | None = None
+    optr: int | None = None
+    staged: tuple[tuple[int, int], ...] = ()
+    unfinished: str = ""
+    """The step that was begun last and never ended; empty when none was."""
+
+
+class Journal:
+    """The journal of one chip. Every method raises JournalError."""
+
+    def __init__(self, folder: Path, uid: str) -> None:
+        self._path = folder / f"{uid}.jsonl"
+        self._has_torn_end = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._entries = self._read()
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _read(self) -> list[dict[str, Any]]:
+        """Every line; one that was cut short by a crash is the last, and was never acted on."""
+        if not self._path.exists():
+            return []
+        *lines, last = self._path.read_bytes().split(b"\n")
+        self._has_torn_end = bool(last)
+        entries = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+                _ = entry["event"]
+            except (ValueError, TypeError, KeyError) as error:
+                if self._is_torn(line, number == len(lines)):
+                    continue
+                raise JournalError(
+                    f"{self._path}: line {number} is damaged: {error}; look at it, and move the file away when you "
+                    "know that the chip needs nothing of it"
+                ) from error
+            entries.append(entry)
+        return entries
+
+    @staticmethod
+    def _is_torn(line: bytes, is_last: bool) -> bool:
+        """Whether a line is what a crash left, ended by the next run."""
+        return line.endswith(_TORN) or (is_last and not line.strip())
+
+    def note(self, event: str, **what: object) -> None:
+        """Add a line; it is on the disk when this returns."""
+        entry = {"event": event, "time": datetime.now(UTC).isoformat(timespec="seconds"), **what}
+        line = json.dumps(entry, ensure_ascii=True).encode() + b"\n"
+        if self._has_torn_end:
+            line = _TORN + b"\n" + line
+        try:
+            is_new = not self._path.exists()
+            with self._path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            if is_new and os.name == "posix":
+                _sync_folder(self._path.parent)
+        except OSError as error:
+            raise self._error(error) from error
+        self._has_torn_end = False
+        self._entries.append(entry)
+
+    @property
+    def history(self) -> History:
+        """What the lines come to."""
+        now = History()
+        try:
+            for one in self._entries:
+                now = _after(now, one)
+        except (KeyError, ValueError, TypeError) as error:
+            raise JournalError(f"{self._path}: a line lacks what it must have: {error}") from error
+        return now
+
+    def _error(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"{self._path}: {(error.strerror or str(error)).lower()}: nothing is done without a journal"
+        )
+
+
+_TORN = b" #torn"
+
+
+def _after(now: History, entry: dict[str, Any]) -> History:
+    """What one more line makes of it."""
+    match entry["event"]:
+        case "begin":
+            return replace(now, sequence=max(now.sequence or 0, int(entry["sequence"])))
+        case "option-bytes" if now.optr is None:
+            return replace(now, optr=int(entry["optr"], 16))
+        case "restored":
+            return replace(now, optr=None)
+        case "step":
+            area = [(int(entry["start"], 16), int(entry["end"], 16))] if "start" in entry else []
+            return replace(now, staged=(*now.staged, *area), unfinished=str(entry["step"]))
+        case "done":
+            return replace(now, unfinished="")
+        case "result":
+            return replace(now, staged=(), unfinished="")
+    return now
+
+
+def default_folder() -> Path:
+    """Where journals are kept: the user's folder for state on this system."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Application Support")
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "stm32wb-flasher"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a new file's name on the disk too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,405 @@
+"""The way from the chip as it is to what the bundle holds: every step, or every reason why not. Pure.
+
+Nobody types an address: each is computed from the image and the chip, and must be the one that was signed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from flasher import registers as reg
+from flasher.chip import Area, Identity, Options, Staging
+from flasher.errors import RefusedError
+from flasher.journal import History
+from flasher.mailbox import DeviceInfo
+from imagekit.bundle.manifest import ImageEntry, StepEntry
+from imagekit.bundle.verified import VerifiedBundle
+from imagekit.errors import PlacementError
+from imagekit.image import Version
+from imagekit.option_bytes import decode_pairs
+from imagekit.option_verdicts import Grade, Verdict, judge_fields, judge_together
+from imagekit.placement import place
+from imagekit.targets import Target
+from imagekit.upgrade import needs_fus_first
+
+FUS_1_1_0 = Version(1, 1, 0)
+"""The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
+_LARGEST_OPEN_KIB = 31  # SBRSA and SNBRSA have five bits
+_ACTIONS = {"fus": "install-fus", "stack": "install-stack", "safeboot": "install-safeboot"}
+# The end of an image: its footer ends with one of these words, and 64 bytes on a signature footer begins with the two
+# markers and ends with ST's or a customer's magic (docs/image-format.md).
+_MAGICS = (0x2337_2991, 0x3227_9221, 0x4276_9811, 0xB10C_8B99, 0x927A_6741)
+_MARKERS = bytes.fromhex("34123412 CDABCDAB")
+_SIGNATURE_MAGICS = (0xD3A1_2C5E, 0xE2B5_1D4A)
+_FOOTER, _SIGNATURE, _SIGNATURE_FOOTER = 20, 64, 20
+
+Range = tuple[int, int]
+"""First address, and the one behind the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The chip as it was read."""
+
+    identity: Identity
+    options: Options
+    info: DeviceInfo
+    flash: bytes
+    """User flash, from its start up to SFSA or to the part's end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What the user accepts: irreversible things by name (`fus-2.2.0`), pages by address."""
+
+    accept: frozenset[str] = frozenset()
+    erase_application: tuple[Range, ...] = ()
+    erase_stray: tuple[Range, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do. `image` is a SHA-256; `area` is what is erased; `name` is what must be accepted."""
+
+    action: str
+    why: str
+    image: str | None = None
+    staging: Staging | None = None
+    area: Area | None = None
+    version: Version | None = None
+    name: str | None = None
+
+    @property
+    def is_irreversible(self) -> bool:
+        """Whether nothing takes it back."""
+        return self.name is not None
+
+    @property
+    def title(self) -> str:
+        """`install-fus 2.2.0 at 0x080EE000`."""
+        place = self.area.text if self.action == "erase" and self.area else None
+        at = f"at 0x{self.staging.area.start:08X}" if self.staging else None
+        return " ".join(part for part in (self.action, self.version and self.version.text, at, place) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every step in its order; with refusals, none may be taken. `to_accept`: names that the user has not accepted."""
+
+    facts: Facts
+    bundle: VerifiedBundle
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[str, ...] = ()
+    to_accept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+# --- the chip
+
+
+def option_verdicts(options: Options) -> tuple[Verdict, ...]:
+    """What the option bytes mean, field by field and together."""
+    words = " ".join(f"{name}=0x{word:08X}" for name, word in options.words.items() if not name.startswith("PCROP"))
+    decoded = decode_pairs(words, options.target)
+    return (*judge_fields(decoded), *judge_together(decoded))
+
+
+def hindrances(options: Options) -> tuple[str, ...]:
+    """Why nothing is to be done to a chip with these option bytes; empty when something may."""
+    return tuple(_hindrances(options))
+
+
+def _hindrances(options: Options) -> Iterator[str]:
+    for one in option_verdicts(options):
+        if one.grade is Grade.ERROR or one.explains in ("OB_SFSA_IMPOSSIBLE", "OB_RDP_1", "OB_RDP_2", "OB_IPCCDBA"):
+            what = f"{one.name} {one.value}".strip()
+            yield f"{what}: {one.meaning}; {one.recovery}"
+    optr = options.words["OPTR"]
+    for name, bit in (("IWDG_SW", reg.OPTR_IWDG_SW), ("WWDG_SW", reg.OPTR_WWDG_SW)):
+        if not optr & bit:
+            yield f"{name} 0: a watchdog that nothing feeds would reset the chip while FUS works; set {name} to 1 first"
+    start, end = (options.words[name] & 0x1FF for name in ("PCROP1ASR", "PCROP1AER"))  # CMSIS, FLASH_PCROP1ASR
+    if start <= end:
+        yield "PCROP1A protects code: what is in those pages cannot be read, so stray images in them cannot be found"
+
+
+def has_application(flash: bytes) -> bool:
+    """Whether CPU1 has anything to boot: a stack pointer and an entry at the start of flash."""
+    return flash[:8] != b"\xff" * 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An image in user flash: its pages, and its magic."""
+
+    start: int
+    end: int
+    magic: int
+
+
+def find_images(flash: bytes, target: Target, base: int = reg.FLASH_BASE) -> tuple[Stray, ...]:
+    """Find every image that FUS might take for the one to install: by its footers, at any word."""
+    found = []
+    at = flash.find(_MARKERS)
+    while at >= 0:
+        if (stray := _image_before(flash, at, target, base)) is not None:
+            found.append(stray)
+        at = flash.find(_MARKERS, at + 1)
+    return tuple(found)
+
+
+def _image_before(flash: bytes, at: int, target: Target, base: int) -> Stray | None:
+    """The image whose signature footer begins here; None when there is none."""
+    footer_end, end = at - _SIGNATURE, at + _SIGNATURE_FOOTER
+    if at % 4 or footer_end < _FOOTER or end > len(flash):
+        return None
+    magic, signed = (int.from_bytes(flash[to - 4 : to], "little") for to in (footer_end, end))
+    if magic not in _MAGICS or signed not in _SIGNATURE_MAGICS:
+        return None
+    page, sectors = target.sector_size, max(flash[footer_end - _FOOTER + 8], 1)
+    last = -(-end // page) * page
+    return Stray(base + max(last - sectors * page, 0), base + last, magic)
+
+
+def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
+    """Say how an installed stack differs from the bundle's; empty when it does not.
+
+    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do (docs/image-format.md).
+    """
+    wanted = Version.from_text(entry.version) if entry.version else None
+    if info.stack is None or info.stack != wanted:
+        return f"stack {info.stack.full_text if info.stack else 'none'} instead of {entry.version}"
+    if info.stack_sectors not in (entry.sectors, entry.sectors - 1):  # v1.6.0's Thread_FTD announces one too few
+        return f"a stack of {info.stack_sectors} sectors instead of {entry.sectors}"
+    for name, found, kib in zip(("A", "B"), options.open_sram2_kib, (entry.sram2a_kib, entry.sram2b_kib), strict=True):
+        if found != kib and not (kib >= _LARGEST_OPEN_KIB and found in (None, _LARGEST_OPEN_KIB)):
+            return f"{'all' if found is None else found} KiB of SRAM2{name} open instead of {kib}"
+    return ""
+
+
+# --- the plan
+
+
+def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: Consent) -> Plan:
+    """Work out the steps."""
+    try:
+        steps = tuple(_steps(bundle, facts, history))
+    except (RefusedError, PlacementError) as error:
+        reasons = error.reasons if isinstance(error, RefusedError) else (str(error),)
+        return Plan(facts=facts, bundle=bundle, refusals=reasons)
+    erasures, refusals = _clearing(steps, facts, history, consent)
+    to_accept = tuple(step.name for step in steps if step.name and step.name not in consent.accept)
+    refusals += [f"{name} cannot be undone; accept it by name: --accept {name}" for name in to_accept]
+    refusals += _write_protected(facts, (*steps, *erasures))
+    return Plan(
+        facts=facts,
+        bundle=bundle,
+        steps=(*erasures, *steps),
+        refusals=tuple(refusals),
+        to_accept=to_accept,
+    )
+
+
+def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[Step]:
+    """The steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
+    manifest, target, info = bundle.manifest, facts.identity.target, facts.info
+    _refuse_chip(bundle, facts, history)
+    entries = {one.sha256: one for one in manifest.images}
+    chain = list(_chain(manifest.steps, entries, info.fus))
+    last = entries[manifest.steps[-1].image]
+    is_stack = last.role == "stack"
+    if is_stack and len(chain) == 1 and not difference(last, info, facts.options):
+        if _is_fus_selected(facts):
+            yield Step(action="start-stack", why="the stack is there, and FUS was left selected")
+        return
+    if not chain:
+        return
+    is_installed = _has_stack(facts)
+    if is_installed and needs_fus_first(target, info.fus):
+        raise RefusedError(
+            f"with FUS {info.fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack "
+            "is installed: no source says what is safe; ask ST"
+        )
+    if is_installed:
+        yield Step(action="delete-stack", why="FUS installs on a chip without a stack (AN5185)")
+    for entry, step, fus in chain:
+        yield _install(bundle, facts, entry, step, fus)
+    if is_stack:
+        yield Step(action="start-stack", why="a chip left in FUS has no radio")
+
+
+def _refuse_chip(bundle: VerifiedBundle, facts: Facts, history: History) -> None:
+    """Raise RefusedError for a chip that the bundle is not for."""
+    manifest, target = bundle.manifest, facts.identity.target
+    if target not in manifest.targets:
+        names = ", ".join(one.name for one in manifest.targets)
+        raise RefusedError(f"this chip is {target.name}, and the bundle is for {names}")
+    if history.sequence is not None and manifest.sequence < history.sequence:
+        raise RefusedError(
+            f"the bundle has sequence {manifest.sequence}, and this chip has seen {history.sequence}: no way back to "
+            "an older release"
+        )
+    if facts.info.fus.major + facts.info.fus.minor == 0:
+        raise RefusedError(f"FUS {facts.info.fus.text} is none that is known")
+
+
+def _chain(
+    steps: Sequence[StepEntry], entries: Mapping[str, ImageEntry], fus: Version
+) -> Iterator[tuple[ImageEntry, StepEntry, Version]]:
+    """The steps that are left for a chip with this FUS, each with the FUS that it begins with. Raises RefusedError."""
+    for step in steps:
+        entry, first = entries[step.image], Version.from_text(step.min_fus)
+        below = Version.from_text(step.below_fus) if step.below_fus else None
+        if below is not None and fus >= below and entry.role == "fus":
+            continue  # the chip is beyond it
+        if fus < first or (below is not None and fus >= below):
+            end = f" and below {below.text}" if below else ""
+            raise RefusedError(
+                f"{entry.role} {step.gives} needs FUS {first.text} or later{end}, and the chip has {fus.text}: take a "
+                "bundle that leads there"
+            )
+        yield entry, step, fus
+        if entry.role == "fus":
+            fus = Version.from_text(step.gives)
+
+
+def _has_stack(facts: Facts) -> bool:
+    """Whether a stack is installed: by what CPU2 says, or by SFSA."""
+    target = facts.identity.target
+    return facts.info.stack is not None or target.sector_address(facts.options.sfsa) < target.limit
+
+
+def _is_fus_selected(facts: Facts) -> bool:
+    """Whether CPU2 boots FUS though a stack is there: SBRV points elsewhere than SFSA (fus-protocol 2.3)."""
+    options = facts.options
+    return facts.info.is_fus or options.sbrv * 4 != options.sfsa * options.target.sector_size
+
+
+def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: StepEntry, fus: Version) -> Step:
+    """One installation: the address computed again, for this chip. Raises RefusedError, PlacementError."""
+    target, assessment = facts.identity.target, bundle.assessments[entry.sha256]
+    sfsa = None if _has_stack(facts) else facts.options.sfsa
+    same_fus = fus == facts.info.fus
+    placement = place(
+        assessment.image, target, fus=fus, sfsa=sfsa if same_fus else None, variants=assessment.fus_variants
+    )
+    signed = bundle.manifest.addresses[target.name][entry.sha256]
+    if placement.address != signed:
+        raise RefusedError(
+            f"the bundle puts {entry.role} {step.gives} at 0x{signed:08X}, and on this chip it belongs at "
+            f"0x{placement.address:08X}"
+        )
+    data = bundle.images[entry.sha256]
+    data += b"\xff" * (-len(data) % 8)  # 0xFF, so that no magic stands there twice (ST, otas_app.c)
+    area = Area(placement.address, placement.address + placement.sectors * target.sector_size, target)
+    return Step(
+        action=_ACTIONS[entry.role],
+        why="no way back, ever" if step.irreversible else "asked for",
+        image=entry.sha256,
+        staging=Staging(area, data),
+        area=area,
+        version=Version.from_text(entry.version or step.gives)
+        if entry.role == "stack"
+        else Version.from_text(step.gives),
+        name=f"{entry.role}-{step.gives}" if step.irreversible else None,
+    )
+
+
+# --- what is in the way
+
+
+def _clearing(
+    steps: Sequence[Step], facts: Facts, history: History, consent: Consent
+) -> tuple[tuple[Step, ...], list[str]]:
+    """What must be erased first, and what may not be."""
+    if not any(step.staging or step.action == "delete-stack" for step in steps):
+        return (), []
+    target, page = facts.identity.target, facts.identity.target.sector_size
+    ours = {at for first, end in history.staged for at in range(first, end, page)}
+    stray = {at for one in _strays(steps, facts) for at in range(one.start, one.end, page)} - ours
+    in_the_way = _in_the_way(steps, facts) - ours - stray
+    if facts.info.fus < FUS_1_1_0 and has_application(facts.flash):
+        in_the_way.add(reg.FLASH_BASE)  # no option bytes are touched, so CPU1 must have nothing to boot
+    refusals = [
+        f"{_range_text(run, page)} holds {what}; look at it, and if it may go: {option} {_range_text(run, page)}"
+        for pages, allowed, what, option in (
+            (in_the_way, consent.erase_application, "something where an image must go", "--erase-application"),
+            (stray, consent.erase_stray, "an image that FUS might install instead", "--erase-stray"),
+        )
+        for run in _runs({at for at in pages if not _is_in(at, page, allowed)}, page)
+    ]
+    erased = (in_the_way | stray | (ours & _filled(facts))) - _staged_pages(steps)
+    return tuple(
+        Step(action="erase", why="it is in the way", area=Area(run[0], run[-1] + page, target))
+        for run in _runs(erased, page)
+    ), refusals
+
+
+def _staged_pages(steps: Sequence[Step]) -> set[int]:
+    """Pages that an installation erases by itself."""
+    areas = [step.staging.area for step in steps if step.staging]
+    return {at for area in areas for at in range(area.start, area.end, area.target.sector_size)}
+
+
+def _strays(steps: Sequence[Step], facts: Facts) -> list[Stray]:
+    """Images in user flash, but those that stand where and as they will be staged."""
+    wanted = {(step.staging.area.start, step.staging.data) for step in steps if step.staging}
+    flash, target = facts.flash, facts.identity.target
+    return [
+        one
+        for one in find_images(flash, target)
+        if not any(
+            start <= one.start
+            and flash[start - reg.FLASH_BASE :].startswith(data)
+            and one.end <= start + len(data) + target.sector_size
+            for start, data in wanted
+        )
+    ]
+
+
+def _filled(facts: Facts) -> set[int]:
+    """Pages of user flash that are not blank."""
+    page, flash = facts.identity.target.sector_size, facts.flash
+    blank = b"\xff" * page
+    return {
+        reg.FLASH_BASE + at for at in range(0, len(flash), page) if flash[at : at + page] != blank[: len(flash) - at]
+    }
+
+
+def _in_the_way(steps: Sequence[Step], facts: Facts) -> set[int]:
+    """Pages that are not blank from where an image begins up to the limit, but those that hold it already."""
+    page, flash, found = facts.identity.target.sector_size, facts.flash, set()
+    filled = _filled(facts)
+    for step in steps:
+        if step.staging is None:
+            continue
+        start, data = step.staging.area.start, step.staging.data
+        is_there = flash[start - reg.FLASH_BASE :].startswith(data)
+        first = start + -(-len(data) // page) * page if is_there else start
+        found |= {at for at in filled if at >= first}
+    return found
+
+
+def _write_protected(facts: Facts, steps: Sequence[Step]) -> list[str]:
+    """Why pages that must change cannot: WRP areas (CMSIS, FLASH_WRP1AR)."""
+    pages = {page for step in steps if step.area for page in step.area.pages}
+    refusals = []
+    for name in ("WRP1AR", "WRP1BR"):
+        word = facts.options.words[name]
+        if pages & set(range(word & 0xFF, (word >> 16 & 0xFF) + 1)):
+            refusals.append(f"{name} write-protects pages that must change: clear it first (0x{word:08X})")
+    return refusals
+
+
+def _runs(pages: set[int], page: int) -> list[list[int]]:
+    """Pages by address, those that follow each other together."""
+    runs = groupby(enumerate(sorted(pages)), key=lambda one: one[1] - one[0] * page)
+    return [[at for _, at in run] for _, run in runs]
+
+
+def _range_text(run: Sequence[int], page: int) -> str:
+    return f"0x{run[0]:08X}-0x{run[-1] + page - 1:08X}"
+
+
+def _is_in(at: int, page: int, ranges: Sequence[Range]) -> bool:
+    return any(first <= at and at + page <= end for first, end in ranges)

@@ -1,0 +1,71 @@
+"""What the flasher needs of a probe, and of time. Nothing else reaches the chip.
+
+All calls block; one thread. Addresses and words are 32 bits, blocks are whole words, sizes in bytes.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeInfo:
+    """Which probe it is, for people and reports."""
+
+    kind: str
+    product: str
+    serial: str
+    firmware: str
+    library: str
+    """Where the probe's library was loaded from, and its version."""
+
+
+class Probe(Protocol):
+    """A debug probe that is wired to one chip. Every method raises ProbeError and nothing else."""
+
+    @property
+    def info(self) -> ProbeInfo:
+        """Which probe it is; known once it was connected."""
+
+    def connect(self, *, under_reset: bool = False) -> None:
+        """Open the probe and attach to the chip without resetting it; `under_reset` resets it and catches CPU1."""
+
+    def close(self) -> None:
+        """Let the probe go. Never raises."""
+
+    def read32(self, address: int) -> int:
+        """Read a word."""
+
+    def write32(self, address: int, value: int) -> None:
+        """Write a word."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read whole words."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write whole words."""
+
+    def reset(self, *, halt: bool) -> None:
+        """Reset the whole chip; CPU1 stands at its reset vector then, or runs."""
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> float:
+        """Return seconds since some moment."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class RealClock:
+    """The computer's own time."""
+
+    def now(self) -> float:
+        """Return seconds since some moment."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)

@@ -1,0 +1,62 @@
+"""Addresses and bits of the STM32WB that the flasher touches, with their source.
+
+CMSIS stm32wb55xx.h and stm32wb15xx.h (the same on all parts unless told otherwise), RM0434; Arm v7-M (debug unit).
+"""
+
+FLASH_BASE = 0x0800_0000
+SRAM1 = 0x2000_0000
+SRAM2A = 0x2003_0000
+SMALLEST_SRAM1 = 32 * 1024
+"""SRAM1 of a WB3x; a WB5x has 64 or 192 KiB (CMSIS, SRAM1_SIZE)."""
+
+# Identification: RM0434 41.4.8 (DBGMCU_IDCODE), 42.1 (UID), 42.2 (flash size).
+DBGMCU_IDCODE, DBGMCU_CR = 0xE004_2000, 0xE004_2004
+DEV_ID_MASK = 0xFFF
+DEV_ID_WB5X_WB3X, DEV_ID_WB1X = 0x495, 0x494
+DEBUG_IN_LOW_POWER = 0b111
+"""DBG_SLEEP, DBG_STOP, DBG_STANDBY of DBGMCU_CR."""
+FLASH_SIZE, FLASH_SIZE_MASK = 0x1FFF_75E0, 0x7FF
+UID = 0x1FFF_7590
+
+# The flash controller: CMSIS, FLASH_TypeDef and its bits.
+FLASH = 0x5800_4000
+FLASH_ACR, FLASH_KEYR, FLASH_OPTKEYR, FLASH_SR, FLASH_CR = (FLASH + at for at in (0x00, 0x08, 0x0C, 0x10, 0x14))
+OPTION_REGISTERS = {
+    "OPTR": FLASH + 0x20,
+    "PCROP1ASR": FLASH + 0x24,
+    "PCROP1AER": FLASH + 0x28,
+    "WRP1AR": FLASH + 0x2C,
+    "WRP1BR": FLASH + 0x30,
+    "PCROP1BSR": FLASH + 0x34,
+    "PCROP1BER": FLASH + 0x38,
+    "IPCCBR": FLASH + 0x3C,
+    "SFR": FLASH + 0x80,
+    "SRRVR": FLASH + 0x84,
+}
+KEYS, OPTION_KEYS = (0x4567_0123, 0xCDEF_89AB), (0x0819_2A3B, 0x4C5D_6E7F)  # psdb, HAL
+SR_BUSY = 1 << 16 | 1 << 18  # BSY, CFGBSY
+SR_ERRORS = 0xC3F8  # psdb
+CR_PG, CR_PER, CR_STRT, CR_OPTSTRT, CR_OBL_LAUNCH, CR_OPTLOCK, CR_LOCK = (1 << at for at in (0, 1, 16, 17, 27, 30, 31))
+CR_PAGE_SHIFT = 3
+OPTR_IWDG_SW, OPTR_WWDG_SW = 1 << 16, 1 << 19
+OPTR_BOOT = 1 << 27 | 1 << 26 | 1 << 23
+"""nBOOT0, nSWBOOT0, nBOOT1: all 0 boots CPU1 from SRAM1 (psdb, devices/stm32wb55/flash.py)."""
+SFSA_MASK = 0xFF
+SRAM2A_IS_OPEN, SRAM2B_IS_OPEN = 1 << 23, 1 << 30  # SRRVR: BRSD, NBRSD
+SBRSA_SHIFT, SNBRSA_SHIFT, AREA_MASK = 18, 25, 0x1F  # SRRVR: SBRSA, SNBRSA, in KiB
+AREA_B_MASK_WB1X = 0b11  # stm32wb15xx.h: SBRSA_B
+SBRV_MASK = 0x3FFFF
+
+# RCC and PWR.
+RCC_AHB3ENR, IPCCEN = 0x5800_0050, 1 << 20
+PWR_CR4, C2BOOT = 0x5800_040C, 1 << 15
+
+# IPCC: CMSIS, IPCC_TypeDef; the system channel is number 2 (mbox_def.h).
+C1SCR, C1TOC2SR, C2TOC1SR = 0x5800_0C08, 0x5800_0C0C, 0x5800_0C1C
+SYSTEM_CHANNEL = 1 << 1
+SEND_ON_SYSTEM_CHANNEL = 1 << 17
+
+# CPU1's debug unit (Arm v7-M).
+CPUID, DHCSR, DEMCR = 0xE000_ED00, 0xE000_EDF0, 0xE000_EDFC
+DBGKEY, C_DEBUGEN, C_HALT, S_HALT = 0xA05F_0000, 1 << 0, 1 << 1, 1 << 17
+VC_CORERESET = 1 << 0

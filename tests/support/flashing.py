@@ -1,0 +1,104 @@
+"""A bench for tests of the flasher: a simulated chip behind the simulated J-Link library and the real pylink."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flasher.chip import Chip
+from flasher.install import Event, install, session
+from flasher.jlink import JLink
+from flasher.journal import Journal
+from flasher.plan import Consent, Plan
+from flasher.sim.behaviour import Behaviour
+from flasher.sim.chip import SimulatedChip
+from flasher.sim.dll import AfterReset, Probe, Settings, SimulatedDll
+from flasher.sim.faults import Fault, FaultyChip
+from flasher.sim.parts import find_part
+from imagekit.bundle.verified import VerifiedBundle, open_bundle
+from tests.support.bundles import bundle, private, public
+from tests.support.images import FIXTURES, content, throw_away_keys
+
+SERIAL = 260_000_001
+FUS_0_5_3, FUS_1_2_0, FUS_2_2_0 = 0x0005_0300, 0x0102_0000, 0x0202_0000
+EVERYTHING = Consent(accept=frozenset({"fus-1.0.2", "fus-1.2.0", "fus-2.2.0", "factory-reset"}))
+
+
+def point(name: str) -> str:
+    """The uncompressed point of a throw-away key."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+    key = load_pem_public_key((FIXTURES / "keys" / f"throw-away-{name}.pem").read_bytes())
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
+
+
+def simulated(
+    part: str = "STM32WB55RG", fus: int = FUS_1_2_0, stack: str | None = None, **switches: Any
+) -> SimulatedChip:
+    """A chip that believes the throw-away keys, with an installed stack of fixtures/images if one is named."""
+    chip = SimulatedChip(
+        find_part(part),
+        fus_version=fus,
+        keys=tuple(point(name) for name in ("wb5x-wb3x", "wb1x", "wb3x-early")),
+        accepted=(hashlib.sha256(content("fus-1.0.2")).hexdigest(),),
+        behaviour=replace(Behaviour(), **switches),
+    )
+    if stack is not None:
+        assert chip.fus.install_at_factory(content(stack)) == 0
+    chip.power_cycle()
+    return chip
+
+
+def opened(*names: str, part: str = "STM32WB55RG") -> VerifiedBundle:
+    """A verified bundle of images of fixtures/images."""
+    data = bundle(*names, keys=[private("p256")], parts=[part])
+    return open_bundle(data, [public("p256")], st_keys=throw_away_keys())
+
+
+@dataclass
+class SimulatedClock:
+    """The chip's own time."""
+
+    chip: Any
+
+    def now(self) -> float:
+        return float(self.chip.clock)
+
+    def sleep(self, seconds: float) -> None:
+        self.chip.advance(seconds)
+
+
+@dataclass
+class Bench:
+    """One chip on one J-Link; `folder` is where the journal lies."""
+
+    chip: SimulatedChip
+    folder: Path
+    faults: tuple[Fault, ...] = ()
+    after_reset: AfterReset | None = None
+    events: list[Event] = field(default_factory=list)
+    stop: Callable[[], bool] = lambda: False
+    dll: SimulatedDll = field(init=False)
+    faulty: FaultyChip = field(init=False)
+
+    def connect(self) -> Chip:
+        """Open the probe anew, as a new run of the program does."""
+        self.faulty = FaultyChip(self.chip, self.faults)
+        settings = Settings(after_reset=self.after_reset) if self.after_reset else None
+        self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], settings)
+        clock = SimulatedClock(self.faulty)
+        probe = JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
+        chip = Chip(probe, clock)
+        chip.connect()
+        return chip
+
+    def journal(self, chip: Chip) -> Journal:
+        return Journal(self.folder, chip.identity.uid)
+
+    def install(self, verified: VerifiedBundle, consent: Consent = EVERYTHING) -> Plan:
+        chip = self.connect()
+        with session(chip, self.journal(chip), self.events.append, self.stop) as it:
+            plan = install(it, verified, consent)
+        chip.probe.close()
+        return plan
