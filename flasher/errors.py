@@ -47,10 +47,6 @@ class TargetUnavailableError(ProbeError):
 class TransferError(ProbeError):
     """One access failed or came short. The chip may have been reset; what was written may be written or not."""
 
-    def __init__(self, what: str, address: int, size: int, log: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{what} of {size} bytes at 0x{address:08X} failed", log)
-        self.address, self.size = address, size
-
 
 class ChipError(FlasherError):
     """The chip is not as it must be: option bytes, flash, or a CPU2 that does not start."""
