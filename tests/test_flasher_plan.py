@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flasher import plan as module
 from flasher.chip import Area, Options, Staging
 from flasher.journal import History
 from flasher.plan import Facts, Step, difference, find_images, has_application, hindrances
 from flasher.registers import FLASH_BASE
+from imagekit import placement
 from imagekit.image import Version
 from imagekit.targets import TARGETS, select_target
 from tests.support.facts import accepting, facts, planned
@@ -254,13 +254,13 @@ def test_a_small_wb5x_with_an_old_fus_and_a_stack() -> None:
 
 def test_an_address_that_was_signed_otherwise_than_it_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No bundle that came through the door says so: it computes them too. This is the second lock on the same door."""
-    original = module.place
+    original = placement.place
 
     def elsewhere(*arguments: Any, **choices: Any) -> Any:
-        placement = original(*arguments, **choices)
-        return replace(placement, limit=placement.limit - 4096)
+        found = original(*arguments, **choices)
+        return replace(found, limit=found.limit - 4096)
 
-    monkeypatch.setattr(module, "place", elsewhere)
+    monkeypatch.setattr("flasher.plan.place", elsewhere)
     told = reasons(facts(fus="2.2.0"), *UPGRADE)
     assert told == "the bundle puts stack 1.24.0 at 0x080EF000, and on this chip it belongs at 0x080EE000"
 
