@@ -91,7 +91,7 @@ def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Sess
 
 
 def _give_back(it: Session) -> None:
-    if it.cpu2.is_unsettled:
+    if it.cpu2.is_unsettled or not it.cpu2.is_taken:
         return
     optr = it.journal.history.optr
     for attempt in range(_ATTEMPTS):

@@ -265,6 +265,12 @@ def load_library(path: str | None) -> Any:
     return library
 
 
+def library_version(path: str | None = None) -> str:
+    """Return the version of SEGGER's library, such as 9.14a. Raises ProbeUnavailableError."""
+    library, silent = load_library(path), deque[str](maxlen=1).append
+    return str(pylink.JLink(lib=library, log=silent, detailed_log=silent, error=silent, warn=silent).version)
+
+
 def _checked(address: int, size: int) -> int:
     """An address that ctypes will not cut: it truncates to 32 bits without a word."""
     assert 0 <= address <= address + size <= 1 << 32  # noqa: S101 - addresses are the flasher's own
