@@ -28,6 +28,7 @@ from imagekit.console import (
     trace,
     write_file,
 )
+from imagekit.errors import why
 
 if TYPE_CHECKING:
     from flasher.chip import Chip, Options
@@ -462,7 +463,7 @@ class _Output:
     report_serials: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
     options: "Options | None" = None
-    """The option registers, as they were last read."""
+    """The option registers as they were found."""
     _bar: Any = None
     _last: str = ""
 
@@ -518,7 +519,6 @@ def _run_steps(choice: "Choice", folder: Path | None, output: _Output, work: "Ca
             said = work(it)
             told = it.cpu2.info
             result |= {"fus": told.fus.text, "stack": told.stack.full_text if told.stack else None}
-            output.options = it.chip.options()
     except FlasherError as error:
         output.end_bar()
         result |= {"code": int(error.code), "error": str(error)}
@@ -566,7 +566,7 @@ def _finish(output: _Output, result: dict[str, Any], taken: "Sequence[Session]",
     try:
         write_file(output.report, text.encode() + b"\n")
     except OSError as problem:
-        complain(f"{shown(output.report)}: {(problem.strerror or str(problem)).lower()}: no report was written")
+        complain(f"{shown(output.report)}: {why(problem)}: no report was written")
 
 
 def _report(
@@ -604,12 +604,14 @@ def _agreed(it: "Session", made: "Plan", consent: "Consent", json_lines: bool) -
     only_names = made.to_accept and len(made.refusals) == len(made.to_accept)
     if not only_names or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return made
-    given = {
-        name
-        for name in made.to_accept
-        if typer.prompt(f"{name} cannot be undone. Type {name} to accept it", err=True, default="").strip() == name
-    }
+    given = {name for name in made.to_accept if _typed(f"{name} cannot be undone. Type {name} to accept it: ") == name}
     return make_plan(made.bundle, made.facts, it.journal.history, replace(consent, accept=consent.accept | given))
+
+
+def _typed(question: str) -> str:
+    """What the user types; the library's own prompt would write to standard output."""
+    typer.echo(question, nl=False, err=True)
+    return sys.stdin.readline().strip()
 
 
 def main() -> NoReturn:

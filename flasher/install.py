@@ -380,6 +380,8 @@ def delete(it: Session) -> Facts:
 def start_stack(it: Session) -> DeviceInfo:
     """Start the installed stack. Raises ChipError, FusError, ProbeError."""
     info = it.cpu2.begin()
+    if info.stack is None:
+        raise ChipError("no stack is installed: there is nothing to start; install a bundle")
     if info.is_fus:
         it.step = "start-stack"
         it.cpu2.start_stack()

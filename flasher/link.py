@@ -15,6 +15,7 @@ from flasher.chip import Chip
 from flasher.errors import ExitCode, FlasherError, ProbeUnavailableError
 from flasher.jlink import JLink, load_library
 from flasher.probe import RealClock
+from imagekit.errors import why
 
 if TYPE_CHECKING:
     from flasher.sim.faults import FaultyChip
@@ -102,7 +103,8 @@ def _board(path: Path, choice: Choice) -> Iterator[Chip]:
     try:
         board = load_board(path)
     except (BoardError, OSError) as error:
-        raise BoardFileError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = why(error) if isinstance(error, OSError) else str(error)
+        raise BoardFileError(f"{path}: {reason}") from error
     faulty = FaultyChip(board, faults)
     # A serial number of its own for each file: pylink's lock then keeps two programs from one board.
     serial = zlib.crc32(str(path.resolve()).encode())
@@ -122,4 +124,4 @@ def _board(path: Path, choice: Choice) -> Iterator[Chip]:
         try:
             save_board(board, path)
         except OSError as error:
-            raise BoardFileError(f"{path}: {(error.strerror or str(error)).lower()}: what was done is lost") from error
+            raise BoardFileError(f"{path}: {why(error)}: what was done is lost") from error
