@@ -237,7 +237,7 @@ class JLink:
             yield
         except _PYLINK_ERRORS as error:
             self._after_failure()
-            raise kind(f"{what}: {error}", self.log) from error
+            raise kind(f"{what}: {str(error).rstrip(chr(46))}", self.log) from error
 
     def _is_gone(self) -> bool:
         try:
