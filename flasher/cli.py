@@ -17,6 +17,7 @@ from imagekit import __version__
 from imagekit.console import (
     about,
     complain,
+    is_debugging,
     painter,
     print_json,
     print_result,
@@ -409,7 +410,7 @@ def _range(option: str, text: str) -> "Range":
 @contextmanager
 def _told() -> Iterator[None]:
     """Turn what goes wrong with the chip into one line and an exit code."""
-    from flasher.errors import FlasherError, RefusedError
+    from flasher.errors import FlasherError, ProbeError, ProbeUnavailableError, RefusedError
 
     try:
         yield
@@ -417,7 +418,10 @@ def _told() -> Iterator[None]:
         trace(error)
         if isinstance(error, RefusedError):
             _leave_refused(error.reasons)
-        complain(str(error))
+        for line in error.log if isinstance(error, ProbeError) and is_debugging() else ():
+            complain(f"J-Link library: {line}")
+        is_wire = isinstance(error, ProbeError) and not isinstance(error, ProbeUnavailableError)
+        complain(f"{error}; look at the cable and the power, then run it again" if is_wire else str(error))
         raise typer.Exit(error.code) from error
 
 

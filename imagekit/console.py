@@ -46,6 +46,11 @@ def set_debug(wanted: bool) -> None:
     _debug = wanted
 
 
+def is_debugging() -> bool:
+    """Whether a traceback is wanted with every error."""
+    return _debug
+
+
 def run(app: typer.Typer, name: str) -> NoReturn:
     """Run a command line and leave with its exit code; no exception reaches the user as a traceback."""
     global _program  # noqa: PLW0603 - one process, one command line
