@@ -381,6 +381,9 @@ def _verified(file: str, trust: Sequence[str], threshold: int) -> "VerifiedBundl
     for path in trust:
         with about(path):
             trusted += load_public_keys(read_text(path))
+    if threshold > len(trusted):
+        keys = "one trusted key" if len(trusted) == 1 else f"{len(trusted)} trusted keys"
+        raise typer.BadParameter(f"{threshold} signatures by {keys} cannot be", param_hint="--threshold")
     with about(file):
         return open_bundle(read_bundle(file), trusted, threshold)
     raise AssertionError  # about() does not swallow errors

@@ -193,6 +193,9 @@ def test_a_wrong_bundle_key_part_probe_or_file_is_told_in_one_line(folder: Path)
     refused(run("install", "no.wbz", *TRUST, *BOARD), 4, "no.wbz")
     refused(run("install", "nix.wbz", *TRUST, *BOARD), 4, "nix.wbz: no such file")
     refused(run("install", "product.wbz", "--trust", public_file("stranger"), *BOARD), 3, "product.wbz", "trusted")
+    refused(
+        run("install", "product.wbz", *TRUST, "--threshold", 2, *BOARD), 2, "2 signatures by one trusted key cannot be"
+    )
     refused(run("install", "product.wbz", "--trust", "nix.pub", *BOARD), 4, "nix.pub: no such file")
     write_bundle(folder / "other.wbz", "fus-2.2.0", "stack-fus2-4k", part="STM32WB55CE")
     refused(run("install", "other.wbz", *TRUST, *BOARD), 3, "this chip is STM32WB5xxG", "STM32WB5xxE")
