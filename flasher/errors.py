@@ -9,6 +9,7 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """What scripts may rely on, beside the codes of imagekit: docs/exit-codes.md."""
 
+    USAGE = 2
     REFUSED = 3
     UNREADABLE = 4
     UNREACHABLE = 5

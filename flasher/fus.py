@@ -33,12 +33,13 @@ Say = Callable[[str, str], None]
 class Cpu2:
     """The radio core. `say` is told of resets and of FUS's states.
 
-    `is_unsettled`: FUS may be at work. While it is, nobody may reset the chip or take its power.
+    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work; while it is, nobody may reset the
+    chip or take its power.
     """
 
     def __init__(self, chip: Chip, say: Say) -> None:
         self.chip, self._say = chip, say
-        self.is_unsettled = False
+        self.is_taken = self.is_unsettled = False
         self._places = OURS
         self._info: DeviceInfo | None = None
 
@@ -56,6 +57,7 @@ class Cpu2:
 
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
+        self.is_taken = True
         for attempt in range(3):
             try:
                 self._take_over()

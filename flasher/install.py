@@ -91,7 +91,7 @@ def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Sess
 
 
 def _give_back(it: Session) -> None:
-    if it.cpu2.is_unsettled:
+    if it.cpu2.is_unsettled or not it.cpu2.is_taken:
         return
     optr = it.journal.history.optr
     for attempt in range(_ATTEMPTS):
@@ -380,6 +380,8 @@ def delete(it: Session) -> Facts:
 def start_stack(it: Session) -> DeviceInfo:
     """Start the installed stack. Raises ChipError, FusError, ProbeError."""
     info = it.cpu2.begin()
+    if info.stack is None:
+        raise ChipError("no stack is installed: there is nothing to start; install a bundle")
     if info.is_fus:
         it.step = "start-stack"
         it.cpu2.start_stack()

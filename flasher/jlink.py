@@ -43,8 +43,6 @@ one that does not know a word says so in the log."""
 _HANDS_OFF = ("DisableFlashDL", "ExcludeFlashCacheRange 0x08000000-0x080FFFFF")
 """CPU2 changes flash behind the library's back: a library that cannot be told this is refused."""
 _SETTLE_SECONDS = 0.05
-_HELD = "; look whether another program holds it"
-_NO_ANSWER = "; look at its power and at the debug cable, or connect with --under-reset"
 _ADVICE = "install SEGGER's J-Link software from segger.com, or name the library with --jlink-dll"
 _PYLINK_ERRORS = (pylink.errors.JLinkException, ValueError, TypeError, AttributeError, OSError)
 """What pylink raises: -5 from the library is a ValueError, a missing symbol an AttributeError."""
@@ -137,7 +135,9 @@ class JLink:
         return self._serial
 
     def _open(self, serial: int) -> None:
-        with self._translated(ProbeUnavailableError, f"J-Link {serial} cannot be opened", _HELD):
+        with self._translated(
+            ProbeUnavailableError, f"J-Link {serial} cannot be opened, which another program may hold"
+        ):
             jlink = self._made()
             jlink.open(serial)
             for command in _QUIET:  # after open(): before it, V9.14 and later find no probe any more (pylink issue 254)
@@ -156,7 +156,7 @@ class JLink:
 
     def _attach(self, *, under_reset: bool) -> None:
         jlink = self._jlink
-        with self._translated(TargetUnavailableError, "the chip does not answer over SWD", _NO_ANSWER):
+        with self._translated(TargetUnavailableError, "the chip does not answer over SWD"):
             if not jlink.set_tif(pylink.enums.JLinkInterfaces.SWD):
                 raise TargetUnavailableError("this probe has no SWD", self.log)
             if under_reset:
@@ -246,17 +246,15 @@ class JLink:
             yield self._opened()
 
     @contextmanager
-    def _translated(self, kind: type[ProbeError], what: str, todo: str = "") -> Iterator[None]:
+    def _translated(self, kind: type[ProbeError], what: str) -> Iterator[None]:
         """Make errors of pylink ours: of one kind, or ProbeLostError where there was a probe and it is gone."""
         try:
             yield
         except _PYLINK_ERRORS as error:
             self._after_failure()
             if kind is not ProbeUnavailableError and self._is_gone():
-                raise ProbeLostError(
-                    f"the J-Link is gone: {str(error).rstrip('.')}; look at its cable", self.log
-                ) from error
-            raise kind(f"{what}: {str(error).rstrip('.')}{todo}", self.log) from error
+                kind, what = ProbeLostError, "the J-Link is gone"
+            raise kind(f"{what}: {str(error).rstrip('.')}", self.log) from error
 
     def _is_gone(self) -> bool:
         try:
@@ -276,3 +274,9 @@ def load_library(path: str | None) -> Any:
     except _PYLINK_ERRORS as error:
         raise ProbeUnavailableError(f"{where}: no J-Link library: {error}; {_ADVICE}") from error
     return library
+
+
+def library_version(path: str | None = None) -> str:
+    """Return the version of SEGGER's library, such as 9.14a. Raises ProbeUnavailableError."""
+    library, silent = load_library(path), deque[str](maxlen=1).append
+    return str(pylink.JLink(lib=library, log=silent, detailed_log=silent, error=silent, warn=silent).version)

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
 
 
 _debug = False
+_program = "imagekit"
 
 
 def set_debug(wanted: bool) -> None:
@@ -45,8 +46,15 @@ def set_debug(wanted: bool) -> None:
     _debug = wanted
 
 
+def is_debugging() -> bool:
+    """Whether a traceback is wanted with every error."""
+    return _debug
+
+
 def run(app: typer.Typer, name: str) -> NoReturn:
     """Run a command line and leave with its exit code; no exception reaches the user as a traceback."""
+    global _program  # noqa: PLW0603 - one process, one command line
+    _program = name
     for stream_name in ("stdout", "stderr"):
         stream = getattr(sys, stream_name)
         if stream is None:  # closed by whoever started us
@@ -121,7 +129,7 @@ def trace(error: BaseException) -> None:
 def complain(message: str) -> None:
     """Print one line on standard error, if anybody takes it."""
     with suppress(OSError):
-        typer.echo(f"imagekit: {message}", err=True)
+        typer.echo(f"{_program}: {message}", err=True)
 
 
 def print_result(text: str) -> None:
