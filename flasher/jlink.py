@@ -135,11 +135,10 @@ class JLink:
         return self._serial
 
     def _open(self, serial: int) -> None:
-        with self._translated(
-            ProbeUnavailableError, f"J-Link {serial} cannot be opened, which another program may hold"
-        ):
+        with self._translated(ProbeUnavailableError, f"J-Link {serial} is not there, or another program holds it"):
             jlink = self._made()
             jlink.open(serial)
+        with self._translated(ProbeUnavailableError, f"J-Link {serial} or its library cannot be used"):
             for command in _QUIET:  # after open(): before it, V9.14 and later find no probe any more (pylink issue 254)
                 with suppress(pylink.errors.JLinkException):
                     jlink.exec_command(command)

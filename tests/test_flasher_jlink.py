@@ -188,7 +188,7 @@ def test_the_only_probe_is_opened_by_its_serial_then_and_later(dll: SimulatedDll
 def test_a_serial_that_is_not_there(dll: SimulatedDll, chip: SimulatedChip) -> None:
     with pytest.raises(
         ProbeUnavailableError,
-        match="J-Link 7 cannot be opened, which another program may hold: No emulator with serial number 7",
+        match="J-Link 7 is not there, or another program holds it: No emulator with serial number 7",
     ):
         made(dll, chip, serial=7).connect()
 
@@ -197,7 +197,7 @@ def test_a_probe_that_another_program_holds(dll: SimulatedDll, chip: SimulatedCh
     dll.desk.probes[0].busy = True
     with pytest.raises(
         ProbeUnavailableError,
-        match=f"J-Link {SERIAL} cannot be opened, which another program may hold: Cannot connect to J-Link",
+        match=f"J-Link {SERIAL} is not there, or another program holds it: Cannot connect to J-Link",
     ) as caught:
         made(dll, chip).connect()
     assert caught.value.log == ("Cannot connect to J-Link.",)
@@ -294,9 +294,7 @@ def test_a_library_that_does_not_know_a_cosmetic_command_is_taken(chip: Simulate
 def test_a_library_that_would_keep_its_hands_on_the_flash_is_refused(chip: SimulatedChip, unknown: str) -> None:
     settings = Settings(unknown_commands=frozenset({unknown.lower()}))
     dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], settings)
-    with pytest.raises(
-        ProbeUnavailableError, match=f"cannot be opened, which another program may hold: .*Unknown command: {unknown}"
-    ):
+    with pytest.raises(ProbeUnavailableError, match=f"library cannot be used: .*Unknown command: {unknown}"):
         made(dll, chip).connect()
     assert not dll.counters.calls[DLL_CONNECT]
     assert not dll.desk.probes[0].busy, "it was closed again"
