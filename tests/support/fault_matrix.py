@@ -61,7 +61,7 @@ KINDS: tuple[Kind, ...] = (
 CAUTIOUS = Consent(accept=EVERYTHING.accept - {FACTORY_RESET})
 PAUSES = (0.1, 1.0, 60.0)
 """Seconds between two runs: FUS may still be at work, or have finished."""
-CUTS = (300, 3_000, 30_000)
+CUTS = (300, 3_000, 15_000, 60_000)
 """Milliseconds without power: shorter and longer than the flasher tries to reach the chip again."""
 MOST_ACCESSES, MOST_SECONDS = 30_000, 3_600.0
 """More than any run may take."""
@@ -301,7 +301,7 @@ class Case:
 
     def fault(self, access: str) -> Fault:
         """The fault; a short read gives half of what was asked for."""
-        value = CUTS[self.at % 3] if self.kind == "power-cut" else 0
+        value = CUTS[self.at % 4] if self.kind == "power-cut" else 0
         if self.kind == "short-read":
             value = int(access.split()[2]) // 8 * 4
         return Fault(kind=self.kind, at=self.at, value=value)
