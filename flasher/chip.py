@@ -6,6 +6,7 @@ psdb (devices/stm32/flash_type1.py), RM0434 3.3 as quoted there; registers.py ha
 
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flasher import registers as reg
@@ -227,16 +228,22 @@ class Chip:
         """Program OPTR and have it loaded, which resets the chip. Never while FUS may be busy. Raises ChipError."""
         for _ in range(_ATTEMPTS):
             try:
+                if self.has_damaged_options():
+                    raise ChipError("the power went while the option bytes were being written; run this again")
                 if self.word(reg.OPTION_REGISTERS["OPTR"]) == value:
                     return
                 self._launch_options(value)
             except FlashError:
-                self.reset()  # a key sequence that was cut short shuts the controller until a reset
+                with suppress(ProbeError):
+                    self.reset()  # a key sequence that was cut short shuts the controller until a reset
             except ProbeError:
                 pass  # loading the option bytes ends the connection, and so may anything before it
             self.reconnect()
-        if (found := self.word(reg.OPTION_REGISTERS["OPTR"])) != value:
-            raise ChipError(f"OPTR stays 0x{found:08X} where 0x{value:08X} was programmed")
+        raise ChipError(f"OPTR does not become 0x{value:08X} in {_ATTEMPTS} attempts; run this again")
+
+    def has_damaged_options(self) -> bool:
+        """Whether option bytes that lost their power while they were written were loaded: they give an SFSA of 0."""
+        return self.options_sfsa() == 0
 
     def _launch_options(self, value: int) -> None:
         self._unlock()

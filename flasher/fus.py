@@ -63,6 +63,7 @@ class Cpu2:
                 self._take_over()
                 if self.info.is_fus:
                     self._greet()
+                self.is_unsettled = False
             except ProbeError:
                 if attempt == 2:
                     raise
@@ -277,19 +278,26 @@ class Cpu2:
         raise ChipError(f"the stack does not give way to FUS after {GIVE_WAY_ATTEMPTS} requests")
 
     def delete_stack(self) -> None:
-        """Have FUS delete the stack. Raises FusError, ChipError."""
-        target = self.chip.identity.target
+        """Have FUS delete the stack. What its table and SFSA say after a reset counts, whatever FUS said before.
 
-        def is_gone() -> bool:
-            return self.info.stack is None or target.sector_address(self.chip.options_sfsa()) >= target.limit
+        Without one they may be those of FUS's start, and a stack that an earlier run had deleted is still in them.
+        Raises FusError, ChipError.
+        """
+        target, problem = self.chip.identity.target, None
 
-        self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, is_gone)
-        secure = target.sector_address(self.chip.options_sfsa())
-        if self.info.stack is not None or secure < target.limit:
-            self.restart()  # FUS is idle; SFSA and its own table count from here on
-            secure = target.sector_address(self.chip.options_sfsa())
-        if self.info.stack is not None or secure < target.limit:
-            raise ChipError(f"FUS has deleted the stack, and still tells of one (SFSA at 0x{secure:08X})")
+        def signs() -> tuple[bool, bool]:
+            return self.info.stack is None, target.sector_address(self.chip.options_sfsa()) >= target.limit
+
+        try:
+            self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, lambda: any(signs()))
+        except ChipError as error:
+            if self.is_unsettled:
+                raise
+            problem = error
+        if problem or not all(signs()):
+            self.restart()
+        if not all(signs()):
+            raise problem or ChipError("FUS has deleted the stack, and still tells of one; run this again")
 
     def upgrade(self, what: str, is_done: Callable[[DeviceInfo], bool]) -> None:
         """Have FUS install what is staged. Raises FusError, ChipError."""

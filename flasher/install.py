@@ -33,7 +33,6 @@ Result = TypeVar("Result")
 _ATTEMPTS = 3
 FACTORY_RESET = "factory-reset"
 """What must be accepted when option bytes were damaged while this tool wrote them."""
-_SBRV_SAFEBOOT = 0x3FFFF  # community.st.com, thread 652202
 _CPU2_ONLY = ("SFR", "SRRVR")
 
 
@@ -153,8 +152,12 @@ def install(
     Returns the plan that was carried out. Raises RefusedError with the reasons against the plan, StoppedError between
     two steps, ChipError, FusError and ProbeError.
     """
-    _recover(it, consent)
-    plan = agree(make_plan(bundle, _retried(it, lambda: survey(it)), it.journal.history, consent))
+
+    def look() -> Facts:
+        _recover(it, consent)
+        return survey(it)
+
+    plan = agree(make_plan(bundle, _retried(it, look), it.journal.history, consent))
     if plan.refusals:
         raise RefusedError(*plan.refusals)
     if plan.steps:
@@ -164,7 +167,7 @@ def install(
 
 def carry_out(it: Session, plan: Plan) -> None:
     """Carry out exactly this plan, on exactly the chip that it was made for."""
-    _refuse_change(it, plan)
+    _retried(it, lambda: _refuse_change(it, plan))
     it.journal.note(
         "begin",
         bundle=plan.bundle.manifest.name,
@@ -183,7 +186,7 @@ def carry_out(it: Session, plan: Plan) -> None:
         _STEPS[step.action](it, plan, step, flash)
         it.journal.note("done", step=step.title)
         it.tell("end")
-    _refuse_other_result(it, plan)
+    _retried(it, lambda: _refuse_other_result(it, plan))
     it.journal.note("result", code=0, fus=it.cpu2.info.fus.text, stack=_stack_text(it.cpu2.info))
 
 
@@ -244,7 +247,7 @@ def _erase(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
 
 def _clear(it: Session, area: Area, flash: bytearray) -> None:
     """Erase an area, and note that it is blank."""
-    _retried(it, lambda: it.chip.erase(area))
+    _retried(it, lambda: it.chip.erase(area), _begin_anew)
     flash[area.start - reg.FLASH_BASE : area.end - reg.FLASH_BASE] = b"\xff" * (area.end - area.start)
 
 
@@ -313,7 +316,7 @@ def _stage(it: Session, step: Step, flash: bytearray) -> None:
         it.chip.erase(staging.area)
         it.chip.program(staging, _counter(it, len(staging.data)))
 
-    _retried(it, write)
+    _retried(it, write, _begin_anew)
     flash[start : start + (staging.area.end - staging.area.start)] = staging.data.ljust(
         staging.area.end - staging.area.start, b"\xff"
     )
@@ -341,25 +344,31 @@ _STEPS: dict[str, Callable[[Session, Plan, Step, bytearray], None]] = {
 }
 
 
-def _retried(it: Session, do: Callable[[], Result]) -> Result:
-    """Do something that may be done again, while FUS is idle; after a failure the chip is reset first.
-
-    A key sequence that was cut short shuts the flash until a reset; a reset that came from elsewhere looks the same.
-    """
+def _retried(it: Session, do: Callable[[], Result], prepare: Callable[[Session], None] | None = None) -> Result:
+    """Do something that may be done again, with the chip prepared for it anew."""
     for attempt in range(_ATTEMPTS):
         try:
             if attempt:
                 it.chip.reconnect()
-                it.cpu2.begin()
-                if not it.cpu2.info.is_fus:
-                    it.cpu2.enter_fus()
-                else:
-                    it.cpu2.restart()
+                if prepare is not None:
+                    prepare(it)
             return do()
         except (ProbeError, FlashError):
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError  # the loop returns or raises
+
+
+def _begin_anew(it: Session) -> None:
+    """Have FUS idle, after a reset.
+
+    A key sequence that was cut short shuts the flash until a reset; a reset that came from elsewhere looks the same.
+    """
+    it.cpu2.begin()
+    if it.cpu2.info.is_fus:
+        it.cpu2.restart()
+    else:
+        it.cpu2.enter_fus()
 
 
 # --- single operations, and a chip whose option bytes were damaged
@@ -388,9 +397,9 @@ def start_stack(it: Session) -> DeviceInfo:
     return it.cpu2.info
 
 
-def _is_damaged_by_us(it: Session, options: Options) -> bool:
+def _is_damaged_by_us(it: Session) -> bool:
     """Whether the option bytes are as a loss of power leaves them, and this tool was writing them."""
-    return it.journal.history.optr is not None and options.sfsa == 0 and options.sbrv == _SBRV_SAFEBOOT
+    return it.journal.history.optr is not None and it.chip.has_damaged_options()
 
 
 def _recover(it: Session, consent: Consent) -> None:
@@ -400,7 +409,7 @@ def _recover(it: Session, consent: Consent) -> None:
     written at all.
     """
     chip = it.chip
-    if not _is_damaged_by_us(it, chip.options()):
+    if not _is_damaged_by_us(it):
         return
     if FACTORY_RESET not in consent.accept:
         raise RefusedError(
@@ -416,7 +425,7 @@ def _recover(it: Session, consent: Consent) -> None:
     while chip.clock.now() < end:
         chip.clock.sleep(1.0)
         with suppress(ProbeError):
-            if not _is_damaged_by_us(it, chip.options()):
+            if not chip.has_damaged_options():
                 it.tell("end")
                 return
             continue

@@ -204,3 +204,12 @@ def test_whenever_it_strikes_the_part_is_old_or_new_or_dead(kind: Kind) -> None:
     assert ends[-1] == "stack"
     assert {"fus", "dead", "stack"} == set(ends)
     assert ends == sorted(ends, key=["fus", "dead", "stack"].index)
+
+
+def test_an_answer_is_lost_and_the_access_took_effect() -> None:
+    it = behind(Fault(kind="answer-lost", at=1), Fault(kind="answer-lost", at=2))
+    for access in (lambda: it.write(SRAM1, b"abcd", 4), lambda: it.read(SRAM1, 4, 4)):
+        with pytest.raises(AccessError) as caught:
+            access()
+        assert caught.value.address == SRAM1
+    assert it.read(SRAM1, 4, 4) == b"abcd"

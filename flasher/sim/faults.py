@@ -1,6 +1,7 @@
 """Faults on script: the chip behind a link, with what goes wrong on a bench at the n-th access.
 
-A fault happens once, just before the access that it names. Everything else goes through to the chip unchanged.
+A fault happens once, just before the access that it names; an answer is lost, or comes short, just after it.
+Everything else goes through to the chip unchanged.
 """
 
 import re
@@ -12,6 +13,7 @@ from flasher.sim.errors import AccessError, HostKilledError
 
 Kind = Literal[
     "access-fails",
+    "answer-lost",
     "short-read",
     "bit-error",
     "reset",
@@ -142,12 +144,15 @@ class FaultyChip:
             elif fault.kind == "bit-error" and content:
                 number = int.from_bytes(content, "little") ^ 1 << fault.value % (len(content) * 8)
                 content = number.to_bytes(len(content), "little")
+        _lose_answer(faults, address)
         return content
 
     def write(self, address: int, data: bytes, width: int) -> None:
         """Write, unless a fault is due."""
-        self._strike(self._due("write", address, len(data)), address)
+        faults = self._due("write", address, len(data))
+        self._strike(faults, address)
         self.chip.write(address, data, width)
+        _lose_answer(faults, address)
 
     # --- faults
 
@@ -194,3 +199,9 @@ class FaultyChip:
             self.chip.fus.state.forced_error = fault.value
         elif fault.kind == "flash-error":
             self.chip.flash.state.failing_operations += 1
+
+
+def _lose_answer(faults: list[Fault], address: int) -> None:
+    """Report an access as failed that has taken effect."""
+    if any(fault.kind == "answer-lost" for fault in faults):
+        raise AccessError(address, "the answer was lost")

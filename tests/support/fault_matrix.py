@@ -1,0 +1,513 @@
+"""The fault matrix: one installation on one simulated board, one fault at its n-th access, and what came of it all.
+
+A case is a scenario, a kind of fault and n. The first run of the flasher meets the fault; then the board is powered,
+the cable is plugged in, and a new run begins, at most twice. Nothing is judged by what the flasher says alone: the
+versions, the option bytes and every cell of flash are the simulated chip's own.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import patch
+
+import pylink
+
+from flasher.chip import Chip
+from flasher.errors import FlasherError, ProbeError, RefusedError
+from flasher.install import FACTORY_RESET, Event, install, session
+from flasher.jlink import JLink
+from flasher.journal import Journal
+from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
+from flasher.plan import Consent
+from flasher.registers import FLASH_BASE
+from flasher.sim.behaviour import Behaviour
+from flasher.sim.chip import SimulatedChip
+from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
+from flasher.sim.dll_link import CallError
+from flasher.sim.errors import AccessError, HostKilledError
+from flasher.sim.faults import Fault, FaultyChip, Kind
+from flasher.sim.fus import Fus
+from flasher.sim.install import Installer
+from imagekit.bundle.verified import VerifiedBundle
+from tests.support.applications import VECTORS
+from tests.support.flashing import (
+    EVERYTHING,
+    FUS_0_5_3,
+    FUS_1_2_0,
+    FUS_2_2_0,
+    SERIAL,
+    SimulatedClock,
+    opened,
+    simulated,
+)
+from tests.support.images import content
+
+KINDS: tuple[Kind, ...] = (
+    "link-lost",
+    "access-fails",
+    "answer-lost",
+    "reset",
+    "host-killed",
+    "short-read",
+    "power-cut",
+)
+CAUTIOUS = Consent(accept=EVERYTHING.accept - {FACTORY_RESET})
+PAUSES = (0.1, 1.0, 60.0)
+"""Seconds between two runs: FUS may still be at work, or have finished."""
+CUTS = (300, 3_000, 15_000, 60_000)
+"""Milliseconds without power: shorter and longer than the flasher tries to reach the chip again."""
+MOST_ACCESSES, MOST_SECONDS = 30_000, 3_600.0
+"""More than any run may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A board, and a bundle for it. `old` is the stack that it comes with; `switches` are Behaviour's."""
+
+    name: str
+    images: tuple[str, ...] = ("fus-2.2.0", "stack-fus2-4k")
+    part: str = "STM32WB55CC"
+    fus: int = FUS_1_2_0
+    old: str | None = None
+    has_application: bool = False
+    sram2rst: int = 1
+    switches: tuple[tuple[str, Any], ...] = ()
+    after_reset: Callable[[], AfterReset] = Fails
+
+    @property
+    def bundle(self) -> VerifiedBundle:
+        """What is to be installed."""
+        return _opened(self.images, self.part)
+
+    def board(self) -> SimulatedChip:
+        """A new board."""
+        chip = simulated(self.part, self.fus, **dict(self.switches))
+        chip.options.set_by_cpu2(SRAM2RST=self.sram2rst)
+        if self.old is not None:
+            assert chip.fus.install_at_factory(content(self.old)) == 0
+        if self.has_application:
+            chip.flash.put_cells(FLASH_BASE, VECTORS + bytes(range(256)) * 20)
+            chip.flash.put_cells(FLASH_BASE + 7 * chip.part.page, b"settings" * 100)
+        chip.power_cycle()
+        chip.advance(0.5)
+        return chip
+
+
+@cache
+def _opened(images: tuple[str, ...], part: str) -> VerifiedBundle:
+    return opened(*images, part=part)
+
+
+def _scenarios() -> Iterator[Scenario]:
+    to_fus2 = ("fus-1.0.2", "fus-hidden-version", "fus-2.2.0", "stack-fus2-4k")
+    yield Scenario(name="fresh")
+    yield Scenario(name="fresh-1m", part="STM32WB55RG", has_application=True)
+    yield Scenario(name="oldest", images=to_fus2, part="STM32WB55RG", fus=FUS_0_5_3)
+    other = Scenario(name="replace", fus=FUS_2_2_0, old="stack-4k", has_application=True)
+    yield other
+    yield replace(other, name="replace-on-fus1", fus=FUS_1_2_0)
+    same = Scenario(name="same", fus=FUS_2_2_0, old="stack-fus2-4k", has_application=True)
+    yield same
+    for part in ("STM32WB55CE", "STM32WB55VY", "STM32WB35CC"):
+        yield replace(other, name=f"replace-{part[5:]}", part=part)
+    wb1x = Scenario(name="fresh-WB15CC", part="STM32WB15CC", images=("fus-2.2.0-2k", "stack-fus2-2k"))
+    yield wb1x
+    yield replace(wb1x, name="replace-WB15CC", fus=FUS_2_2_0, old="stack-2k", has_application=True)
+    one_by_one: dict[str, dict[str, Any]] = {
+        "no-delete-reset": {"delete_resets": False},
+        "errors-last": {"error_lifetime": "until-next-command"},
+        "fe": {"stack_get_state": "fe"},
+        "no-first-error": {"first_contact": "idle"},
+        "open-in-reset": {"during_reset": "works"},
+        "fus-erases-image": {"fus_update_erases": True},
+        "one-reset": {"stack_resets": 1},
+    }
+    whole = replace(other, fus=FUS_1_2_0)
+    for name, switches in one_by_one.items():
+        yield replace(whole, name=name, switches=tuple(switches.items()))
+    yield replace(whole, name="sram2rst-0", sram2rst=0)
+    yield replace(whole, name="survives", after_reset=Survives)
+    for seed in range(4):
+        yield replace(whole, name=f"unsettled-{seed}", after_reset=_Seeded(seed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seeded:
+    seed: int
+
+    def __call__(self) -> AfterReset:
+        return Unsettled(self.seed)
+
+
+class EndlessError(BaseException):
+    """A run took more accesses or more time than any may; nothing may catch it."""
+
+
+class Bench(FaultyChip):
+    """The chip as one run sees it: each access and each reset counts, and what the flasher does is watched."""
+
+    def __init__(self, chip: SimulatedChip, fault: Fault | None) -> None:
+        super().__init__(chip)
+        self.fault, self.accesses, self.is_killed = fault, 0, False
+        self.kinds: list[str] = []
+        self.struck = ""
+        self.unplug: Callable[[], None] = lambda: None
+        self._end = chip.clock + MOST_SECONDS
+
+    def _due(self, access: Any, address: int, size: int) -> list[Fault]:
+        self.advance(0.0)
+        if self.is_killed:
+            raise HostKilledError("the host was killed")
+        self.accesses += 1
+        self.kinds.append(f"{access} 0x{address:08X} {size}")
+        if self.accesses > MOST_ACCESSES:
+            raise EndlessError(f"more than {MOST_ACCESSES} accesses")
+        is_due = self.fault is not None and self.fault.at == self.accesses
+        return [self.fault] if is_due and self.fault is not None else []
+
+    def _do(self, fault: Fault, address: int) -> None:
+        secret, fus = self.chip.fus.secret, self.chip.fus
+        is_at_work = self.chip.cpu2.state.running == "fus" and bool(secret.operation and secret.operation.is_writing)
+        self.struck = "fus-writes" if is_at_work else "struck"
+        self.is_killed = fault.kind == "host-killed"
+        if is_at_work and fault.kind in ("reset", "power-cut"):
+            before, fus.behaviour = fus.behaviour, replace(fus.behaviour, interrupted_write="abort")
+            try:
+                super()._do(fault, address)
+            finally:
+                fus.behaviour = before
+        elif fault.kind == "link-lost" and fault.at % 2:
+            self.unplug()
+            raise AccessError(address, "the probe was unplugged")
+        else:
+            super()._do(fault, address)
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        if self.chip.clock > self._end:
+            raise EndlessError(f"more than {MOST_SECONDS:g} s")
+
+    def reset(self, halt: bool) -> None:
+        faults = self._due("reset", 0, 0)
+        try:
+            self._strike(faults, 0)
+        except AccessError as error:
+            raise CallError from error
+        super().reset(halt)
+        if any(fault.kind == "answer-lost" for fault in faults):
+            raise CallError
+
+
+@dataclass(slots=True)
+class Watch:
+    """What FUS was told, and what is wrong with it."""
+
+    is_asked_for: bool = True
+    """Whether FUS has answered GET_STATE since the last command."""
+    wrong: list[str] = field(default_factory=list)
+    factory_resets: int = 0
+    may_reset: bool = False
+    """Whether a factory reset was accepted."""
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Listen to every command that reaches FUS."""
+    answer = Fus.answer
+
+    def listen(fus: Fus, opcode: int, payload: bytes) -> bytes:
+        if opcode == GET_STATE:
+            watch.is_asked_for = True
+        elif opcode in (FW_UPGRADE, FW_DELETE, START_WS):
+            if fus.secret.operation is not None:
+                watch.wrong.append(f"0x{opcode:04X} while FUS is at work")
+            if not watch.is_asked_for:
+                watch.wrong.append(f"0x{opcode:04X} without a question in between")
+            watch.is_asked_for = False
+        return answer(fus, opcode, payload)
+
+    factory_reset = Installer.factory_reset
+
+    def note(installer: Installer) -> None:
+        watch.factory_resets += 1
+        if not watch.may_reset:
+            watch.wrong.append("a factory reset that nobody has accepted")
+        factory_reset(installer)
+
+    with patch.object(Fus, "answer", listen), patch.object(Installer, "factory_reset", note):
+        yield
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of the flasher: how it ended, and what it needed. `error` None: it said that it succeeded."""
+
+    error: BaseException | None
+    bench: Bench
+    events: list[Event]
+
+    @property
+    def text(self) -> str:
+        """`ProbeLostError: ...`, or `installed`."""
+        return f"{type(self.error).__name__}: {self.error}" if self.error else "installed"
+
+
+def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault | None, consent: Consent) -> Run:
+    """One run, as a new process: a new library, a new connection, the journal as it lies on the disk."""
+    bench = Bench(chip, fault)
+    dll = SimulatedDll([Probe(serial=SERIAL, chip=bench)], Settings(after_reset=scenario.after_reset()))
+    bench.unplug = dll.desk.probes[0].unplug
+    clock = SimulatedClock(bench)
+    probe = JLink(dll, clock, kind="sim", after_failure=dll.raise_stored)
+    it, events, error = Chip(probe, clock), list[Event](), None
+    try:
+        it.connect()
+        with session(it, Journal(folder, it.identity.uid), events.append, lambda: False) as made:
+            install(made, scenario.bundle, consent)
+    except BaseException as caught:  # noqa: BLE001 - whatever it is, it is judged
+        if isinstance(caught, KeyboardInterrupt):
+            raise
+        error = caught
+    if bench.is_killed:
+        dll.session.handle = None  # a program that is gone closes nothing
+    with patch.object(bench, "_due", lambda *_: []):
+        probe.close()
+    return Run(error, bench, events)
+
+
+def between_runs(chip: SimulatedChip, at: int) -> None:
+    """Power, and time."""
+    chip.power_on()
+    chip.advance(PAUSES[at // 2 % 3])
+
+
+# --- one case
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One fault in one scenario."""
+
+    scenario: str
+    kind: Kind
+    at: int
+
+    def fault(self, access: str) -> Fault:
+        """The fault; a short read gives half of what was asked for."""
+        value = CUTS[self.at % 4] if self.kind == "power-cut" else 0
+        if self.kind == "short-read":
+            value = int(access.split()[2]) // 8 * 4
+        return Fault(kind=self.kind, at=self.at, value=value)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came of a case. `wrong` is empty when all is as it must be."""
+
+    case: Case
+    texts: list[str] = field(default_factory=list)
+    installed_by: int = 0
+    """The run after which the chip had what the bundle holds; 0: none."""
+    struck: str = ""
+    factory_reset: bool = False
+    refused_first: bool = False
+    brick: str = ""
+    blind: list[str] = field(default_factory=list)
+    stray: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that must not be."""
+        brick = [f"dead: {self.brick}"] if self.brick else []
+        return [*brick, *self.blind, *self.stray, *self.wrong]
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A board before it was touched, and which of its pages may change."""
+
+    options: dict[str, int]
+    cells: bytes
+    changing: frozenset[int]
+
+
+@cache
+def clean_run(scenario: Scenario) -> tuple[tuple[str, ...], frozenset[int]]:
+    """The accesses of a run without faults, and the pages that it may change: staging areas and stacks."""
+    chip, folder = scenario.board(), Path(tempfile.mkdtemp())
+    pages: set[int] = set()
+    page = chip.part.page
+
+    def note(start: int, end: int) -> None:
+        pages.update(range((start - FLASH_BASE) // page, -(-(end - FLASH_BASE) // page)))
+
+    def note_stack() -> None:
+        if (stack := chip.fus.secret.stack) is not None:
+            note(stack.address, stack.address + stack.sectors * page)
+
+    note_stack()
+    run = run_once(scenario, chip, folder, None, CAUTIOUS)
+    assert run.error is None, run.text
+    assert (why := missing(scenario, chip)) == [], why
+    note_stack()
+    for line in next(folder.iterdir()).read_text().splitlines() if any(folder.iterdir()) else []:
+        if '"start"' in line:
+            entry = __import__("json").loads(line)
+            note(int(entry["start"], 16), int(entry["end"], 16))
+    shutil.rmtree(folder)
+    return tuple(run.bench.kinds), frozenset(pages)
+
+
+def missing(scenario: Scenario, chip: SimulatedChip) -> list[str]:
+    """What the chip lacks of what the bundle holds, by its own memory."""
+    manifest, secret = scenario.bundle.manifest, chip.fus.secret
+    wrong = []
+    stack, wanted = secret.stack, manifest.steps[-1].image
+    if stack is None or stack.sha256 != _installed_hash(scenario.bundle.images[wanted]):
+        wrong.append("another stack is installed, or none")
+    elif chip.cpu2._selected() != "stack":
+        wrong.append(f"CPU2 boots {chip.cpu2._selected()}")
+    wanted_fus = FUS_2_2_0
+    if secret.fus_version != wanted_fus:
+        wrong.append(f"FUS 0x{secret.fus_version:08X}")
+    return wrong
+
+
+@cache
+def _installed_hash(data: bytes) -> str:
+    from flasher.sim import image as images
+
+    trace = images.find_traces(data, 0)[0]
+    import hashlib
+
+    return hashlib.sha256(data[: trace.end]).hexdigest()
+
+
+def before(scenario: Scenario, chip: SimulatedChip) -> Before:
+    """The board as it is."""
+    return Before(dict(chip.options.state.stored), bytes(chip.flash.state.cells), clean_run(scenario)[1])
+
+
+def strays(was: Before, chip: SimulatedChip) -> list[str]:
+    """Pages that changed and may not."""
+    page, now = chip.part.page, chip.flash.state.cells
+    if now == was.cells:
+        return []
+    changed = (at // page for at in range(0, len(now), page) if now[at : at + page] != was.cells[at : at + page])
+    return [f"page {number} was changed" for number in changed if number not in was.changing]
+
+
+def changed_options(was: Before, chip: SimulatedChip) -> list[str]:
+    """Option words of CPU1's that are not as they were."""
+    return [
+        f"{name} 0x{chip.options.state.stored[name]:08X} instead of 0x{word:08X}"
+        for name, word in was.options.items()
+        if name not in ("SFR", "SRRVR") and chip.options.state.stored[name] != word
+    ]
+
+
+def run_case(case: Case, folder: Path) -> Verdict:
+    """Run a case to its end."""
+    scenario = SCENARIOS[case.scenario]
+    accesses, _ = clean_run(scenario)
+    chip, verdict, watch = scenario.board(), Verdict(case), Watch()
+    was = before(scenario, chip)
+    fault: Fault | None = case.fault(accesses[case.at - 1])
+    with watched(watch):
+        for number in (1, 2, 3):
+            watch.may_reset = number == 3
+            run = run_once(scenario, chip, folder, fault, EVERYTHING if number == 3 else CAUTIOUS)
+            verdict.texts.append(run.text)
+            verdict.struck = verdict.struck or run.bench.struck
+            verdict.refused_first |= isinstance(run.error, RefusedError)
+            verdict.wrong += [f"run {number}: {why}" for why in judge(case, run, number)]
+            verdict.brick = chip.fus.secret.dead
+            verdict.factory_reset = watch.factory_resets > 0
+            if not verdict.factory_reset:
+                verdict.stray += strays(was, chip)
+            if verdict.brick or verdict.wrong:
+                break
+            if run.error is None:
+                verdict.installed_by = number
+                verdict.wrong += [f"{why} though run {number} succeeded" for why in missing(scenario, chip)]
+                break
+            between_runs(chip, case.at)
+            fault = None
+    verdict.blind = watch.wrong
+    if not verdict.installed_by:
+        verdict.wrong.append("never installed")
+    elif not verdict.brick:
+        verdict.wrong += changed_options(was, chip)
+    return verdict
+
+
+def judge(case: Case, run: Run, number: int) -> Iterator[str]:
+    """What is wrong with how a run ended."""
+    error = run.error
+    if isinstance(error, HostKilledError):
+        if number != 1 or case.kind != "host-killed":
+            yield "killed, and nobody did it"
+    elif error is not None and not isinstance(error, FlasherError):
+        yield f"{type(error).__name__}: {error}"
+    elif error is not None and not str(error).strip():
+        yield f"{type(error).__name__} without a reason"
+    elif error is not None and "\n" in str(error):
+        yield f"more than one line: {error}"
+    if number == 1 and case.kind == "link-lost" and not isinstance(error, ProbeError) and run.bench.struck:
+        yield f"the link is lost, and it ended in {run.text}"
+
+
+SCENARIOS = {one.name: one for one in _scenarios()}
+
+
+def cases(scenario: str, every: int = 1, first: int = 1) -> Iterator[Case]:
+    """Every case of a scenario; short reads at reads alone."""
+    accesses, _ = clean_run(SCENARIOS[scenario])
+    for at in range(first, len(accesses) + 1, every):
+        for kind in KINDS:
+            if kind != "short-read" or accesses[at - 1].startswith("read"):
+                yield Case(scenario, kind, at)
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[None]:
+    """No pauses of pylink's, its lock files in our own folder, and no waiting for the disk."""
+    with (
+        patch.object(tempfile, "tempdir", str(folder)),
+        patch.object(cast("Any", pylink).jlink, "time", SimpleNamespace(sleep=lambda _seconds: None)),
+        patch("os.fsync", lambda _handle: None),
+    ):
+        yield
+
+
+def run_cases(chosen: Iterator[Case] | list[Case], folder: Path) -> Iterator[Verdict]:
+    """Run cases, each with an empty journal."""
+    with bare(folder):
+        for case in chosen:
+            journal = folder / "journal"
+            shutil.rmtree(journal, ignore_errors=True)
+            yield run_case(case, journal)
+
+
+def tally(verdicts: list[Verdict]) -> Counter[str]:
+    """How often each thing came of it."""
+    count: Counter[str] = Counter()
+    for one in verdicts:
+        count["cases"] += 1
+        count[f"installed by {one.installed_by}"] += 1
+        count["refused first"] += one.refused_first
+        count["factory resets"] += one.factory_reset
+        count["bricks"] += bool(one.brick)
+        count["blind"] += bool(one.blind)
+        count["stray"] += bool(one.stray)
+        count["while FUS writes"] += one.struck == "fus-writes" and one.case.kind in ("reset", "power-cut")
+        count["wrong"] += bool(one.problems)
+    return count
