@@ -17,7 +17,7 @@ from imagekit import explanations
 from imagekit.errors import ExplanationError
 
 POLL_SECONDS = 0.1
-READY_SECONDS = 5.0
+READY_SECONDS = 15.0
 ANSWER_SECONDS = 33.0  # ST's own limit for a system command; the first answer after FW_UPGRADE took 3.6 s
 GIVE_WAY_ATTEMPTS = 10
 IDLE_SECONDS = 10.0
@@ -85,6 +85,7 @@ class Cpu2:
             self.is_unsettled = False
         elif info is None or info.is_fus:
             self._refuse_unknown_fus()
+        self.is_unsettled = False
         if self._places != OURS or self._info is None:
             self.restart()
 
@@ -168,10 +169,10 @@ class Cpu2:
             self.chip.put(mailbox.QUEUE, self.chip.word(node))
         self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
 
-    @staticmethod
-    def _refuse_magic(word: int) -> None:
-        """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper)."""
+    def _refuse_magic(self, word: int) -> None:
+        """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper); it is at work no more."""
         if (told := explanations.magic_word(word)) is not None and word != mailbox.FUS_TABLE:
+            self.is_unsettled = False
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
 
     def _follow(self) -> None:
@@ -231,6 +232,8 @@ class Cpu2:
                 answer = self._stopped()
             except ProbeError:
                 self._relink()
+                answer = None
+            except SilentError:  # no source has a limit for FUS between two of its resets: it may still be at work
                 answer = None
             if answer is None:
                 idle_until = None
@@ -344,10 +347,12 @@ def _is_in_sram2(address: int, size: int) -> bool:
 
 
 def _state_text(answer: Answer) -> str:
+    """A state in words; FF passes more often than not, so it stands there with its error alone."""
     try:
-        return f"0x{answer.status:02X} {explanations.fus_state(answer.status).title}"
+        told = explanations.fus_state(answer.status).title if answer.status != _ERROR else f"error 0x{answer.error:02X}"
     except ExplanationError:
-        return f"0x{answer.status:02X}"
+        told = "not documented"
+    return f"0x{answer.status:02X} {told}"
 
 
 def _refusal(what: str, answer: Answer) -> ChipError:

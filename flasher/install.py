@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flasher import registers as reg
-from flasher.chip import Area, Chip, Options
+from flasher.chip import Area, Chip
 from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, StoppedError
 from flasher.fus import READY_SECONDS, Cpu2
 from flasher.journal import Journal
@@ -114,13 +114,14 @@ def _give_back(it: Session) -> None:
 def survey(it: Session, *, passive: bool = False) -> Facts:
     """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
     chip = it.chip
-    options = chip.options()
-    if reasons := hindrances(options):
+    info = it.cpu2.peek()
+    if info is not None and info.is_fus and not passive:
+        it.cpu2.begin()  # FUS may be at work, and the option bytes half-way to what it makes of them
+    if reasons := hindrances(chip.options()):
         raise ChipError("; ".join(reasons))
-    info = it.cpu2.peek() if passive else None
-    if info is None:
+    if info is None or not passive:
         info = it.cpu2.begin()
-        options = chip.options()  # FUS may have been at work until now
+    options = chip.options()
     target = chip.identity.target
     end = min(target.sector_address(options.sfsa), target.limit)
     it.step = "scan"

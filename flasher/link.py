@@ -70,7 +70,7 @@ def _connected(chip: Chip, choice: Choice) -> Iterator[Chip]:
         chip.connect(under_reset=choice.under_reset)
         yield chip
     finally:
-        chip.probe.close()
+        chip.disconnect()
 
 
 @dataclass(frozen=True, slots=True)

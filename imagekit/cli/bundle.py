@@ -65,7 +65,7 @@ def create(
     sequence: Annotated[
         int,
         typer.Option(
-            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: the flasher goes to no lower one of one name."
+            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: the flasher takes no chip to a lower one."
         ),
     ] = 0,
     waive: Annotated[

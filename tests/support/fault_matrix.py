@@ -27,7 +27,6 @@ from flasher.journal import Journal
 from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
 from flasher.plan import Consent
 from flasher.registers import FLASH_BASE
-from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
 from flasher.sim.dll_link import CallError
@@ -271,7 +270,7 @@ def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault
         it.connect()
         with session(it, Journal(folder, it.identity.uid), events.append, lambda: False) as made:
             install(made, scenario.bundle, consent)
-    except BaseException as caught:  # noqa: BLE001 - whatever it is, it is judged
+    except BaseException as caught:
         if isinstance(caught, KeyboardInterrupt):
             raise
         error = caught
