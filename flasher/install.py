@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flasher import registers as reg
-from flasher.chip import Area, Chip, Options
+from flasher.chip import Area, Chip
 from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, StoppedError
 from flasher.fus import READY_SECONDS, Cpu2
 from flasher.journal import Journal
