@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.support.fault_matrix import SCENARIOS, Case, Verdict, bare, cases, clean_run, run_cases, tally
+from tests.support.fault_matrix import SCENARIOS, Case, Verdict, bare, cases, clean_run, pairs, run_cases, tally
 
 COLUMNS = (
     "cases",
@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes at the same time")
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="only this one; may be repeated")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="every K-th access only")
+    parser.add_argument("--pairs", type=int, default=100, metavar="N", help="N cases more in which run 2 is struck too")
     chosen = parser.parse_args()
     print("| scenario | accesses | " + " | ".join(COLUMNS) + " |")
     print("|---|" + "--:|" * (len(COLUMNS) + 1), flush=True)
@@ -56,7 +57,10 @@ def main() -> int:
     with multiprocessing.Pool(chosen.jobs) as pool:
         for name in chosen.scenario or SCENARIOS:
             with tempfile.TemporaryDirectory() as folder, bare(Path(folder)):
-                accesses, every = len(clean_run(SCENARIOS[name])[0]), list(cases(name, chosen.every))
+                accesses, every = (
+                    len(clean_run(SCENARIOS[name])[0]),
+                    [*cases(name, chosen.every), *pairs(name, chosen.pairs)],
+                )
             count: Counter[str] = Counter()
             chunks = [every[at : at + _CHUNK] for at in range(0, len(every), _CHUNK)]
             for verdicts in pool.imap_unordered(_run, chunks):

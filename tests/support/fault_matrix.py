@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 from unittest.mock import patch
 
 import pylink
@@ -50,20 +51,18 @@ from tests.support.flashing import (
 )
 from tests.support.images import content
 
-KINDS: tuple[Kind, ...] = (
-    "link-lost",
-    "access-fails",
-    "answer-lost",
-    "reset",
-    "host-killed",
-    "short-read",
-    "power-cut",
-)
-_LINK = ("link-lost", "access-fails", "answer-lost", "short-read")
-"""Kinds of which the chip notices nothing."""
+Strike = Literal[
+    "link-lost", "link-away", "access-fails", "answer-lost", "reset", "host-killed", "short-read", "power-cut"
+]
+"""What strikes. `link-away`: the link is lost, and comes back by itself after AWAY."""
+STRIKES: tuple[Strike, ...] = get_args(Strike)
+_LINK = ("link-lost", "link-away", "access-fails", "answer-lost", "short-read")
+"""Of which the chip notices nothing."""
 CAUTIOUS = Consent(accept=EVERYTHING.accept - {FACTORY_RESET})
 PAUSES = (0.1, 1.0, 60.0)
 """Seconds between two runs: FUS may still be at work, or have finished."""
+AWAY = 12_000
+"""Milliseconds: longer than the flasher tries to reach the chip again, once."""
 CUTS = (300, 3_000, 15_000, 60_000)
 """Milliseconds without power: shorter and longer than the flasher tries to reach the chip again."""
 MOST_ACCESSES, MOST_SECONDS = 30_000, 3_600.0
@@ -131,6 +130,7 @@ def _scenarios() -> Iterator[Scenario]:
         "open-in-reset": {"during_reset": "works"},
         "fus-erases-image": {"fus_update_erases": True},
         "one-reset": {"stack_resets": 1},
+        "slow": {"first_answer_seconds": 400.0},
     }
     whole = replace(other, fus=FUS_1_2_0)
     for name, switches in one_by_one.items():
@@ -186,7 +186,7 @@ class Bench(FaultyChip):
                 super()._do(fault, address)
             finally:
                 fus.behaviour = before
-        elif fault.kind == "link-lost" and fault.at % 2:
+        elif fault.kind == "link-lost" and not fault.value and fault.at % 2:
             self.unplug()
             raise AccessError(address, "the probe was unplugged")
         else:
@@ -296,18 +296,21 @@ def between_runs(chip: SimulatedChip, at: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault in one scenario."""
+    """One fault in one scenario; `again` strikes in the second run. `value` is Fault's, None: as the matrix has it."""
 
     scenario: str
-    kind: Kind
+    kind: Strike
     at: int
+    value: int | None = None
+    again: "Case | None" = None
 
-    def fault(self, access: str) -> Fault:
+    def fault(self) -> Fault:
         """The fault; a short read gives half of what was asked for."""
-        value = CUTS[self.at % 4] if self.kind == "power-cut" else 0
+        value = {"power-cut": CUTS[self.at % 4], "link-away": AWAY}.get(self.kind, 0)
         if self.kind == "short-read":
-            value = int(access.split()[2]) // 8 * 4
-        return Fault(kind=self.kind, at=self.at, value=value)
+            value = int(clean_run(SCENARIOS[self.scenario])[0][self.at - 1].split()[2]) // 8 * 4
+        kind: Kind = "link-lost" if self.kind == "link-away" else self.kind
+        return Fault(kind=kind, at=self.at, value=value if self.value is None else self.value)
 
 
 @dataclass(slots=True)
@@ -410,18 +413,18 @@ def changed_options(was: Before, chip: SimulatedChip) -> list[str]:
 def run_case(case: Case, folder: Path) -> Verdict:
     """Run a case to its end."""
     scenario = SCENARIOS[case.scenario]
-    accesses, _ = clean_run(scenario)
     chip, verdict, watch = scenario.board(), Verdict(case), Watch()
     was = before(scenario, chip)
-    fault: Fault | None = case.fault(accesses[case.at - 1])
+    faults = iter((case, case.again, None))
     with watched(watch):
         for number in (1, 2, 3):
-            watch.may_reset = number == 3
-            run = run_once(scenario, chip, folder, fault, EVERYTHING if number == 3 else CAUTIOUS)
+            strike, watch.may_reset = next(faults), number == 3
+            fault, consent = strike.fault() if strike else None, EVERYTHING if number == 3 else CAUTIOUS
+            run = run_once(scenario, chip, folder, fault, consent)
             verdict.texts.append(run.text)
             verdict.struck = verdict.struck or run.bench.struck
             verdict.refused_first |= isinstance(run.error, RefusedError)
-            verdict.wrong += [f"run {number}: {why}" for why in judge(case, run, number)]
+            verdict.wrong += [f"run {number}: {why}" for why in judge(strike if run.bench.struck else None, run)]
             verdict.brick = chip.fus.secret.dead
             verdict.factory_reset = watch.factory_resets > 0
             if not verdict.factory_reset:
@@ -433,7 +436,6 @@ def run_case(case: Case, folder: Path) -> Verdict:
                 verdict.wrong += [f"{why} though run {number} succeeded" for why in missing(scenario, chip)]
                 break
             between_runs(chip, case.at)
-            fault = None
     verdict.blind = watch.wrong
     if not verdict.installed_by:
         verdict.wrong.append("never installed")
@@ -442,10 +444,10 @@ def run_case(case: Case, folder: Path) -> Verdict:
     return verdict
 
 
-def judge(case: Case, run: Run, number: int) -> Iterator[str]:
-    """What is wrong with how a run ended: who has to act must be told, and why."""
-    error, struck = run.error, run.bench.struck
-    if isinstance(error, HostKilledError) and case.kind == "host-killed" and number == 1:
+def judge(strike: Case | None, run: Run) -> Iterator[str]:
+    """What is wrong with how a run ended that was struck so, or was not: who has to act must be told, and why."""
+    error, kind = run.error, strike.kind if strike else None
+    if kind == "host-killed" and isinstance(error, HostKilledError):
         return
     if error is not None and not isinstance(error, FlasherError):
         yield run.text
@@ -453,11 +455,11 @@ def judge(case: Case, run: Run, number: int) -> Iterator[str]:
         yield f"{type(error).__name__} without a reason, or with more than a line of it: {error}"
     elif isinstance(error, RefusedError) and FACTORY_RESET not in str(error):
         yield run.text
-    elif number > 1 and isinstance(error, ProbeError):
+    elif kind is None and isinstance(error, ProbeError):
         yield f"nothing is wrong with the link: {run.text}"
-    elif struck and case.kind == "link-lost" and error is None:
+    elif kind == "link-lost" and error is None:
         yield "the link is lost, and nobody noticed"
-    elif struck and case.kind in _LINK and error is not None and not isinstance(error, ProbeError):
+    elif kind in _LINK and error is not None and not isinstance(error, ProbeError):
         yield f"the link failed, not the chip: {run.text}"
 
 
@@ -468,9 +470,16 @@ def cases(scenario: str, every: int = 1, first: int = 1) -> Iterator[Case]:
     """Every case of a scenario; short reads at reads alone."""
     accesses, _ = clean_run(SCENARIOS[scenario])
     for at in range(first, len(accesses) + 1, every):
-        for kind in KINDS:
+        for kind in STRIKES:
             if kind != "short-read" or accesses[at - 1].startswith("read"):
                 yield Case(scenario, kind, at)
+
+
+def pairs(scenario: str, number: int, seed: int = 1) -> Iterator[Case]:
+    """So many cases in which the second run is struck too."""
+    every, random = list(cases(scenario)), Random(f"{seed} {scenario}")  # noqa: S311 - the same ones each time
+    for _ in range(number):
+        yield replace(random.choice(every), again=random.choice(every))
 
 
 @contextmanager
