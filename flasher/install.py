@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from flasher import registers as reg
 from flasher.chip import Area, Chip
-from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, StoppedError
+from flasher.errors import ChipError, FlasherError, FlashError, FusError, ProbeError, RefusedError, StoppedError
 from flasher.fus import READY_SECONDS, Cpu2
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
@@ -28,6 +28,7 @@ from flasher.plan import (
     make_plan,
 )
 from imagekit.bundle.verified import VerifiedBundle
+from imagekit.image import Version
 
 Result = TypeVar("Result")
 _ATTEMPTS = 3
@@ -181,7 +182,8 @@ def carry_out(it: Session, plan: Plan) -> None:
         if it.stop():
             raise StoppedError(f"stopped before {step.title}; run it again to go on")
         it.step = step.title
-        area = {"start": f"0x{step.area.start:08X}", "end": f"0x{step.area.end:08X}"} if step.area else {}
+        ours = step.staging and step.staging.area  # what is erased only becomes nobody's
+        area = {"start": f"0x{ours.start:08X}", "end": f"0x{ours.end:08X}"} if ours else {}
         it.journal.note("step", step=step.title, **area)
         it.tell("begin")
         _STEPS[step.action](it, plan, step, flash)
@@ -196,18 +198,10 @@ def _stack_text(info: DeviceInfo) -> str | None:
 
 
 def _refuse_change(it: Session, plan: Plan) -> None:
-    """Raise ChipError when the chip is not the one that the plan was made for, or is not as it was."""
-    facts, info = plan.facts, it.cpu2.info
-    options = it.chip.options()
-    if (
-        it.chip.identity != facts.identity
-        or options != facts.options
-        or (info.fus, info.stack)
-        != (
-            facts.info.fus,
-            facts.info.stack,
-        )
-    ):
+    """Raise ChipError when the chip has changed since the plan was made, TargetUnavailableError when it is another."""
+    it.chip.reconnect()
+    facts, info = plan.facts, it.cpu2.begin()
+    if (it.chip.options(), info.fus, info.stack) != (facts.options, facts.info.fus, facts.info.stack):
         raise ChipError("the chip is not as it was when the plan was made; nothing was done: plan again")
 
 
@@ -302,7 +296,17 @@ def _install(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
     elif step.action == "install-stack":
         it.cpu2.upgrade(step.title, lambda info: info.stack == version)
     else:
-        it.cpu2.upgrade(step.title, lambda info: info.safeboot.text == version.text)
+        _install_safeboot(it, step.title, version)
+
+
+def _install_safeboot(it: Session, title: str, version: Version) -> None:
+    """Have FUS install Safeboot; it tells of an error once, and all is well (release notes of v1.24.0, "Safeboot")."""
+    try:
+        it.cpu2.upgrade(title, lambda info: info.safeboot.text == version.text)
+    except FusError:
+        it.cpu2.restart()
+        if it.cpu2.info.safeboot.text != version.text:
+            raise
 
 
 def _stage(it: Session, step: Step, flash: bytearray) -> None:
