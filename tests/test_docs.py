@@ -1,0 +1,90 @@
+"""What the pages say that can be tried, or held against the code: links, headings, tables, programs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from imagekit.signing_keys import SigningKey, st_keys
+from imagekit.targets import PARTS, TARGETS
+from tests.support.corpus import CORPUS, needs_corpus
+from tests.support.images import FIXTURES, IMAGES, throw_away_keys
+
+ROOT = FIXTURES.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "imagekit").rglob("*.md")])
+IMAGE_FORMAT = (ROOT / "docs" / "image-format.md").read_text(encoding="utf-8")
+
+
+def headings(page: Path) -> list[str]:
+    """The headings of a page, without what is code in it."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The fragment that leads to a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    text = re.sub(r"`[^`\n]*`", "", page.read_text(encoding="utf-8"))
+    for link, fragment in re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if fragment:
+            assert fragment in map(anchor, headings(target)), (link, fragment)
+
+
+def test_sources_name_headings_that_are_there() -> None:
+    explanations = (ROOT / "imagekit" / "data" / "explanations.toml").read_text(encoding="utf-8")
+    sources = re.findall(r"(docs/[a-z-]+\.md), ([^\";]+)", explanations)
+    assert sources
+    for page, heading in sources:
+        assert any(one.split()[0] == heading or one == heading for one in headings(ROOT / page)), (page, heading)
+
+
+def test_the_table_of_targets_is_the_one_of_the_code() -> None:
+    rows = dict(re.findall(r"^\| (STM32WB\w+) \| (.+) \|$", IMAGE_FORMAT, re.MULTILINE))
+    assert list(rows) == [target.name for target in TARGETS]
+    for target in TARGETS:
+        parts, flash, sector, limit = rows[target.name].split(" | ")
+        other = f"; under FUS 0.5.3: 0x{target.limit_fus_0_5_3:08X}" if target.limit_fus_0_5_3 else ""
+        assert flash == ("1 MiB" if target.flash_kib == 1024 else f"{target.flash_kib} KiB")
+        assert sector == f"{target.sector_size // 1024} KiB"
+        assert limit == f"0x{target.limit:08X}{other}"
+        spelled = parts.replace("WB55{C,R,V}", "WB55C, WB55R, WB55V")
+        spelled = re.sub(r"(WB55[CR]), (?=.*(WB55V)(\w))", r"\1\3, ", spelled)
+        assert sorted(spelled.split(", ")) == sorted(part for part, one in PARTS.items() if one is target)
+
+
+def _point(key: SigningKey) -> str:
+    return key.public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
+
+
+def _recovered(folder: Path, *images: Path) -> list[str]:
+    """What the program in docs/image-format.md prints."""
+    program = re.search(r"^```python\n(.+?)^```$", IMAGE_FORMAT, re.MULTILINE | re.DOTALL)
+    assert program
+    (folder / "recover.py").write_text(program[1], encoding="utf-8")
+    command = [sys.executable, "-I", str(folder / "recover.py"), *map(str, images)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_program_that_recovers_a_key_does(tmp_path: Path) -> None:
+    images = [IMAGES / f"{name}.bin" for name in ("stack-4k", "fus-2.2.0")]
+    assert _recovered(tmp_path, *images) == [_point(throw_away_keys()[0])]
+    assert len(_recovered(tmp_path, images[0])) == 2
+    assert _recovered(tmp_path, images[0], IMAGES / "stack-2k.bin") == []
+
+
+@needs_corpus
+def test_the_program_recovers_st_s_keys(tmp_path: Path) -> None:
+    for key, folder in zip(st_keys(), ("v1.23.0/STM32WB5x", "v1.23.0/STM32WB1x", "v1.5.0/STM32WB3x"), strict=True):
+        images = [*(CORPUS / folder).glob("*BLE_Stack_full_fw.bin"), *(CORPUS / folder).glob("*BLE_HCILayer_fw.bin")]
+        if len(images) != 2:
+            pytest.skip(f"this corpus lacks {folder}")
+        assert _recovered(tmp_path, *images) == [_point(key)]
