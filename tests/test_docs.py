@@ -39,6 +39,19 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert fragment in map(anchor, headings(target)), (link, fragment)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(
+        r"`((?:docs|fixtures|flasher|imagekit|tests|\.ci)/[\w./-]+)[ `]", page.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_st_s_keys_are_those_of_the_code() -> None:
+    points = re.findall(r"^    (st-\S+) +([0-9a-f]{66})\n +([0-9a-f]{64})$", IMAGE_FORMAT, re.MULTILINE)
+    assert [(name, x + y) for name, x, y in points] == [(key.name, _point(key)) for key in st_keys()]
+
+
 def test_sources_name_headings_that_are_there() -> None:
     explanations = (ROOT / "imagekit" / "data" / "explanations.toml").read_text(encoding="utf-8")
     sources = re.findall(r"(docs/[a-z-]+\.md), ([^\";]+)", explanations)
