@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from imagekit.container import IMAGE_MAGICS
+from imagekit.image import GAP_SECTORS
 from imagekit.signing_keys import SigningKey, st_keys
 from imagekit.targets import PARTS, TARGETS
 from tests.support.corpus import CORPUS, needs_corpus
@@ -58,6 +60,14 @@ def test_sources_name_headings_that_are_there() -> None:
     assert sources
     for page, heading in sources:
         assert any(one.split()[0] == heading or one == heading for one in headings(ROOT / page)), (page, heading)
+
+
+def test_the_table_of_magics_is_the_one_of_the_code() -> None:
+    table = IMAGE_FORMAT.partition("## Magics")[2].partition("`info2`")[0]
+    rows = re.findall(r"^\| (0x[0-9A-F]{8}) (.+)$", table, re.MULTILINE)
+    assert {int(magic, 16) for magic, _ in rows} == IMAGE_MAGICS
+    told = {(int(magic, 16), int(info1, 16)) for magic, row in rows for info1 in re.findall("0x[0-9A-F]{8}", row)}
+    assert told == set(GAP_SECTORS)
 
 
 def test_the_table_of_targets_is_the_one_of_the_code() -> None:
