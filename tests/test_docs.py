@@ -111,3 +111,12 @@ def test_the_program_recovers_st_s_keys(tmp_path: Path) -> None:
         if len(images) != 2:
             pytest.skip(f"this corpus lacks {folder}")
         assert _recovered(tmp_path, *images) == [_point(key)]
+
+
+def test_tests_that_contributing_names_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    there = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert named
+    assert named - there == set()
