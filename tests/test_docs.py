@@ -4,17 +4,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from imagekit.cli import app
 from imagekit.container import IMAGE_MAGICS
 from imagekit.image import GAP_SECTORS
 from imagekit.signing_keys import SigningKey, st_keys
 from imagekit.targets import PARTS, TARGETS
+from tests.support.commands import refuse_unknown
 from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.images import FIXTURES, IMAGES, throw_away_keys
 
@@ -125,28 +123,11 @@ def test_tests_that_contributing_names_are_there() -> None:
     assert named - there == set()
 
 
-def _commands() -> dict[tuple[str, ...], set[str]]:
-    """Every command of imagekit, by its words, and the options that it takes."""
-    found: dict[tuple[str, ...], set[str]] = {}
-
-    def walk(command: Any, words: tuple[str, ...]) -> None:
-        found[words] = {option for one in command.params for option in (*one.opts, "-h", "--help")}
-        for name, below in getattr(command, "commands", {}).items():
-            walk(below, (*words, name))
-
-    walk(typer.main.get_command(app), ())
-    return found
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_that_a_page_shows_are_there_with_their_options(page: Path) -> None:
-    commands = _commands()
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"(?:^|[`$/ ])imagekit ([a-z]+[^`|>\n]*)", "\n".join(_code(text)), re.MULTILINE):
-        words = line.split("#")[0].split()
-        name = tuple(words[: 2 if tuple(words[:2]) in commands else 1])
-        assert name in commands, line
-        assert {word for word in words if word.startswith("-") and len(word) > 1} <= commands[name], line
+        refuse_unknown(line)
 
 
 def _code(text: str) -> list[str]:
