@@ -353,8 +353,8 @@ def test_nothing_half_made_is_left(
 
 
 def spawn(line: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the real program, `imagekit` in a shell line."""
-    line = line.replace("imagekit", f"PYTHONPATH='{BUNDLES.parents[1]}' '{sys.executable}' -m imagekit")
+    """Run the real program: a shell line that begins with `imagekit`."""
+    line = f"PYTHONPATH='{BUNDLES.parents[1]}' '{sys.executable}' -m {line}"
     return subprocess.run(["bash", "-c", line], check=False, capture_output=True, timeout=60)
 
 
