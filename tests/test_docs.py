@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from imagekit.catalogue import shipped
 from imagekit.container import IMAGE_MAGICS
 from imagekit.image import GAP_SECTORS
 from imagekit.signing_keys import SigningKey, st_keys
@@ -53,6 +55,19 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
 def test_st_s_keys_are_those_of_the_code() -> None:
     points = re.findall(r"^    (st-\S+) +([0-9a-f]{66})\n +([0-9a-f]{64})$", IMAGE_FORMAT, re.MULTILINE)
     assert [(name, x + y) for name, x, y in points] == [(key.name, _point(key)) for key in st_keys()]
+
+
+def test_how_far_a_version_tells_the_variant() -> None:
+    by_version: dict[object, set[str]] = defaultdict(set)
+    by_all: dict[object, set[str]] = defaultdict(set)
+    for one in shipped().contents.values():
+        for series in one.series:
+            version, sizes = (series, one.version), (one.sectors, one.sram2a_kib, one.sram2b_kib)
+            by_version[version].update(one.variants)
+            by_all[version, one.magic, sizes].update(one.variants)
+    several = sum(len(variants) > 1 for variants in by_version.values())
+    assert f"{several} of {len(by_version)} versions of a series" in IMAGE_FORMAT
+    assert f"{sum(len(variants) == 1 for variants in by_all.values())} of {len(by_all)} combinations" in IMAGE_FORMAT
 
 
 def test_sources_name_headings_that_are_there() -> None:
