@@ -33,20 +33,23 @@ def ask(shell: str, line: str, **more: str) -> subprocess.CompletedProcess[str]:
     return run(program, **asked | more)
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+LINES = [
+    ("imagekit ins", ["inspect"]),
+    ("imagekit explain WB30", ["WB301", "WB302", "WB303", "WB304", "WB305", "WB306"]),
+    ("flasher si", ["sim"]),
+    # What shells do not differ in is asked for in one of them.
+    ("imagekit bundle ver", ["verify"]),
+    ("imagekit inspect --pa", ["--part"]),
+    ("imagekit check --format sa", ["sarif"]),
+    ("imagekit inspect -p STM32WB1M", ["STM32WB1MMC"]),
+    ("imagekit inspect --part wb30", ["wb30ce"]),
+    ("imagekit --debug key", ["keys"]),
+]
+
+
 @pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("imagekit ins", ["inspect"]),
-        ("imagekit bundle ver", ["verify"]),
-        ("imagekit inspect --pa", ["--part"]),
-        ("imagekit check --format sa", ["sarif"]),
-        ("imagekit inspect -p STM32WB1M", ["STM32WB1MMC"]),
-        ("imagekit inspect --part wb30", ["wb30ce"]),
-        ("imagekit explain WB30", ["WB301", "WB302", "WB303", "WB304", "WB305", "WB306"]),
-        ("imagekit --debug key", ["keys"]),
-        ("flasher si", ["sim"]),
-    ],
+    ("shell", "line", "words"),
+    [(shell, *case) for shell in SHELLS for case in (LINES if shell == "bash" else LINES[:3])],
 )
 def test_a_shell_is_offered_what_fits(shell: str, line: str, words: list[str]) -> None:
     result = ask(shell, line)
