@@ -288,6 +288,8 @@ class Cpu2:
         def signs() -> tuple[bool, bool]:
             return self.info.stack is None, target.sector_address(self.chip.options_sfsa()) >= target.limit
 
+        if all(signs()):
+            return
         try:
             self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, lambda: any(signs()))
         except ChipError as error:
