@@ -33,12 +33,12 @@ Say = Callable[[str, str], None]
 class Cpu2:
     """The radio core. `say` is told of resets and of FUS's states.
 
-    `is_unsettled`: FUS may be at work. While it is, nobody may reset the chip or take its power.
+    `is_unsettled`: FUS may be at work, as long as nobody has asked. Nobody may reset the chip then or take its power.
     """
 
     def __init__(self, chip: Chip, say: Say) -> None:
         self.chip, self._say = chip, say
-        self.is_unsettled = False
+        self.is_unsettled = True
         self._places = OURS
         self._info: DeviceInfo | None = None
 
@@ -168,10 +168,10 @@ class Cpu2:
             self.chip.put(mailbox.QUEUE, self.chip.word(node))
         self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
 
-    @staticmethod
-    def _refuse_magic(word: int) -> None:
+    def _refuse_magic(self, word: int) -> None:
         """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper)."""
         if (told := explanations.magic_word(word)) is not None and word != mailbox.FUS_TABLE:
+            self.is_unsettled = False  # it does nothing any more
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
 
     def _follow(self) -> None:

@@ -75,7 +75,8 @@ class Session:
 def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Session]:
     """Take a connected chip over, and give it back: option bytes as they were, CPU1 running.
 
-    Not given back when the probe is lost, or FUS may be at work: the next run does it. Raises FlasherError.
+    Not given back when the probe is lost, or FUS may be at work: the next run does it. Nor when nothing was taken over
+    yet. Raises FlasherError.
     """
     made = Session(chip, journal, say, stop)
     try:
