@@ -33,13 +33,13 @@ Say = Callable[[str, str], None]
 class Cpu2:
     """The radio core. `say` is told of resets and of FUS's states.
 
-    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work; while it is, nobody may reset the
-    chip or take its power.
+    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work, as long as nobody has asked;
+    nobody may reset the chip then or take its power.
     """
 
     def __init__(self, chip: Chip, say: Say) -> None:
         self.chip, self._say = chip, say
-        self.is_taken = self.is_unsettled = False
+        self.is_taken, self.is_unsettled = False, True
         self._places = OURS
         self._info: DeviceInfo | None = None
 
@@ -292,6 +292,8 @@ class Cpu2:
         def signs() -> tuple[bool, bool]:
             return self.info.stack is None, target.sector_address(self.chip.options_sfsa()) >= target.limit
 
+        if all(signs()):
+            return
         try:
             self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, lambda: any(signs()))
         except ChipError as error:
