@@ -183,8 +183,9 @@ def carry_out(it: Session, plan: Plan) -> None:
             raise StoppedError(f"stopped before {step.title}; run it again to go on")
         it.step = step.title
         ours = step.staging and step.staging.area  # what is erased only becomes nobody's
-        area = {"start": f"0x{ours.start:08X}", "end": f"0x{ours.end:08X}"} if ours else {}
-        it.journal.note("step", step=step.title, **area)
+        noted = {"start": f"0x{ours.start:08X}", "end": f"0x{ours.end:08X}"} if ours else {}
+        noted |= {"stack": step.image} if step.action == "install-stack" and step.image else {}
+        it.journal.note("step", step=step.title, **noted)
         it.tell("begin")
         _STEPS[step.action](it, plan, step, flash)
         it.journal.note("done", step=step.title)

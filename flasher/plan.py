@@ -162,7 +162,7 @@ def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
 def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
     """Say how an installed stack differs from the bundle's; empty when it does not.
 
-    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do (docs/image-format.md).
+    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do, but for four of 263.
     """
     wanted = Version.from_text(entry.version) if entry.version else None
     if info.stack is None or info.stack != wanted:
@@ -206,7 +206,8 @@ def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[S
     chain = list(_chain(manifest.steps, entries, info.fus))
     last = entries[manifest.steps[-1].image]
     is_stack = last.role == "stack"
-    if is_stack and len(chain) == 1 and not difference(last, info, facts.options):
+    is_another = history.stack not in (None, last.sha256)  # of the same version, sectors and SRAM2: v1.13.3, v1.17.3
+    if is_stack and len(chain) == 1 and not is_another and not difference(last, info, facts.options):
         if _is_fus_selected(facts):
             yield Step(action="start-stack", why="the stack is there, and FUS was left selected")
         return

@@ -223,6 +223,18 @@ def test_nothing_to_do_writes_no_flash_and_no_option_bytes(bench: Callable[..., 
     assert is_fine(chip, before)
 
 
+def test_what_the_journal_knows_of_the_stack_decides_where_the_chip_cannot_tell(
+    bench: Callable[..., Bench],
+) -> None:
+    chip = simulated(stack="stack-4k")
+    run = bench(chip)
+    connected = run.connect()
+    run.journal(connected).note("step", step="install-stack 1.13.3 at 0x080F3000", stack="0" * 64)
+    connected.disconnect()
+    assert bench(chip).install(opened("stack-4k")).steps[0].action == "delete-stack"
+    assert bench(chip).install(opened("stack-4k")).steps == ()
+
+
 def test_a_stack_with_fus_selected_is_started_and_no_more(bench: Callable[..., Bench]) -> None:
     chip = simulated(stack="stack-4k")
     chip.fus.installer.select_fus()
