@@ -63,7 +63,7 @@ class Cpu2:
                 self._take_over()
                 if self.info.is_fus:
                     self._greet()
-                self.is_unsettled = False
+                self.is_unsettled = False  # of an attempt that was broken off, and FUS has finished since
             except ProbeError:
                 if attempt == 2:
                     raise
@@ -82,7 +82,6 @@ class Cpu2:
             self._places, self._info = places, info
             self.is_unsettled = True
             self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
-            self.is_unsettled = False
         elif info is None or info.is_fus:
             self._refuse_unknown_fus()
         self.is_unsettled = False
@@ -90,15 +89,17 @@ class Cpu2:
             self.restart()
 
     def _refuse_unknown_fus(self) -> None:
-        """Raise ChipError when FUS may be at work and cannot be asked."""
-        options = self.chip.options()
-        if options.sbrv * 4 != (options.sfsa * options.target.sector_size):  # fus-protocol 2.3: it boots no stack
-            self.is_unsettled = True
-            raise ChipError(
-                "CPU2 runs FUS, and whoever started it left no mailbox: whether FUS is busy cannot be asked. Leave the "
-                "board powered for five minutes, then switch it off and on with its application kept from starting "
-                "(BOOT0 high), and try again"
-            )
+        """Raise ChipError when FUS may be at work and cannot be asked: unless CPU2 boots a stack (fus-protocol 2.3)."""
+        options, target = self.chip.options(), self.chip.identity.target
+        secure = target.sector_address(options.sfsa)
+        if reg.FLASH_BASE + options.sbrv * 4 == secure < target.limit:
+            return
+        self.is_unsettled = True
+        raise ChipError(
+            "CPU2 runs FUS, and whoever started it left no mailbox: whether FUS is busy cannot be asked. Leave the "
+            "board powered for five minutes, then switch it off and on with its application kept from starting "
+            "(BOOT0 high), and try again"
+        )
 
     def _greet(self) -> None:
         """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""

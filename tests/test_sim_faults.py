@@ -213,3 +213,14 @@ def test_an_answer_is_lost_and_the_access_took_effect() -> None:
             access()
         assert caught.value.address == SRAM1
     assert it.read(SRAM1, 4, 4) == b"abcd"
+
+
+def test_a_link_comes_back_by_itself_after_as_long_as_it_says() -> None:
+    it = behind(Fault(kind="link-lost", at=1, value=500))
+    for _ in range(2):
+        with pytest.raises(AccessError):
+            it.read(SRAM1, 4, 4)
+    it.advance(0.4)
+    assert not it.target_present
+    it.advance(0.2)
+    assert it.read(SRAM1, 4, 4) == bytes(range(4))

@@ -33,8 +33,8 @@ class Fault:
     """One fault.
 
     It strikes at the `at`-th access (from 1) of kind `on` that touches `address` (any when None). `value` is: the bytes
-    that come back (short-read), the bit that is flipped (bit-error), milliseconds without power (power-cut), the error
-    byte with which the next operation ends (fus-error).
+    that come back (short-read), the bit that is flipped (bit-error), milliseconds without power (power-cut) or without
+    a link (link-lost; 0: until it is plugged in again), the error byte with which the next operation ends (fus-error).
     """
 
     kind: Kind
@@ -67,6 +67,7 @@ class FaultyChip:
         self._waiting = [(fault, fault.at) for fault in faults]
         self._linked = True
         self._power_returns: float | None = None
+        self._link_returns: float | None = None
 
     # --- the chip's interface
 
@@ -128,10 +129,12 @@ class FaultyChip:
             self._power_returns = None
             self.chip.power_on()
         self.chip.advance(max(end - self.chip.clock, 0.0))
+        if self._link_returns is not None and self._link_returns <= end:
+            self.relink()
 
     def relink(self) -> None:
         """Plug the probe in again."""
-        self._linked = True
+        self._linked, self._link_returns = True, None
 
     def read(self, address: int, size: int, width: int) -> bytes:
         """Read, unless a fault is due. A short read returns fewer bytes, as a probe may."""
@@ -188,6 +191,7 @@ class FaultyChip:
             self._power_returns = self.chip.clock + fault.value / 1000
         elif fault.kind == "link-lost":
             self._linked = False
+            self._link_returns = self.chip.clock + fault.value / 1000 if fault.value else None
         else:
             self._harm(fault)
 

@@ -5,27 +5,29 @@ the cable is plugged in, and a new run begins, at most twice. Nothing is judged 
 versions, the option bytes and every cell of flash are the simulated chip's own.
 """
 
+import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 from unittest.mock import patch
 
 import pylink
 
 from flasher.chip import Chip
 from flasher.errors import FlasherError, ProbeError, RefusedError
-from flasher.install import FACTORY_RESET, Event, install, session
+from flasher.install import FACTORY_RESET, install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
 from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
-from flasher.plan import Consent
+from flasher.plan import Consent, Plan
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
@@ -33,6 +35,7 @@ from flasher.sim.dll_link import CallError
 from flasher.sim.errors import AccessError, HostKilledError
 from flasher.sim.faults import Fault, FaultyChip, Kind
 from flasher.sim.fus import Fus
+from flasher.sim.image import find_traces
 from flasher.sim.install import Installer
 from imagekit.bundle.verified import VerifiedBundle
 from tests.support.applications import VECTORS
@@ -48,18 +51,18 @@ from tests.support.flashing import (
 )
 from tests.support.images import content
 
-KINDS: tuple[Kind, ...] = (
-    "link-lost",
-    "access-fails",
-    "answer-lost",
-    "reset",
-    "host-killed",
-    "short-read",
-    "power-cut",
-)
+Strike = Literal[
+    "link-lost", "link-away", "access-fails", "answer-lost", "reset", "host-killed", "short-read", "power-cut"
+]
+"""What strikes. `link-away`: the link is lost, and comes back by itself after AWAY."""
+STRIKES: tuple[Strike, ...] = get_args(Strike)
+_LINK = ("link-lost", "link-away", "access-fails", "answer-lost", "short-read")
+"""Of which the chip notices nothing."""
 CAUTIOUS = Consent(accept=EVERYTHING.accept - {FACTORY_RESET})
 PAUSES = (0.1, 1.0, 60.0)
 """Seconds between two runs: FUS may still be at work, or have finished."""
+AWAY = 12_000
+"""Milliseconds: longer than the flasher tries to reach the chip again, once."""
 CUTS = (300, 3_000, 15_000, 60_000)
 """Milliseconds without power: shorter and longer than the flasher tries to reach the chip again."""
 MOST_ACCESSES, MOST_SECONDS = 30_000, 3_600.0
@@ -127,6 +130,7 @@ def _scenarios() -> Iterator[Scenario]:
         "open-in-reset": {"during_reset": "works"},
         "fus-erases-image": {"fus_update_erases": True},
         "one-reset": {"stack_resets": 1},
+        "slow": {"first_answer_seconds": 400.0},
     }
     whole = replace(other, fus=FUS_1_2_0)
     for name, switches in one_by_one.items():
@@ -182,7 +186,7 @@ class Bench(FaultyChip):
                 super()._do(fault, address)
             finally:
                 fus.behaviour = before
-        elif fault.kind == "link-lost" and fault.at % 2:
+        elif fault.kind == "link-lost" and not fault.value and fault.at % 2:
             self.unplug()
             raise AccessError(address, "the probe was unplugged")
         else:
@@ -250,7 +254,7 @@ class Run:
 
     error: BaseException | None
     bench: Bench
-    events: list[Event]
+    plan: Plan | None = None
 
     @property
     def text(self) -> str:
@@ -265,11 +269,11 @@ def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault
     bench.unplug = dll.desk.probes[0].unplug
     clock = SimulatedClock(bench)
     probe = JLink(dll, clock, kind="sim", after_failure=dll.raise_stored)
-    it, events, error = Chip(probe, clock), list[Event](), None
+    it, plan, error = Chip(probe, clock), None, None
     try:
         it.connect()
-        with session(it, Journal(folder, it.identity.uid), events.append, lambda: False) as made:
-            install(made, scenario.bundle, consent)
+        with session(it, Journal(folder, it.identity.uid), lambda _: None, lambda: False) as made:
+            plan = install(made, scenario.bundle, consent)
     except BaseException as caught:
         if isinstance(caught, KeyboardInterrupt):
             raise
@@ -278,7 +282,7 @@ def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault
         dll.session.handle = None  # a program that is gone closes nothing
     with patch.object(bench, "_due", lambda *_: []):
         probe.close()
-    return Run(error, bench, events)
+    return Run(error, bench, plan)
 
 
 def between_runs(chip: SimulatedChip, at: int) -> None:
@@ -292,18 +296,21 @@ def between_runs(chip: SimulatedChip, at: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One fault in one scenario."""
+    """One fault in one scenario; `again` strikes in the second run. `value` is Fault's, None: as the matrix has it."""
 
     scenario: str
-    kind: Kind
+    kind: Strike
     at: int
+    value: int | None = None
+    again: "Case | None" = None
 
-    def fault(self, access: str) -> Fault:
+    def fault(self) -> Fault:
         """The fault; a short read gives half of what was asked for."""
-        value = CUTS[self.at % 4] if self.kind == "power-cut" else 0
+        value = {"power-cut": CUTS[self.at % 4], "link-away": AWAY}.get(self.kind, 0)
         if self.kind == "short-read":
-            value = int(access.split()[2]) // 8 * 4
-        return Fault(kind=self.kind, at=self.at, value=value)
+            value = int(clean_run(SCENARIOS[self.scenario])[0][self.at - 1].split()[2]) // 8 * 4
+        kind: Kind = "link-lost" if self.kind == "link-away" else self.kind
+        return Fault(kind=kind, at=self.at, value=value if self.value is None else self.value)
 
 
 @dataclass(slots=True)
@@ -342,52 +349,42 @@ class Before:
 def clean_run(scenario: Scenario) -> tuple[tuple[str, ...], frozenset[int]]:
     """The accesses of a run without faults, and the pages that it may change: staging areas and stacks."""
     chip, folder = scenario.board(), Path(tempfile.mkdtemp())
-    pages: set[int] = set()
-    page = chip.part.page
-
-    def note(start: int, end: int) -> None:
-        pages.update(range((start - FLASH_BASE) // page, -(-(end - FLASH_BASE) // page)))
-
-    def note_stack() -> None:
-        if (stack := chip.fus.secret.stack) is not None:
-            note(stack.address, stack.address + stack.sectors * page)
-
-    note_stack()
+    page, areas = chip.part.page, [_stack_area(chip)]
     run = run_once(scenario, chip, folder, None, CAUTIOUS)
-    assert run.error is None, run.text
-    assert (why := missing(scenario, chip)) == [], why
-    note_stack()
-    for line in next(folder.iterdir()).read_text().splitlines() if any(folder.iterdir()) else []:
-        if '"start"' in line:
-            entry = __import__("json").loads(line)
-            note(int(entry["start"], 16), int(entry["end"], 16))
     shutil.rmtree(folder)
+    assert run.error is None, run.text
+    assert run.plan is not None
+    assert (why := missing(scenario, chip)) == [], why
+    areas += [_stack_area(chip), *((step.area.start, step.area.end) for step in run.plan.steps if step.area)]
+    pages = {at // page for start, end in areas for at in range(start - FLASH_BASE, end - FLASH_BASE)}
     return tuple(run.bench.kinds), frozenset(pages)
 
 
+def _stack_area(chip: SimulatedChip) -> tuple[int, int]:
+    stack = chip.fus.secret.stack
+    return (stack.address, stack.address + stack.sectors * chip.part.page) if stack else (FLASH_BASE, FLASH_BASE)
+
+
 def missing(scenario: Scenario, chip: SimulatedChip) -> list[str]:
-    """What the chip lacks of what the bundle holds, by its own memory."""
-    manifest, secret = scenario.bundle.manifest, chip.fus.secret
-    wrong = []
-    stack, wanted = secret.stack, manifest.steps[-1].image
-    if stack is None or stack.sha256 != _installed_hash(scenario.bundle.images[wanted]):
-        wrong.append("another stack is installed, or none")
-    elif chip.cpu2._selected() != "stack":
-        wrong.append(f"CPU2 boots {chip.cpu2._selected()}")
-    wanted_fus = FUS_2_2_0
-    if secret.fus_version != wanted_fus:
-        wrong.append(f"FUS 0x{secret.fus_version:08X}")
-    return wrong
+    """What the chip lacks of what the bundle holds, by its own memory; and whether it was given back."""
+    secret, stack, cpu1 = chip.fus.secret, chip.fus.secret.stack, chip.cpu1.state
+    chip.advance(1.0)
+    is_there = {
+        f"the stack is {stack and stack.sha256}": stack is not None
+        and stack.sha256 == _stack_hash(scenario.images[-1]),
+        f"CPU2 boots {chip.cpu2._selected()}": chip.cpu2._selected() == "stack",
+        f"FUS is 0x{secret.fus_version:08X}": secret.fus_version == FUS_2_2_0,
+        "CPU1 was not given back": not (cpu1.halted or cpu1.debug_enabled or cpu1.vector_catch),
+        f"CPU2 runs {chip.cpu2.state.running!r}": cpu1.runs != "application" or chip.cpu2.state.running == "stack",
+    }
+    return [what for what, is_so in is_there.items() if not is_so]
 
 
 @cache
-def _installed_hash(data: bytes) -> str:
-    from flasher.sim import image as images
-
-    trace = images.find_traces(data, 0)[0]
-    import hashlib
-
-    return hashlib.sha256(data[: trace.end]).hexdigest()
+def _stack_hash(name: str) -> str:
+    """As the chip's own: of the image without its signature's footer."""
+    data = content(name)
+    return hashlib.sha256(data[: find_traces(data, 0)[0].end]).hexdigest()
 
 
 def before(scenario: Scenario, chip: SimulatedChip) -> Before:
@@ -416,18 +413,18 @@ def changed_options(was: Before, chip: SimulatedChip) -> list[str]:
 def run_case(case: Case, folder: Path) -> Verdict:
     """Run a case to its end."""
     scenario = SCENARIOS[case.scenario]
-    accesses, _ = clean_run(scenario)
     chip, verdict, watch = scenario.board(), Verdict(case), Watch()
     was = before(scenario, chip)
-    fault: Fault | None = case.fault(accesses[case.at - 1])
+    faults = iter((case, case.again, None))
     with watched(watch):
         for number in (1, 2, 3):
-            watch.may_reset = number == 3
-            run = run_once(scenario, chip, folder, fault, EVERYTHING if number == 3 else CAUTIOUS)
+            strike, watch.may_reset = next(faults), number == 3
+            fault, consent = strike.fault() if strike else None, EVERYTHING if number == 3 else CAUTIOUS
+            run = run_once(scenario, chip, folder, fault, consent)
             verdict.texts.append(run.text)
             verdict.struck = verdict.struck or run.bench.struck
             verdict.refused_first |= isinstance(run.error, RefusedError)
-            verdict.wrong += [f"run {number}: {why}" for why in judge(case, run, number)]
+            verdict.wrong += [f"run {number}: {why}" for why in judge(strike if run.bench.struck else None, run)]
             verdict.brick = chip.fus.secret.dead
             verdict.factory_reset = watch.factory_resets > 0
             if not verdict.factory_reset:
@@ -439,7 +436,6 @@ def run_case(case: Case, folder: Path) -> Verdict:
                 verdict.wrong += [f"{why} though run {number} succeeded" for why in missing(scenario, chip)]
                 break
             between_runs(chip, case.at)
-            fault = None
     verdict.blind = watch.wrong
     if not verdict.installed_by:
         verdict.wrong.append("never installed")
@@ -448,20 +444,23 @@ def run_case(case: Case, folder: Path) -> Verdict:
     return verdict
 
 
-def judge(case: Case, run: Run, number: int) -> Iterator[str]:
-    """What is wrong with how a run ended."""
-    error = run.error
-    if isinstance(error, HostKilledError):
-        if number != 1 or case.kind != "host-killed":
-            yield "killed, and nobody did it"
-    elif error is not None and not isinstance(error, FlasherError):
-        yield f"{type(error).__name__}: {error}"
-    elif error is not None and not str(error).strip():
-        yield f"{type(error).__name__} without a reason"
-    elif error is not None and "\n" in str(error):
-        yield f"more than one line: {error}"
-    if number == 1 and case.kind == "link-lost" and not isinstance(error, ProbeError) and run.bench.struck:
-        yield f"the link is lost, and it ended in {run.text}"
+def judge(strike: Case | None, run: Run) -> Iterator[str]:
+    """What is wrong with how a run ended that was struck so, or was not: who has to act must be told, and why."""
+    error, kind = run.error, strike.kind if strike else None
+    if kind == "host-killed" and isinstance(error, HostKilledError):
+        return
+    if error is not None and not isinstance(error, FlasherError):
+        yield run.text
+    elif error is not None and (not str(error).strip() or "\n" in str(error)):
+        yield f"{type(error).__name__} without a reason, or with more than a line of it: {error}"
+    elif isinstance(error, RefusedError) and FACTORY_RESET not in str(error):
+        yield run.text
+    elif kind is None and isinstance(error, ProbeError):
+        yield f"nothing is wrong with the link: {run.text}"
+    elif kind == "link-lost" and error is None:
+        yield "the link is lost, and nobody noticed"
+    elif kind in _LINK and error is not None and not isinstance(error, ProbeError):
+        yield f"the link failed, not the chip: {run.text}"
 
 
 SCENARIOS = {one.name: one for one in _scenarios()}
@@ -471,9 +470,16 @@ def cases(scenario: str, every: int = 1, first: int = 1) -> Iterator[Case]:
     """Every case of a scenario; short reads at reads alone."""
     accesses, _ = clean_run(SCENARIOS[scenario])
     for at in range(first, len(accesses) + 1, every):
-        for kind in KINDS:
+        for kind in STRIKES:
             if kind != "short-read" or accesses[at - 1].startswith("read"):
                 yield Case(scenario, kind, at)
+
+
+def pairs(scenario: str, number: int, seed: int = 1) -> Iterator[Case]:
+    """So many cases in which the second run is struck too."""
+    every, random = list(cases(scenario)), Random(f"{seed} {scenario}")  # noqa: S311 - the same ones each time
+    for _ in range(number):
+        yield replace(random.choice(every), again=random.choice(every))
 
 
 @contextmanager
@@ -487,7 +493,7 @@ def bare(folder: Path) -> Iterator[None]:
         yield
 
 
-def run_cases(chosen: Iterator[Case] | list[Case], folder: Path) -> Iterator[Verdict]:
+def run_cases(chosen: Iterable[Case], folder: Path) -> Iterator[Verdict]:
     """Run cases, each with an empty journal."""
     with bare(folder):
         for case in chosen:
@@ -501,12 +507,12 @@ def tally(verdicts: list[Verdict]) -> Counter[str]:
     count: Counter[str] = Counter()
     for one in verdicts:
         count["cases"] += 1
-        count[f"installed by {one.installed_by}"] += 1
+        count[f"installed by run {one.installed_by}"] += 1
         count["refused first"] += one.refused_first
         count["factory resets"] += one.factory_reset
         count["bricks"] += bool(one.brick)
-        count["blind"] += bool(one.blind)
-        count["stray"] += bool(one.stray)
-        count["while FUS writes"] += one.struck == "fus-writes" and one.case.kind in ("reset", "power-cut")
+        count["blind commands"] += bool(one.blind)
+        count["stray writes"] += bool(one.stray)
+        count["struck while FUS wrote"] += one.struck == "fus-writes" and one.case.kind in ("reset", "power-cut")
         count["wrong"] += bool(one.problems)
     return count
