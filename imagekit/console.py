@@ -76,8 +76,11 @@ def _exit_code(app: typer.Typer, name: str) -> int:
         code: int = app(standalone_mode=False, prog_name=name) or ExitCode.DONE
     except KeyboardInterrupt as error:
         return _failed("interrupted", ExitCode.INTERRUPTED, error)
-    except (BrokenPipeError, SystemExit):  # typer leaves so when nobody reads its help any more
+    except BrokenPipeError:
         return ExitCode.DONE
+    except SystemExit as left:
+        # A shell that asks for completions reads the code (fish); else typer leaves so when nobody reads its help.
+        return int(left.code or 0) if f"_{name.upper()}_COMPLETE" in os.environ else ExitCode.DONE
     except OSError as error:
         return _failed(f"standard output: {why(error)}", ExitCode.UNREADABLE, error)
     except Exception as error:  # noqa: BLE001 - the last resort
@@ -86,6 +89,7 @@ def _exit_code(app: typer.Typer, name: str) -> int:
             context = getattr(error, "ctx", None)
             command = context.command_path if context else name
             message = _one_line(usage()).removesuffix(".").replace("Value error, ", "")
+            message = re.sub(r" ?\(Possible options: (.+)\)$", r". Did you mean \1?", message)
             end = "" if message.endswith("?") else "."
             return _failed(f"{message}{end} Try '{command} --help'.", ExitCode.USAGE, error)
         what = f"{type(error).__name__}: {error}"

@@ -215,7 +215,7 @@ def _image_magic(subject: Subject) -> Iterator[str]:
     newer than this imagekit: nothing is known of where it must go. Take a newer imagekit.
     """
     magic = subject.image.footer.magic
-    if magic not in container.IMAGE_MAGICS:
+    if subject.image.kind is ImageKind.UNKNOWN:
         yield f"image magic 0x{magic:08X} is not known: damaged, or newer than this imagekit"
     elif subject.image.kind is ImageKind.OTHER:
         yield f"image magic 0x{magic:08X} is reserved by ST; no image that ST released has it"

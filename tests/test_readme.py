@@ -98,9 +98,3 @@ def test_ci_runs_the_two_commands_of_readme() -> None:
     ci = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
     assert "readme inspect" in ci
     assert "readme test" in ci
-
-
-def test_links_lead_somewhere() -> None:
-    for page in [README, *(README.parent / "docs").glob("*.md")]:
-        for link in re.findall(r"\]\((?!https://)([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), (page.name, link)
