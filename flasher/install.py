@@ -26,6 +26,7 @@ from flasher.plan import (
     find_images,
     hindrances,
     make_plan,
+    refuse_delete,
 )
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.image import Version
@@ -381,10 +382,11 @@ def _begin_anew(it: Session) -> None:
 
 
 def delete(it: Session) -> Facts:
-    """Delete the installed stack, whatever it is. Raises ChipError, FusError, ProbeError."""
+    """Delete the installed stack, whatever it is. Raises RefusedError, ChipError, FusError, ProbeError."""
     facts = survey(it)
     if facts.info.stack is None:
         return facts
+    refuse_delete(facts)
     _keep_cpu1_away(it, facts)
     it.step = "delete-stack"
     it.cpu2.enter_fus()

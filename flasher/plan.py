@@ -200,7 +200,7 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: C
 
 def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[Step]:
     """The steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
-    manifest, target, info = bundle.manifest, facts.identity.target, facts.info
+    manifest, info = bundle.manifest, facts.info
     _refuse_chip(bundle, facts, history)
     entries = {one.sha256: one for one in manifest.images}
     chain = list(_chain(manifest.steps, entries, info.fus))
@@ -213,18 +213,23 @@ def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[S
         return
     if not chain or (len(chain) == 1 and last.role == "safeboot" and info.safeboot.text == manifest.steps[-1].gives):
         return
-    is_installed = _has_stack(facts)
-    if is_installed and needs_fus_first(target, info.fus):
-        raise RefusedError(
-            f"with FUS {info.fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack "
-            "is installed: no source says what is safe; ask ST"
-        )
-    if is_installed:
+    if _has_stack(facts):
+        refuse_delete(facts)
         yield Step(action="delete-stack", why="FUS installs on a chip without a stack (AN5185)")
     for entry, step, fus in chain:
         yield _install(bundle, facts, entry, step, fus)
     if is_stack:
         yield Step(action="start-stack", why="a chip left in FUS has no radio")
+
+
+def refuse_delete(facts: Facts) -> None:
+    """Raise RefusedError for a chip that deleting its stack may lock for ever."""
+    fus, target = facts.info.fus, facts.identity.target
+    if needs_fus_first(target, fus):
+        raise RefusedError(
+            f"with FUS {fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack is "
+            "installed: no source says what is safe; ask ST"
+        )
 
 
 def _cost(name: str) -> str:
