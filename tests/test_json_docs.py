@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flasher.cli import app as flasher
+from flasher.sim.board import save_board
 from imagekit.cli import app
 from imagekit.targets import TARGETS
-from tests.support.bundles import BUNDLES
+from tests.support.bundles import BUNDLES, bundle, private, public_file
 from tests.support.corpus import CORPUS
+from tests.support.flashing import simulated
 from tests.support.images import FIXTURES, IMAGES, throw_away_keys
+from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
 
 PAGE = (FIXTURES.parent / "docs" / "json.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", PAGE, re.MULTILINE))
@@ -82,6 +86,28 @@ def test_every_member_of_a_catalogue_is_told() -> None:
 
 
 def test_every_schema_stands_in_the_table_and_in_the_code() -> None:
-    told = set(re.findall(r"^\| `(imagekit\.[a-z-]+/\d)` \|", PAGE, re.MULTILINE))
-    sources = (FIXTURES.parent / "imagekit").rglob("*.py")
-    assert told == {one for path in sources for one in re.findall(r'"(imagekit\.[a-z-]+/\d)"', path.read_text())}
+    told = set(re.findall(r"^\| `((?:imagekit|flasher)\.[a-z-]+/\d)` \|", PAGE, re.MULTILINE))
+    sources = [path for room in ("imagekit", "flasher") for path in (FIXTURES.parent / room).rglob("*.py")]
+    found = {one for path in sources for one in re.findall(r'"((?:imagekit|flasher)\.[a-z-]+/\d)"', path.read_text())}
+    assert told == found
+
+
+def test_every_member_of_the_flasher_s_documents_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journal"))
+    monkeypatch.chdir(tmp_path)
+    save_board(simulated(), tmp_path / "board.json")
+    Path("p.wbz").write_bytes(bundle("fus-2.2.0", "stack-fus2-4k", keys=[private("p256")]))
+    trust = ("--trust", str(public_file("p256")))
+    board = ("--probe", "sim:board.json")
+    common = section("flasher info --json") + section("flasher install --json-lines")
+    for title, arguments in (
+        ("flasher info --json", ("info", "--json")),
+        ("flasher plan --json", ("plan", "p.wbz", *trust, "--json")),
+        ("flasher install --report", ("install", "p.wbz", *trust, "--accept", "fus-2.2.0", "--report", "r.json")),
+    ):
+        result = CliRunner().invoke(flasher, [*arguments, *board])
+        document = json.loads(Path("r.json").read_text() if "--report" in arguments else result.stdout)
+        document["option_bytes"] = {}
+        names = [name for name in dict.fromkeys(members(document)) if name not in ("schema", "steps")]
+        assert [name for name in names if not is_told(name, section(title) + common)] == []
