@@ -329,6 +329,22 @@ def test_option_bytes_that_forbid_it(bench: Callable[..., Bench], name: str, val
     assert optr(chip) == before
 
 
+@pytest.mark.parametrize("stack", [None, "stack-4k"])
+def test_read_protection_is_told_also_where_an_application_has_started_cpu2(
+    bench: Callable[..., Bench], stack: str | None
+) -> None:
+    """At level 1 a debugger cannot read the mailbox: that is no cable to look at."""
+    chip = simulated(stack=stack)
+    chip.flash.put_cells(0x08000000, VECTORS)
+    chip.options.set_by_cpu2(RDP=0xBB)
+    chip.power_cycle()
+    chip.advance(1)
+    epoch = chip.epoch
+    with pytest.raises(ChipError, match="RDP 0xBB: level 1"):
+        bench(chip).install(opened(*UPGRADE))
+    assert chip.epoch == epoch
+
+
 # --- FUS refuses
 
 
