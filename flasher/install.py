@@ -116,8 +116,7 @@ def _give_back(it: Session) -> None:
 def survey(it: Session, *, passive: bool = False) -> Facts:
     """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
     chip = it.chip
-    is_open = chip.options().words["OPTR"] & reg.RDP_MASK == reg.RDP_LEVEL_0  # else SRAM2 cannot be read
-    info = it.cpu2.peek() if is_open else None
+    info = it.cpu2.peek()
     if info is not None and info.is_fus and not passive:
         it.cpu2.begin()  # FUS may be at work, and the option bytes half-way to what it makes of them
     if reasons := hindrances(chip.options()):

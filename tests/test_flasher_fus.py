@@ -71,6 +71,17 @@ def test_a_cpu2_that_nobody_has_started_is_not_looked_at(taken: Callable[..., An
     assert chip.read(PWR_CR4, 4, 4) == bytes(4)
 
 
+def test_a_cpu2_behind_read_protection_is_not_looked_at(taken: Callable[..., Any]) -> None:
+    """A debugger reads SRAM2 at level 0 only."""
+    chip = simulated()
+    started_without_mailbox(chip)
+    chip.state.rdp = 0xBB
+    chip.options.set_by_cpu2(RDP=0xBB)
+    chip.options.load()
+    _, cpu2 = taken(chip)
+    assert cpu2.peek() is None
+
+
 def test_a_cpu2_that_does_not_start(taken: Callable[..., Any]) -> None:
     chip = simulated()
     chip.fus.secret.dead = "for a test"
