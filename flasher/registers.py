@@ -20,7 +20,7 @@ UID = 0x1FFF_7590
 
 # The flash controller: CMSIS, FLASH_TypeDef and its bits.
 FLASH = 0x5800_4000
-FLASH_ACR, FLASH_KEYR, FLASH_OPTKEYR, FLASH_SR, FLASH_CR = (FLASH + at for at in (0x00, 0x08, 0x0C, 0x10, 0x14))
+FLASH_KEYR, FLASH_OPTKEYR, FLASH_SR, FLASH_CR = (FLASH + at for at in (0x08, 0x0C, 0x10, 0x14))
 OPTION_REGISTERS = {
     "OPTR": FLASH + 0x20,
     "PCROP1ASR": FLASH + 0x24,
