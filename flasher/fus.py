@@ -53,7 +53,8 @@ class Cpu2:
 
     def peek(self) -> DeviceInfo | None:
         """Look at a CPU2 that somebody else has started, without touching anything; None when nothing can be told."""
-        return self._adopted()[1] if self._is_started() else None
+        rdp = self.chip.word(reg.OPTION_REGISTERS["OPTR"]) & reg.RDP_MASK
+        return self._adopted()[1] if rdp == reg.RDP_LEVEL_0 and self._is_started() else None  # else SRAM2 is shut
 
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""

@@ -26,6 +26,7 @@ from flasher.plan import (
     find_images,
     hindrances,
     make_plan,
+    refuse_delete,
 )
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.image import Version
@@ -184,8 +185,9 @@ def carry_out(it: Session, plan: Plan) -> None:
             raise StoppedError(f"stopped before {step.title}; run it again to go on")
         it.step = step.title
         ours = step.staging and step.staging.area  # what is erased only becomes nobody's
-        area = {"start": f"0x{ours.start:08X}", "end": f"0x{ours.end:08X}"} if ours else {}
-        it.journal.note("step", step=step.title, **area)
+        noted = {"start": f"0x{ours.start:08X}", "end": f"0x{ours.end:08X}"} if ours else {}
+        noted |= {"stack": step.image} if step.action == "install-stack" and step.image else {}
+        it.journal.note("step", step=step.title, **noted)
         it.tell("begin")
         _STEPS[step.action](it, plan, step, flash)
         it.journal.note("done", step=step.title)
@@ -381,10 +383,11 @@ def _begin_anew(it: Session) -> None:
 
 
 def delete(it: Session) -> Facts:
-    """Delete the installed stack, whatever it is. Raises ChipError, FusError, ProbeError."""
+    """Delete the installed stack, whatever it is. Raises RefusedError, ChipError, FusError, ProbeError."""
     facts = survey(it)
     if facts.info.stack is None:
         return facts
+    refuse_delete(facts)
     _keep_cpu1_away(it, facts)
     it.step = "delete-stack"
     it.cpu2.enter_fus()

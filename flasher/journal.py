@@ -26,6 +26,8 @@ class History:
     sequence: int | None = None
     optr: int | None = None
     staged: tuple[tuple[int, int], ...] = ()
+    stack: str | None = None
+    """SHA-256 of the stack that was installed last: two variants of a release can say the same of themselves."""
 
 
 class Journal:
@@ -108,7 +110,7 @@ def _after(now: History, entry: dict[str, Any]) -> History:
             return replace(now, optr=None)
         case "step":
             area = [(int(entry["start"], 16), int(entry["end"], 16))] if "start" in entry else []
-            return replace(now, staged=(*now.staged, *area))
+            return replace(now, staged=(*now.staged, *area), stack=entry.get("stack", now.stack))
         case "result":
             return replace(now, staged=())
     return now

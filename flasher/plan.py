@@ -162,7 +162,7 @@ def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
 def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
     """Say how an installed stack differs from the bundle's; empty when it does not.
 
-    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do (docs/image-format.md).
+    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do, but for four of 263.
     """
     wanted = Version.from_text(entry.version) if entry.version else None
     if info.stack is None or info.stack != wanted:
@@ -200,30 +200,36 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: C
 
 def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[Step]:
     """The steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
-    manifest, target, info = bundle.manifest, facts.identity.target, facts.info
+    manifest, info = bundle.manifest, facts.info
     _refuse_chip(bundle, facts, history)
     entries = {one.sha256: one for one in manifest.images}
     chain = list(_chain(manifest.steps, entries, info.fus))
     last = entries[manifest.steps[-1].image]
     is_stack = last.role == "stack"
-    if is_stack and len(chain) == 1 and not difference(last, info, facts.options):
+    is_another = history.stack not in (None, last.sha256)  # of the same version, sectors and SRAM2: v1.13.3, v1.17.3
+    if is_stack and len(chain) == 1 and not is_another and not difference(last, info, facts.options):
         if _is_fus_selected(facts):
             yield Step(action="start-stack", why="the stack is there, and FUS was left selected")
         return
     if not chain or (len(chain) == 1 and last.role == "safeboot" and info.safeboot.text == manifest.steps[-1].gives):
         return
-    is_installed = _has_stack(facts)
-    if is_installed and needs_fus_first(target, info.fus):
-        raise RefusedError(
-            f"with FUS {info.fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack "
-            "is installed: no source says what is safe; ask ST"
-        )
-    if is_installed:
+    if _has_stack(facts):
+        refuse_delete(facts)
         yield Step(action="delete-stack", why="FUS installs on a chip without a stack (AN5185)")
     for entry, step, fus in chain:
         yield _install(bundle, facts, entry, step, fus)
     if is_stack:
         yield Step(action="start-stack", why="a chip left in FUS has no radio")
+
+
+def refuse_delete(facts: Facts) -> None:
+    """Raise RefusedError for a chip that deleting its stack may lock for ever."""
+    fus, target = facts.info.fus, facts.identity.target
+    if needs_fus_first(target, fus):
+        raise RefusedError(
+            f"with FUS {fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack is "
+            "installed: no source says what is safe; ask ST"
+        )
 
 
 def _cost(name: str) -> str:

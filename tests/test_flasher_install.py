@@ -18,9 +18,9 @@ from flasher.errors import (
     StoppedError,
     TargetUnavailableError,
 )
-from flasher.install import Event
+from flasher.install import Event, Session, delete, session, start_stack, survey
 from flasher.plan import Consent, Plan
-from flasher.registers import FLASH_CR, OPTION_REGISTERS, PWR_CR4
+from flasher.registers import DBGMCU_CR, FLASH_CR, OPTION_REGISTERS, PWR_CR4
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Fails, Survives, Unsettled
@@ -223,6 +223,18 @@ def test_nothing_to_do_writes_no_flash_and_no_option_bytes(bench: Callable[..., 
     assert is_fine(chip, before)
 
 
+def test_what_the_journal_knows_of_the_stack_decides_where_the_chip_cannot_tell(
+    bench: Callable[..., Bench],
+) -> None:
+    chip = simulated(stack="stack-4k")
+    run = bench(chip)
+    connected = run.connect()
+    run.journal(connected).note("step", step="install-stack 1.13.3 at 0x080F3000", stack="0" * 64)
+    connected.disconnect()
+    assert bench(chip).install(opened("stack-4k")).steps[0].action == "delete-stack"
+    assert bench(chip).install(opened("stack-4k")).steps == ()
+
+
 def test_a_stack_with_fus_selected_is_started_and_no_more(bench: Callable[..., Bench]) -> None:
     chip = simulated(stack="stack-4k")
     chip.fus.installer.select_fus()
@@ -315,6 +327,22 @@ def test_option_bytes_that_forbid_it(bench: Callable[..., Bench], name: str, val
     assert caught.value.code is ExitCode.CHIP_REFUSED
     assert chip.epoch == epoch
     assert optr(chip) == before
+
+
+@pytest.mark.parametrize("stack", [None, "stack-4k"])
+def test_read_protection_is_told_also_where_an_application_has_started_cpu2(
+    bench: Callable[..., Bench], stack: str | None
+) -> None:
+    """At level 1 a debugger cannot read the mailbox: that is no cable to look at."""
+    chip = simulated(stack=stack)
+    chip.flash.put_cells(0x08000000, VECTORS)
+    chip.options.set_by_cpu2(RDP=0xBB)
+    chip.power_cycle()
+    chip.advance(1)
+    epoch = chip.epoch
+    with pytest.raises(ChipError, match="RDP 0xBB: level 1"):
+        bench(chip).install(opened(*UPGRADE))
+    assert chip.epoch == epoch
 
 
 # --- FUS refuses
@@ -611,3 +639,117 @@ def test_an_older_bundle_is_refused_after_a_newer_one_was_begun(bench: Callable[
     connected.disconnect()
     with pytest.raises(RefusedError, match="sequence 7, and this chip has seen 8"):
         bench(chip).install(opened(*UPGRADE))
+
+
+# --- single operations
+
+
+def single(run: Bench, operation: Callable[[Session], object]) -> Any:
+    chip = run.connect()
+    try:
+        with session(chip, run.journal(chip), run.events.append, run.stop) as it:
+            return operation(it)
+    finally:
+        chip.disconnect()
+
+
+@pytest.mark.parametrize("fus", [0x01000100, FUS_1_2_0, FUS_2_2_0])
+def test_a_stack_is_deleted(bench: Callable[..., Bench], fus: int) -> None:
+    chip = simulated(fus=fus, stack="stack-4k")
+    before = optr(chip)
+    single(bench(chip), delete)
+    assert versions(chip) == (fus, None)
+    assert is_fine(chip, before)
+    epoch = chip.epoch
+    single(bench(chip), delete)
+    assert chip.epoch - epoch <= 3, "there is none any more: nothing is asked of FUS"
+
+
+@pytest.mark.parametrize("fus", [FUS_0_5_3, 0x01000100])
+def test_on_a_small_part_with_an_old_fus_a_stack_is_not_deleted(bench: Callable[..., Bench], fus: int) -> None:
+    """It may lock for ever (release notes of v1.5.0, V1.1.1)."""
+    chip = simulated("STM32WB55CE", fus, stack="stack-4k")
+    before = optr(chip)
+    with pytest.raises(RefusedError, match="ST wants a newer FUS on STM32WB5xxE before any other operation"):
+        single(bench(chip), delete)
+    assert versions(chip) == (fus, V1_13_3)
+    assert is_fine(chip, before)
+
+
+def test_a_stack_is_started(bench: Callable[..., Bench]) -> None:
+    chip = simulated(stack="stack-4k")
+    chip.fus.installer.select_fus()
+    chip.power_cycle()
+    before = optr(chip)
+    for _ in range(2):
+        info = single(bench(chip), start_stack)
+        assert (info.is_fus, info.stack.text) == (False, "1.13.3")
+        assert chip.options.get("SBRV") * 4 == 0xF3000
+        assert is_fine(chip, before)
+
+
+def test_where_there_is_no_stack_none_is_started(bench: Callable[..., Bench]) -> None:
+    chip = simulated()
+    before = optr(chip)
+    with pytest.raises(ChipError, match="no stack is installed: there is nothing to start"):
+        single(bench(chip), start_stack)
+    assert is_fine(chip, before)
+
+
+@pytest.mark.parametrize("stack", [None, "stack-4k"])
+def test_looking_at_a_chip_whose_application_has_started_cpu2_changes_nothing(
+    bench: Callable[..., Bench], stack: str | None
+) -> None:
+    chip = simulated(stack=stack)
+    chip.flash.put_cells(0x08000000, VECTORS)
+    chip.power_cycle()
+    chip.advance(1)
+    before, epoch, addresses = optr(chip), chip.epoch, written_addresses(chip)
+    facts = single(bench(chip), lambda it: survey(it, passive=True))
+    assert (facts.info.is_fus, facts.info.stack is None) == (stack is None, stack is None)
+    assert chip.epoch == epoch
+    assert set(addresses) <= {DBGMCU_CR}
+    assert is_fine(chip, before)
+
+
+# --- option bytes that lost their power
+
+
+def damaged(bench: Callable[..., Bench]) -> SimulatedChip:
+    """A chip that lost its power while a run of ours was writing its option bytes."""
+    chip = simulated(stack="stack-4k")
+    run = bench(chip)
+    connected = run.connect()
+    run.journal(connected).note("option-bytes", optr=f"0x{optr(chip):08X}", fus="1.2.0")
+    connected.disconnect()
+    chip.options.damage()
+    chip.power_cycle()
+    return chip
+
+
+def test_damaged_option_bytes_are_repaired_by_safeboot_with_consent_alone(bench: Callable[..., Bench]) -> None:
+    chip = damaged(bench)
+    with pytest.raises(RefusedError, match=r"factory reset, which erases .* --accept factory-reset"):
+        bench(chip).install(opened(*UPGRADE), Consent(accept=frozenset({"fus-2.2.0"})))
+    assert chip.options.state.damaged
+    bench(chip).install(opened(*UPGRADE))
+    assert versions(chip) == (FUS_2_2_0, V1_24_0)
+    assert is_fine(chip, optr(simulated()))
+
+
+def test_a_safeboot_that_does_not_react_is_told(bench: Callable[..., Bench]) -> None:
+    """Seen on boards."""
+    chip = damaged(bench)
+    chip.fus.behaviour = replace(chip.fus.behaviour, safeboot_recovers=False)
+    chip.cpu2._behaviour = chip.fus.behaviour
+    with pytest.raises(ChipError, match="Safeboot has not repaired the option bytes"):
+        bench(chip).install(opened(*UPGRADE))
+
+
+def test_option_bytes_that_others_have_damaged_are_not_ours_to_repair(bench: Callable[..., Bench]) -> None:
+    chip = simulated(stack="stack-4k")
+    chip.options.damage()
+    chip.power_cycle()
+    with pytest.raises(ChipError, match="SFSA 0x0: all of the flash is secure"):
+        bench(chip).install(opened(*UPGRADE))
+    assert chip.options.state.damaged

@@ -210,6 +210,15 @@ def test_where_journals_are_kept(
 # --- histories
 
 
+def test_the_stack_that_was_installed_last_is_known_finished_or_not(tmp_path: Path) -> None:
+    first = {**step(0x080D0000, 0x080F0000), "stack": "aa"}
+    second = {**step(0x080D0000, 0x080F0000), "stack": "bb"}
+    fus = step(0x080EC000, 0x080F2000)
+    assert history(tmp_path, begin(1), fus).stack is None
+    assert history(tmp_path, begin(1), first, RESULT, fus).stack == "aa"
+    assert history(tmp_path, begin(1), first, RESULT, begin(2), second).stack == "bb"
+
+
 def history(folder: Path, *events: dict[str, object]) -> History:
     written(folder, b"".join(json.dumps(event).encode() + b"\n" for event in events))
     return Journal(folder, UID).history

@@ -143,6 +143,14 @@ def test_the_same_version_of_another_variant_is_replaced() -> None:
     assert actions(facts(stack="stack-4k", words={"SRRVR": other}), "stack-4k")[0] == "delete-stack"
 
 
+def test_another_variant_that_says_the_same_of_itself_is_replaced_where_the_journal_knows() -> None:
+    """BLE_Stack_full and BLE_Stack_basic of v1.13.3 differ in nothing that a chip tells."""
+    chip = facts(stack="stack-4k")
+    (image,) = opened("stack-4k").images
+    assert actions(chip, "stack-4k", history=History(stack=image)) == []
+    assert actions(chip, "stack-4k", history=History(stack="0" * 64))[0] == "delete-stack"
+
+
 def test_safeboot_is_installed_once() -> None:
     chip = facts(fus="2.2.0")
     accepted = accepting("safeboot-2.0.1")
