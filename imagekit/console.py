@@ -1,7 +1,6 @@
 """What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
 
 import errno
-import gc
 import os
 import re
 import stat
@@ -16,8 +15,6 @@ import typer
 from imagekit.errors import BundleError, ImagekitError, NotABundleError, PlacementError, printable, why
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 
-# A command lives for a fraction of a second and makes few cycles: looking for them costs more than it gives.
-gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
