@@ -65,13 +65,12 @@ def measure(folder: Path, file: Path) -> None:
     commands = (*_ours(file), *_theirs(folder, size))
     print("| command | does | a process, ms | of it, with nothing to do | one file more |")
     print("| --- | --- | ---: | ---: | ---: |")
-    for one in commands:
+    runs = [(wall(*one.whole), wall(*one.start)) for one in commands]
+    rounds = [[(whole(), start()) for whole, start in runs] for _ in range(16)][1:]  # the first warms up
+    for index, one in enumerate(commands):
+        whole, start = (median(each[index][which] for each in rounds) * 1000 for which in (0, 1))
         further = float(_run(*one.repeated)) * 1000
-        print(
-            f"| {one.name} | {one.does} | {_milliseconds(*one.whole):.0f} | {_milliseconds(*one.start):.0f} "
-            f"| {further:.2f} |",
-            flush=True,
-        )
+        print(f"| {one.name} | {one.does} | {whole:.0f} | {start:.0f} | {further:.2f} |", flush=True)
 
 
 def _ours(file: Path) -> tuple[_Command, ...]:
@@ -106,6 +105,7 @@ def _theirs(folder: Path, size: int) -> tuple[_Command, ...]:
         program: tuple[str, ...], options: tuple[str, ...], file: str, does: str, load: str, work: str
     ) -> _Command:
         path, name = str(folder / file), Path(program[-1]).stem
+        _run(*program, *options, path)  # its image is one that it takes
         repeated = (python, "-c", _REPEATED.format(load=load, work=work), path, key)
         return _Command(f"{name} {options[0]}", does, (*program, "version"), (*program, *options, path), repeated)
 
@@ -166,9 +166,3 @@ def _environment(folder: Path) -> str:
 def _run(*command: str) -> str:
     """Run a command that must succeed; return what it prints."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def _milliseconds(*command: str) -> float:
-    run = wall(*command)
-    run()
-    return median(run() for _ in range(15)) * 1000
