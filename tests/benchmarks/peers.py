@@ -86,7 +86,7 @@ def _ours(file: Path) -> tuple[_Command, ...]:
         )
         for name, does, repeated in (
             ("inspect", "SHA-256; ECDSA under the keys that it has; every rule; prints all of it", inspect),
-            ("check", "the same; prints the findings", check),
+            ("check", "the same; prints what was found, if anything", check),
         )
     )
 
