@@ -79,7 +79,9 @@ class Cpu2:
             self._start()
             return
         places, info = self._adopted()
-        if info is not None and places is not None and info.is_fus:
+        if _dead(self.chip.word(reg.SRAM2A)) is not None:
+            places = info = None  # CPU2 hangs: nothing is at work that a reset could hurt
+        elif info is not None and places is not None and info.is_fus:
             self._places, self._info = places, info
             self.is_unsettled = True
             self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
@@ -173,7 +175,7 @@ class Cpu2:
 
     def _refuse_magic(self, word: int) -> None:
         """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper); it is at work no more."""
-        if (told := explanations.magic_word(word)) is not None and word != mailbox.FUS_TABLE:
+        if (told := _dead(word)) is not None:
             self.is_unsettled = False
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
 
@@ -343,6 +345,11 @@ class Cpu2:
 
 
 _HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])
+
+
+def _dead(word: int) -> explanations.Explanation | None:
+    """What the word at the start of SRAM2A tells of a CPU2 that died; None when it tells of nothing."""
+    return explanations.magic_word(word) if word != mailbox.FUS_TABLE else None
 
 
 def _is_in_sram2(address: int, size: int) -> bool:
