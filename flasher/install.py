@@ -118,13 +118,14 @@ def survey(it: Session, *, passive: bool = False) -> Facts:
     """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
     chip = it.chip
     info = it.cpu2.peek()
-    if info is not None and info.is_fus and not passive:
-        it.cpu2.begin()  # FUS may be at work, and the option bytes half-way to what it makes of them
-    if reasons := hindrances(chip.options()):
+    is_fus_at_work = info is not None and info.is_fus and not passive
+    if reasons := hindrances(chip.options(), is_fus_at_work=is_fus_at_work):
         raise ChipError("; ".join(reasons))
     if info is None or not passive:
         info = it.cpu2.begin()
     options = chip.options()
+    if reasons := hindrances(options):
+        raise ChipError("; ".join(reasons))
     target = chip.identity.target
     end = min(target.sector_address(options.sfsa), target.limit)
     it.step = "scan"

@@ -103,13 +103,18 @@ def option_verdicts(options: Options) -> tuple[Verdict, ...]:
     return (*judge_fields(decoded), *judge_together(decoded))
 
 
-def hindrances(options: Options) -> tuple[str, ...]:
-    """Why nothing is to be done to a chip with these option bytes; empty when something may."""
-    return tuple(_hindrances(options))
+def hindrances(options: Options, *, is_fus_at_work: bool = False) -> tuple[str, ...]:
+    """Why nothing is to be done to a chip with these option bytes; empty when something may.
+
+    While FUS is at work, those that it alone writes may be half-way to what it makes of them: they are judged later.
+    """
+    return tuple(_hindrances(options, is_fus_at_work))
 
 
-def _hindrances(options: Options) -> Iterator[str]:
+def _hindrances(options: Options, is_fus_at_work: bool) -> Iterator[str]:
     for one in option_verdicts(options):
+        if is_fus_at_work and (one.name in ("SFSA", "SBRV", "C2OPT") or one.name.startswith("OB_")):
+            continue
         if one.grade is Grade.ERROR or one.explains in ("OB_SFSA_IMPOSSIBLE", "OB_RDP_1", "OB_RDP_2", "OB_IPCCDBA"):
             what = f"{one.name} {one.value}".strip()
             yield f"{what}: {one.meaning}; {one.recovery}"
