@@ -33,13 +33,13 @@ Say = Callable[[str, str], None]
 class Cpu2:
     """The radio core. `say` is told of resets and of FUS's states.
 
-    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work; while it is, nobody may reset the
-    chip or take its power.
+    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work, as long as nobody has asked;
+    nobody may reset the chip then or take its power.
     """
 
     def __init__(self, chip: Chip, say: Say) -> None:
         self.chip, self._say = chip, say
-        self.is_taken = self.is_unsettled = False
+        self.is_taken, self.is_unsettled = False, True
         self._places = OURS
         self._info: DeviceInfo | None = None
 
@@ -79,7 +79,9 @@ class Cpu2:
             self._start()
             return
         places, info = self._adopted()
-        if info is not None and places is not None and info.is_fus:
+        if _dead(self.chip.word(reg.SRAM2A)) is not None:
+            places = info = None  # CPU2 hangs: nothing is at work that a reset could hurt
+        elif info is not None and places is not None and info.is_fus:
             self._places, self._info = places, info
             self.is_unsettled = True
             self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
@@ -173,7 +175,7 @@ class Cpu2:
 
     def _refuse_magic(self, word: int) -> None:
         """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper); it is at work no more."""
-        if (told := explanations.magic_word(word)) is not None and word != mailbox.FUS_TABLE:
+        if (told := _dead(word)) is not None:
             self.is_unsettled = False
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
 
@@ -293,6 +295,8 @@ class Cpu2:
         def signs() -> tuple[bool, bool]:
             return self.info.stack is None, target.sector_address(self.chip.options_sfsa()) >= target.limit
 
+        if all(signs()):
+            return
         try:
             self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, lambda: any(signs()))
         except ChipError as error:
@@ -341,6 +345,11 @@ class Cpu2:
 
 
 _HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])
+
+
+def _dead(word: int) -> explanations.Explanation | None:
+    """What the word at the start of SRAM2A tells of a CPU2 that died; None when it tells of nothing."""
+    return explanations.magic_word(word) if word != mailbox.FUS_TABLE else None
 
 
 def _is_in_sram2(address: int, size: int) -> bool:

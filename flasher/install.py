@@ -77,7 +77,8 @@ class Session:
 def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Session]:
     """Take a connected chip over, and give it back: option bytes as they were, CPU1 running.
 
-    Not given back when the probe is lost, or FUS may be at work: the next run does it. Raises FlasherError.
+    Not given back when the probe is lost, or FUS may be at work: the next run does it. Nor when nothing was taken over
+    yet. Raises FlasherError.
     """
     made = Session(chip, journal, say, stop)
     try:
@@ -251,7 +252,7 @@ def _clear(it: Session, area: Area, flash: bytearray) -> None:
 def _delete(it: Session, _plan: Plan, _step: Step, flash: bytearray) -> None:
     """Delete the stack; what SFSA sets free was CPU2's, and an image that is left in it goes too."""
     it.cpu2.enter_fus()
-    it.cpu2.delete_stack()
+    _retried(it, it.cpu2.delete_stack, _begin_anew)
     _expose(it, flash)
     _remove_images(it, flash, (reg.FLASH_BASE, reg.FLASH_BASE))
 
@@ -259,7 +260,7 @@ def _delete(it: Session, _plan: Plan, _step: Step, flash: bytearray) -> None:
 def _expose(it: Session, flash: bytearray) -> None:
     """Read what has become user flash. What was CPU2's is erased where it is not blank."""
     target, start = it.chip.identity.target, reg.FLASH_BASE + len(flash)
-    end = min(target.sector_address(it.chip.options_sfsa()), target.limit)
+    end = min(target.sector_address(_retried(it, it.chip.options_sfsa)), target.limit)
     if start >= end:
         return
     flash += _retried(it, lambda: it.chip.read_flash(start, end, lambda _: None))
@@ -390,7 +391,7 @@ def delete(it: Session) -> Facts:
     _keep_cpu1_away(it, facts)
     it.step = "delete-stack"
     it.cpu2.enter_fus()
-    it.cpu2.delete_stack()
+    _retried(it, it.cpu2.delete_stack, _begin_anew)
     return facts
 
 

@@ -1,7 +1,6 @@
 """What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
 
 import errno
-import gc
 import os
 import re
 import stat
@@ -16,8 +15,6 @@ import typer
 from imagekit.errors import BundleError, ImagekitError, NotABundleError, PlacementError, printable, why
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 
-# A command lives for a fraction of a second and makes few cycles: looking for them costs more than it gives.
-gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
@@ -186,7 +183,8 @@ def read_some(path: str, limit: int) -> bytes:
             raise OSError("standard input is closed")
         return sys.stdin.buffer.read(limit)
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-        return file.read(limit)
+        # Room for the largest image takes as long to get as most images take to read. A pipe has no size, and bytes.
+        return file.read(min(os.fstat(file.fileno()).st_size or limit, limit))
 
 
 def read_application(path: str) -> bytes:

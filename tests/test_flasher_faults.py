@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from flasher.errors import ChipError
+from flasher.errors import ChipError, FlasherError
+from flasher.registers import OPTR_IWDG_SW
 from flasher.sim.faults import Fault
 from flasher.sim.secret import Operation
 from tests.support.fault_matrix import (
@@ -83,7 +84,7 @@ def test_option_bytes_that_lost_their_power_are_no_success_and_wait_for_consent(
     assert verdict.texts[1].startswith("RefusedError: the power went")
 
 
-@pytest.mark.parametrize("number", [5, 6, 12, 13])
+@pytest.mark.parametrize("number", range(1, 25))
 def test_a_read_that_fails_leads_nobody_past_damaged_option_bytes(number: int, journal: Path) -> None:
     """Starting CPU2 on them is a factory reset, and without our journal nobody knows how they came to be so."""
     scenario, watch = SCENARIOS["replace"], Watch()
@@ -93,10 +94,25 @@ def test_a_read_that_fails_leads_nobody_past_damaged_option_bytes(number: int, j
     chip.advance(1.0)
     with watched(watch):
         run = run_once(scenario, chip, journal, Fault(kind="access-fails", at=number), CAUTIOUS)
+    assert isinstance(run.error, FlasherError)
     assert watch.wrong == []
     assert watch.factory_resets == 0
-    assert run.error is not None
-    assert isinstance(run.error, ChipError) or number <= 6, run.text
+
+
+def test_fus_at_work_is_not_reset_because_the_chip_is_refused(journal: Path) -> None:
+    """An application updates its stack, and option bytes are in the way: nobody has asked FUS anything yet."""
+    scenario = SCENARIOS["fresh-1m"]
+    chip = scenario.board()
+    chip.options.state.stored["OPTR"] &= ~OPTR_IWDG_SW
+    chip.power_cycle()
+    chip.advance(1.0)
+    chip.fus.secret.operation = Operation(kind="stack", stage="write", due=1e9, busy_until=0.0)
+    epoch = chip.epoch
+    run = run_once(scenario, chip, journal, None, CAUTIOUS)
+    assert isinstance(run.error, ChipError)
+    assert "IWDG_SW" in str(run.error)
+    assert chip.epoch == epoch
+    assert not chip.is_halted
 
 
 @pytest.mark.parametrize("number", range(13))

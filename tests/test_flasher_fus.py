@@ -186,3 +186,18 @@ def test_a_command_that_fus_refuses_at_once(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(Fus, "_start_stack", refuse)
     with pytest.raises(FusError, match="FUS ended starting the stack with IMG_NOT_FOUND"):
         Bench(chip, tmp_path).install(opened("stack-4k"), EVERYTHING)
+
+
+@pytest.mark.parametrize("word", [0x3DE96F61, 0x1170FD0F])
+def test_a_cpu2_that_an_application_has_hung_is_started_anew(tmp_path: Path, word: int) -> None:
+    """The application gave it a bad mailbox (fus-protocol 3.8): nothing is at work, so the chip may be reset."""
+    it = simulated()
+    it.advance(0.1)
+    it.write(0x58000050, (1 << 20).to_bytes(4, "little"), 4)
+    it.ram.put_words(SRAM2A, word)
+    it.write(0x5800040C, (1 << 15).to_bytes(4, "little"), 4)
+    it.cpu2.state.is_hung = True
+    it.advance(0.1)
+    it.ram.put_words(SRAM2A, word)
+    Bench(it, tmp_path).install(opened("fus-2.2.0", "stack-fus2-4k"))
+    assert it.fus.secret.stack is not None

@@ -286,9 +286,12 @@ def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault
 
 
 def between_runs(chip: SimulatedChip, at: int) -> None:
-    """Power, and time."""
+    """Power, and time; now and then somebody switches the board off and on, but not while FUS is at work."""
     chip.power_on()
     chip.advance(PAUSES[at // 2 % 3])
+    if at // 6 % 2 and chip.fus.secret.operation is None:
+        chip.power_cycle()
+        chip.advance(PAUSES[0])
 
 
 # --- one case
