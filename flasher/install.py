@@ -297,6 +297,7 @@ def _install(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
     if step.action == "install-fus":
         it.cpu2.upgrade(step.title, lambda info: info.fus == version)
         _retried(it, lambda: _look_again(it, area, flash))
+        _remove_images(it, flash, (reg.FLASH_BASE, reg.FLASH_BASE))
     elif step.action == "install-stack":
         it.cpu2.upgrade(step.title, lambda info: info.stack == version)
     else:

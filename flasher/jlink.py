@@ -115,6 +115,10 @@ class JLink:
         try:
             self._open(serial)
             self._attach(under_reset=under_reset)
+            if under_reset:  # CPU1 is caught; letting the pin go was a reset, and may have ended the connection
+                self.close()
+                self._open(serial)
+                self._attach(under_reset=False)
         except ProbeError:
             self.close()
             raise
@@ -172,7 +176,7 @@ class JLink:
                 if under_reset:
                     jlink.set_reset_pin_high()
                     self._clock.sleep(_SETTLE_SECONDS)
-            if len(jlink.memory_read32(CPUID, 1)) != 1:
+            if not under_reset and len(jlink.memory_read32(CPUID, 1)) != 1:
                 raise TargetUnavailableError("the chip answers nothing", self.log)
 
     def _made(self) -> Any:
