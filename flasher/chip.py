@@ -225,21 +225,27 @@ class Chip:
         return Options(words, self.identity.target)
 
     def write_optr(self, value: int) -> None:
-        """Program OPTR and have it loaded, which resets the chip. Never while FUS may be busy. Raises ChipError."""
+        """Program what CPU1 boots, as in this OPTR, and have it loaded, which resets the chip. Raises ChipError.
+
+        Every other bit stays as it is found: who has protected the chip since must not lose its flash to an old RDP.
+        Never while FUS may be busy.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 if self.has_damaged_options():
                     raise ChipError("the power went while the option bytes were being written; run this again")
-                if self.word(reg.OPTION_REGISTERS["OPTR"]) == value:
+                found = self.word(reg.OPTION_REGISTERS["OPTR"])
+                wanted = found & ~reg.OPTR_BOOT | value & reg.OPTR_BOOT
+                if found == wanted:
                     return
-                self._launch_options(value)
+                self._launch_options(wanted)
             except FlashError:
                 with suppress(ProbeError):
                     self.reset()  # a key sequence that was cut short shuts the controller until a reset
             except ProbeError:
                 pass  # loading the option bytes ends the connection, and so may anything before it
             self.reconnect()
-        raise ChipError(f"OPTR does not become 0x{value:08X} in {_ATTEMPTS} attempts; run this again")
+        raise ChipError(f"OPTR does not boot CPU1 as 0x{value:08X} after {_ATTEMPTS} attempts; run this again")
 
     def has_damaged_options(self) -> bool:
         """Whether option bytes that lost their power while they were written were loaded: they give an SFSA of 0."""

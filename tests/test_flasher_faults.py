@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from flasher.errors import ChipError, FlasherError
-from flasher.registers import OPTR_IWDG_SW
+from flasher.registers import OPTR_BOOT, OPTR_IWDG_SW
 from flasher.sim.faults import Fault
 from flasher.sim.secret import Operation
 from tests.support.fault_matrix import (
@@ -148,6 +148,26 @@ def test_a_stack_that_an_interrupted_run_has_deleted_is_no_error(journal: Path) 
         assert struck(journal, "no-delete-reset", "host-killed", number).installed_by == 2
         for one in journal.iterdir():
             one.unlink()
+
+
+@pytest.mark.parametrize(("changed", "ends"), [(0x200, "installed"), (0x11, "ChipError")])
+def test_option_bytes_that_somebody_changed_between_two_runs_stay(changed: int, ends: str, journal: Path) -> None:
+    """A brown-out level; and RDP level 1, from which a way back to 0 would erase the application."""
+    scenario = SCENARIOS["replace"]
+    chip = scenario.board()
+    wanted = chip.options.state.stored["OPTR"] ^ changed
+    killed = Fault(kind="host-killed", at=option_writes("replace")[0] + 50)
+    run_once(scenario, chip, journal, killed, CAUTIOUS)
+    assert chip.options.state.stored["OPTR"] != wanted ^ changed
+    chip.options.state.stored["OPTR"] ^= changed
+    chip.power_cycle()
+    chip.advance(1.0)
+    application = bytes(chip.flash.state.cells[:0x8000])
+    run = run_once(scenario, chip, journal, None, CAUTIOUS)
+    assert run.text.startswith(ends)
+    assert chip.options.state.stored["OPTR"] & ~OPTR_BOOT == wanted & ~OPTR_BOOT
+    assert run.error or chip.options.state.stored["OPTR"] == wanted
+    assert chip.flash.state.cells[:0x8000] == application
 
 
 def unasked(scenario: Scenario, journal: Path) -> Run:
