@@ -107,6 +107,7 @@ class Chip:
     def __init__(self, probe: Probe, clock: Clock) -> None:
         self.probe, self.clock = probe, clock
         self._identity: Identity | None = None
+        self._low_power = 0
 
     # --- the link
 
@@ -119,6 +120,7 @@ class Chip:
     def connect(self, *, under_reset: bool = False) -> Identity:
         """Attach, and find out which chip it is. Raises ChipError for one that is no STM32WB of a known size."""
         self.probe.connect(under_reset=under_reset)
+        self._low_power = self.word(reg.DBGMCU_CR)
         self.probe.write32(reg.DBGMCU_CR, reg.DEBUG_IN_LOW_POWER)
         dev_id = self.word(reg.DBGMCU_IDCODE) & reg.DEV_ID_MASK
         flash_kib = self.word(reg.FLASH_SIZE) & reg.FLASH_SIZE_MASK
@@ -126,6 +128,12 @@ class Chip:
             target=self._target(dev_id, flash_kib), dev_id=dev_id, flash_kib=flash_kib, uid=self._uid()
         )
         return self._identity
+
+    def disconnect(self) -> None:
+        """Let the probe go, and low-power modes be as they were. Never raises."""
+        with suppress(ProbeError):
+            self.put(reg.DBGMCU_CR, self._low_power)
+        self.probe.close()
 
     def reconnect(self, seconds: float = RECONNECT_SECONDS) -> None:
         """Open the probe anew and attach to the same chip; nothing volatile in it may be relied on any more."""
@@ -232,26 +240,41 @@ class Chip:
         """
         for _ in range(_ATTEMPTS):
             try:
-                if self.has_damaged_options():
-                    raise ChipError("the power went while the option bytes were being written; run this again")
-                found = self.word(reg.OPTION_REGISTERS["OPTR"])
-                wanted = found & ~reg.OPTR_BOOT | value & reg.OPTR_BOOT
-                if found == wanted:
-                    return
-                self._launch_options(wanted)
+                self._program_optr(value)
             except FlashError:
                 with suppress(ProbeError):
                     self.reset()  # a key sequence that was cut short shuts the controller until a reset
             except ProbeError:
-                pass  # loading the option bytes ends the connection, and so may anything before it
+                pass
+            else:
+                # The register reads what was loaded last, not what is programmed: only from here on is it proof.
+                with suppress(ProbeError):  # loading ends the connection
+                    self.put(reg.FLASH_CR, reg.CR_OBL_LAUNCH)
+                self.reconnect()
+                if (loaded := self._loaded_optr()) is not None and not (loaded ^ value) & reg.OPTR_BOOT:
+                    return
+                continue
             self.reconnect()
         raise ChipError(f"OPTR does not boot CPU1 as 0x{value:08X} after {_ATTEMPTS} attempts; run this again")
+
+    def _loaded_optr(self) -> int | None:
+        """OPTR as it was loaded; None when the chip did not answer. Raises ChipError for damaged option bytes."""
+        try:
+            if self.has_damaged_options():
+                raise ChipError("the power went while the option bytes were being written; run this again")
+            return self.word(reg.OPTION_REGISTERS["OPTR"])
+        except ProbeError:
+            self.reconnect()
+            return None
 
     def has_damaged_options(self) -> bool:
         """Whether option bytes that lost their power while they were written were loaded: they give an SFSA of 0."""
         return self.options_sfsa() == 0
 
-    def _launch_options(self, value: int) -> None:
+    def _program_optr(self, value: int) -> None:
+        """Program what CPU1 boots; it counts once loaded. Raises FlashError, ChipError for damaged option bytes."""
+        if self.has_damaged_options():
+            raise ChipError("the power went while the option bytes were being written; run this again")
         self._unlock()
         self.put(reg.FLASH_SR, reg.SR_ERRORS)
         if self.word(reg.FLASH_CR) & reg.CR_OPTLOCK:
@@ -259,10 +282,10 @@ class Chip:
                 self.put(reg.FLASH_OPTKEYR, key)
         if self.word(reg.FLASH_CR) & reg.CR_OPTLOCK:
             raise FlashError("the option bytes stay locked")
-        self.put(reg.OPTION_REGISTERS["OPTR"], value)
+        found = self.word(reg.OPTION_REGISTERS["OPTR"])
+        self.put(reg.OPTION_REGISTERS["OPTR"], found & ~reg.OPTR_BOOT | value & reg.OPTR_BOOT)
         self.put(reg.FLASH_CR, reg.CR_OPTSTRT)
         self._finish(_ERASE_SECONDS)
-        self.put(reg.FLASH_CR, reg.CR_OBL_LAUNCH)
 
     # --- flash
 

@@ -9,6 +9,7 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """What scripts may rely on, beside the codes of imagekit: docs/exit-codes.md."""
 
+    USAGE = 2
     REFUSED = 3
     UNREADABLE = 4
     UNREACHABLE = 5
@@ -46,10 +47,6 @@ class TargetUnavailableError(ProbeError):
 
 class TransferError(ProbeError):
     """One access failed or came short. The chip may have been reset; what was written may be written or not."""
-
-    def __init__(self, what: str, address: int, size: int, log: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{what} of {size} bytes at 0x{address:08X} failed", log)
-        self.address, self.size = address, size
 
 
 class ChipError(FlasherError):

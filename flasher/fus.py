@@ -17,7 +17,7 @@ from imagekit import explanations
 from imagekit.errors import ExplanationError
 
 POLL_SECONDS = 0.1
-READY_SECONDS = 5.0
+READY_SECONDS = 15.0
 ANSWER_SECONDS = 33.0  # ST's own limit for a system command; the first answer after FW_UPGRADE took 3.6 s
 GIVE_WAY_ATTEMPTS = 10
 IDLE_SECONDS = 10.0
@@ -33,12 +33,13 @@ Say = Callable[[str, str], None]
 class Cpu2:
     """The radio core. `say` is told of resets and of FUS's states.
 
-    `is_unsettled`: FUS may be at work, as long as nobody has asked. Nobody may reset the chip then or take its power.
+    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work, as long as nobody has asked;
+    nobody may reset the chip then or take its power.
     """
 
     def __init__(self, chip: Chip, say: Say) -> None:
         self.chip, self._say = chip, say
-        self.is_unsettled = True
+        self.is_taken, self.is_unsettled = False, True
         self._places = OURS
         self._info: DeviceInfo | None = None
 
@@ -52,10 +53,12 @@ class Cpu2:
 
     def peek(self) -> DeviceInfo | None:
         """Look at a CPU2 that somebody else has started, without touching anything; None when nothing can be told."""
-        return self._adopted()[1] if self._is_started() else None
+        rdp = self.chip.word(reg.OPTION_REGISTERS["OPTR"]) & reg.RDP_MASK
+        return self._adopted()[1] if rdp == reg.RDP_LEVEL_0 and self._is_started() else None  # else SRAM2 is shut
 
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
+        self.is_taken = True
         for attempt in range(3):
             try:
                 self._take_over()
@@ -76,10 +79,11 @@ class Cpu2:
             self._start()
             return
         places, info = self._adopted()
-        if info is not None and places is not None and info.is_fus:
+        if _dead(self.chip.word(reg.SRAM2A)) is not None:
+            places = info = None  # CPU2 hangs: nothing is at work that a reset could hurt
+        elif info is not None and places is not None and info.is_fus:
             self._places, self._info = places, info
-            self.is_unsettled = True
-            self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
+            self._settle()
         elif info is None or info.is_fus:
             self._refuse_unknown_fus()
         self.is_unsettled = False
@@ -101,15 +105,20 @@ class Cpu2:
 
     def _greet(self) -> None:
         """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
-        for attempt in range(3):
-            self.is_unsettled = True
+        if self._settle() == _UNKNOWN:
+            self.restart()
+            if self._settle() == _UNKNOWN:
+                raise ChipError("FUS answers UNKNOWN to every question (FF/FF), also after a reset")
+
+    def _settle(self) -> int:
+        """Wait until FUS is idle; its error byte. FF/FF tells of nothing, and counts only when it comes twice."""
+        self.is_unsettled = True
+        for _ in range(2):
             answer = self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
-            self.is_unsettled = False
             if answer is None or answer.error != _UNKNOWN:
-                return
-            if attempt:
-                self.restart()
-        raise ChipError("FUS answers UNKNOWN to every question (FF/FF), also after a reset")
+                break
+        self.is_unsettled = False
+        return answer.error if answer else 0
 
     def _adopted(self) -> tuple[Places | None, DeviceInfo | None]:
         """The mailbox that CPU2 was started with, as far as it makes sense, and what the table in it says."""
@@ -169,9 +178,9 @@ class Cpu2:
         self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
 
     def _refuse_magic(self, word: int) -> None:
-        """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper)."""
-        if (told := explanations.magic_word(word)) is not None and word != mailbox.FUS_TABLE:
-            self.is_unsettled = False  # it does nothing any more
+        """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper); it is at work no more."""
+        if (told := _dead(word)) is not None:
+            self.is_unsettled = False
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
 
     def _follow(self) -> None:
@@ -231,6 +240,8 @@ class Cpu2:
                 answer = self._stopped()
             except ProbeError:
                 self._relink()
+                answer = None
+            except SilentError:  # no source has a limit for FUS between two of its resets: it may still be at work
                 answer = None
             if answer is None:
                 idle_until = None
@@ -340,16 +351,23 @@ class Cpu2:
 _HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])
 
 
+def _dead(word: int) -> explanations.Explanation | None:
+    """What the word at the start of SRAM2A tells of a CPU2 that died; None when it tells of nothing."""
+    return explanations.magic_word(word) if word != mailbox.FUS_TABLE else None
+
+
 def _is_in_sram2(address: int, size: int) -> bool:
     """Whether a place for whole words lies in SRAM2 (CMSIS: 64 KiB from SRAM2A on)."""
     return address >= reg.SRAM2A and address + size <= reg.SRAM2A + 64 * 1024 and not address % 4
 
 
 def _state_text(answer: Answer) -> str:
+    """A state in words; FF passes more often than not, so it stands there with its error alone."""
     try:
-        return f"0x{answer.status:02X} {explanations.fus_state(answer.status).title}"
+        told = explanations.fus_state(answer.status).title if answer.status != _ERROR else f"error 0x{answer.error:02X}"
     except ExplanationError:
-        return f"0x{answer.status:02X}"
+        told = "not documented"
+    return f"0x{answer.status:02X} {told}"
 
 
 def _refusal(what: str, answer: Answer) -> ChipError:

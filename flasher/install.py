@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from flasher import registers as reg
 from flasher.chip import Area, Chip
-from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, StoppedError
+from flasher.errors import ChipError, FlasherError, FlashError, FusError, ProbeError, RefusedError, StoppedError
 from flasher.fus import READY_SECONDS, Cpu2
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
@@ -26,8 +26,10 @@ from flasher.plan import (
     find_images,
     hindrances,
     make_plan,
+    refuse_delete,
 )
 from imagekit.bundle.verified import VerifiedBundle
+from imagekit.image import Version
 
 Result = TypeVar("Result")
 _ATTEMPTS = 3
@@ -91,7 +93,7 @@ def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Sess
 
 
 def _give_back(it: Session) -> None:
-    if it.cpu2.is_unsettled:
+    if it.cpu2.is_unsettled or not it.cpu2.is_taken:
         return
     optr = it.journal.history.optr
     for attempt in range(_ATTEMPTS):
@@ -115,13 +117,14 @@ def _give_back(it: Session) -> None:
 def survey(it: Session, *, passive: bool = False) -> Facts:
     """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
     chip = it.chip
-    options = chip.options()
-    if reasons := hindrances(options):
+    info = it.cpu2.peek()
+    if info is not None and info.is_fus and not passive:
+        it.cpu2.begin()  # FUS may be at work, and the option bytes half-way to what it makes of them
+    if reasons := hindrances(chip.options()):
         raise ChipError("; ".join(reasons))
-    info = it.cpu2.peek() if passive else None
-    if info is None:
+    if info is None or not passive:
         info = it.cpu2.begin()
-        options = chip.options()  # FUS may have been at work until now
+    options = chip.options()
     target = chip.identity.target
     end = min(target.sector_address(options.sfsa), target.limit)
     it.step = "scan"
@@ -181,8 +184,10 @@ def carry_out(it: Session, plan: Plan) -> None:
         if it.stop():
             raise StoppedError(f"stopped before {step.title}; run it again to go on")
         it.step = step.title
-        area = {"start": f"0x{step.area.start:08X}", "end": f"0x{step.area.end:08X}"} if step.area else {}
-        it.journal.note("step", step=step.title, **area)
+        ours = step.staging and step.staging.area  # what is erased only becomes nobody's
+        noted = {"start": f"0x{ours.start:08X}", "end": f"0x{ours.end:08X}"} if ours else {}
+        noted |= {"stack": step.image} if step.action == "install-stack" and step.image else {}
+        it.journal.note("step", step=step.title, **noted)
         it.tell("begin")
         _STEPS[step.action](it, plan, step, flash)
         it.journal.note("done", step=step.title)
@@ -196,18 +201,10 @@ def _stack_text(info: DeviceInfo) -> str | None:
 
 
 def _refuse_change(it: Session, plan: Plan) -> None:
-    """Raise ChipError when the chip is not the one that the plan was made for, or is not as it was."""
-    facts, info = plan.facts, it.cpu2.info
-    options = it.chip.options()
-    if (
-        it.chip.identity != facts.identity
-        or options != facts.options
-        or (info.fus, info.stack)
-        != (
-            facts.info.fus,
-            facts.info.stack,
-        )
-    ):
+    """Raise ChipError when the chip has changed since the plan was made, TargetUnavailableError when it is another."""
+    it.chip.reconnect()
+    facts, info = plan.facts, it.cpu2.begin()
+    if (it.chip.options(), info.fus, info.stack) != (facts.options, facts.info.fus, facts.info.stack):
         raise ChipError("the chip is not as it was when the plan was made; nothing was done: plan again")
 
 
@@ -302,7 +299,17 @@ def _install(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
     elif step.action == "install-stack":
         it.cpu2.upgrade(step.title, lambda info: info.stack == version)
     else:
-        it.cpu2.upgrade(step.title, lambda info: info.safeboot.text == version.text)
+        _install_safeboot(it, step.title, version)
+
+
+def _install_safeboot(it: Session, title: str, version: Version) -> None:
+    """Have FUS install Safeboot; it tells of an error once, and all is well (release notes of v1.24.0, "Safeboot")."""
+    try:
+        it.cpu2.upgrade(title, lambda info: info.safeboot.text == version.text)
+    except FusError:
+        it.cpu2.restart()
+        if it.cpu2.info.safeboot.text != version.text:
+            raise
 
 
 def _stage(it: Session, step: Step, flash: bytearray) -> None:
@@ -376,10 +383,11 @@ def _begin_anew(it: Session) -> None:
 
 
 def delete(it: Session) -> Facts:
-    """Delete the installed stack, whatever it is. Raises ChipError, FusError, ProbeError."""
+    """Delete the installed stack, whatever it is. Raises RefusedError, ChipError, FusError, ProbeError."""
     facts = survey(it)
     if facts.info.stack is None:
         return facts
+    refuse_delete(facts)
     _keep_cpu1_away(it, facts)
     it.step = "delete-stack"
     it.cpu2.enter_fus()
@@ -390,6 +398,8 @@ def delete(it: Session) -> Facts:
 def start_stack(it: Session) -> DeviceInfo:
     """Start the installed stack. Raises ChipError, FusError, ProbeError."""
     info = it.cpu2.begin()
+    if info.stack is None:
+        raise ChipError("no stack is installed: there is nothing to start; install a bundle")
     if info.is_fus:
         it.step = "start-stack"
         it.cpu2.start_stack()

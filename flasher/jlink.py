@@ -24,6 +24,9 @@ from flasher.errors import (
 from flasher.probe import Clock, ProbeInfo
 from flasher.registers import C_DEBUGEN, CPUID, DBGKEY, DEMCR, DHCSR, VC_CORERESET
 
+if not hasattr(pylink, "JLink"):
+    raise ProbeUnavailableError("the package 'pylink' is not pylink-square: pip uninstall pylink, then reinstall this")
+
 _LOG_LINES = 50
 _DEVICE = "Cortex-M4"
 """A core without flash banks: the library then keeps its hands off the flash (pyOCD does the same)."""
@@ -41,6 +44,8 @@ _HANDS_OFF = ("DisableFlashDL", "ExcludeFlashCacheRange 0x08000000-0x080FFFFF")
 """CPU2 changes flash behind the library's back: a library that cannot be told this is refused."""
 _SETTLE_SECONDS = 0.05
 _ADVICE = "install SEGGER's J-Link software from segger.com, or name the library with --jlink-dll"
+_PYLINK_ERRORS = (pylink.errors.JLinkException, ValueError, TypeError, AttributeError, OSError)
+"""What pylink raises: -5 from the library is a ValueError, a missing symbol an AttributeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class JLink:
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._jlink: Any = None
         self._info: ProbeInfo | None = None
+        self._word_counts = 4
+        """What the library says when it has written one word: 4 (bytes; pylink's own test demands it) or 1."""
 
     @property
     def info(self) -> ProbeInfo:
@@ -92,7 +99,9 @@ class JLink:
             found = self._made().connected_emulators()
         return tuple(
             Found(
-                one.SerialNumber, one.acProduct.decode(errors="replace") or "J-Link", "USB" if one.Connection else "IP"
+                one.SerialNumber,
+                one.acProduct.decode(errors="replace") or "J-Link",
+                "USB" if one.Connection == pylink.enums.JLinkHost.USB else "IP",
             )
             for one in found
         )
@@ -101,6 +110,7 @@ class JLink:
 
     def connect(self, *, under_reset: bool = False) -> None:
         """Open and attach; the flash stays unknown to the library. Raises ProbeError."""
+        self.close()  # pylink counts open(), and takes a chip that is gone for connected
         serial = self._chosen()
         try:
             self._open(serial)
@@ -125,9 +135,10 @@ class JLink:
         return self._serial
 
     def _open(self, serial: int) -> None:
-        jlink = self._made()
-        with self._translated(ProbeUnavailableError, f"J-Link {serial} cannot be opened"):
+        with self._translated(ProbeUnavailableError, f"J-Link {serial} is not there, or another program holds it"):
+            jlink = self._made()
             jlink.open(serial)
+        with self._translated(ProbeUnavailableError, f"J-Link {serial} or its library cannot be used"):
             for command in _QUIET:  # after open(): before it, V9.14 and later find no probe any more (pylink issue 254)
                 with suppress(pylink.errors.JLinkException):
                     jlink.exec_command(command)
@@ -165,7 +176,7 @@ class JLink:
                 raise TargetUnavailableError("the chip answers nothing", self.log)
 
     def _made(self) -> Any:
-        """The pylink object; a new one after an open that failed, which alone lets its lock file go."""
+        """The pylink object: it lives from an open to a close, since it keeps what the library has forgotten."""
         if self._jlink is None:
             say = self._log.append
             self._jlink = pylink.JLink(lib=self._library, log=say, detailed_log=say, error=say, warn=say)
@@ -173,21 +184,23 @@ class JLink:
 
     def close(self) -> None:
         """Let the probe go. Never raises."""
-        if self._jlink is not None:
-            with suppress(*_PYLINK_ERRORS):
-                self._jlink.close()
-            self._jlink = None
+        if self._jlink is None:
+            return
+        with suppress(*_PYLINK_ERRORS):
+            self._jlink.close()
+        # After an open that failed, pylink keeps its lock file for as long as anything knows the object: any traceback.
+        vars(self._jlink)["_lock"] = None
+        self._jlink = None
 
     # --- accesses
 
     def read32(self, address: int) -> int:
         """Read a word."""
-        with self._access("read", address, 4):
-            words = self._opened().memory_read32(_checked(address, 4), 1)
+        with self._access("reading", address, 4) as jlink:
+            words = jlink.memory_read32(address, 1)
             if len(words) != 1:
-                raise TransferError("read", address, 4, self.log)
-            return int(words[0])
-        raise AssertionError  # _access() does not swallow errors
+                raise ValueError("nothing came")
+        return int(words[0])
 
     def write32(self, address: int, value: int) -> None:
         """Write a word."""
@@ -195,26 +208,28 @@ class JLink:
 
     def read(self, address: int, size: int) -> bytes:
         """Read whole words; a short answer is an error, whatever pylink makes of it."""
-        with self._access("read", address, size):
-            data = bytes(self._opened().memory_read(_checked(address, size), size))
+        with self._access("reading", address, size) as jlink:
+            data = bytes(jlink.memory_read(address, size))
             if len(data) != size:
-                raise TransferError("read", address, size, self.log)
-            return data
-        raise AssertionError  # _access() does not swallow errors
+                raise ValueError(f"{len(data)} bytes came")
+        return data
 
     def write(self, address: int, data: bytes) -> None:
-        """Write whole words. Libraries count what was written in bytes or in words."""
-        with self._access("write", address, len(data)):
+        """Write whole words. Libraries count what was written in bytes or in words: a single word tells which."""
+        with self._access("writing", address, len(data)) as jlink:
             words = struct.unpack(f"<{len(data) // 4}I", data)
-            done = self._opened().memory_write32(_checked(address, len(data)), words)
-            if done not in (len(data), len(words)):
-                raise TransferError("write", address, len(data), self.log)
+            done = jlink.memory_write32(address, words)
+            if len(words) == 1 and done in (1, 4):
+                self._word_counts = done
+            if done != len(words) * self._word_counts:
+                raise ValueError(f"{done} were written")
 
     def reset(self, *, halt: bool) -> None:
         """Reset the chip by SYSRESETREQ: a pin may not be wired, and nothing would say so."""
         with self._translated(TargetUnavailableError, "resetting the chip failed"):
-            self._opened().set_reset_strategy(pylink.enums.JLinkResetStrategyCortexM3.NORMAL)
-            self._opened().reset(ms=0, halt=halt)
+            jlink = self._opened()
+            jlink.set_reset_strategy(pylink.enums.JLinkResetStrategyCortexM3.NORMAL)
+            jlink.reset(ms=0, halt=halt)
 
     def _opened(self) -> Any:
         if self._jlink is None:
@@ -222,38 +237,33 @@ class JLink:
         return self._jlink
 
     @contextmanager
-    def _access(self, what: str, address: int, size: int) -> Iterator[None]:
-        try:
-            yield
-        except _PYLINK_ERRORS as error:
-            self._after_failure()
-            if self._is_gone():
-                raise ProbeLostError(f"the J-Link is gone: {error}", self.log) from error
-            raise TransferError(what, address, size, self.log) from error
+    def _access(self, what: str, address: int, size: int) -> Iterator[Any]:
+        """One access, of whole words, at an address that ctypes will not cut: it would, without a word."""
+        if not 0 <= address < address + size <= 1 << 32 or address % 4 or size % 4:
+            raise AssertionError(f"{size} bytes at 0x{address:X}")
+        with self._translated(TransferError, f"{what} {size} bytes at 0x{address:08X} failed"):
+            yield self._opened()
 
     @contextmanager
     def _translated(self, kind: type[ProbeError], what: str) -> Iterator[None]:
+        """Make errors of pylink ours: of one kind, or ProbeLostError where there was a probe and it is gone."""
         try:
             yield
         except _PYLINK_ERRORS as error:
             self._after_failure()
-            raise kind(f"{what}: {error}", self.log) from error
+            if kind is not ProbeUnavailableError and self._is_gone():
+                kind, what = ProbeLostError, "the J-Link is gone"
+            raise kind(f"{what}: {str(error).rstrip('.')}", self.log) from error
 
     def _is_gone(self) -> bool:
         try:
-            return not (self._jlink.opened() and self._jlink.connected())
+            return not self._jlink.connected()
         except _PYLINK_ERRORS:
             return True
 
 
-_PYLINK_ERRORS = (pylink.errors.JLinkException, ValueError, TypeError, AttributeError, OSError)
-"""What pylink raises: -5 from the library is a ValueError, a missing symbol an AttributeError."""
-
-
 def load_library(path: str | None) -> Any:
     """Load SEGGER's library, never a copy of it: a copy cannot find its own files. Raises ProbeUnavailableError."""
-    if not hasattr(pylink, "JLink"):
-        raise ProbeUnavailableError("the package 'pylink' is not pylink-square: pip uninstall pylink, then reinstall")
     where = path or "the usual places"
     try:
         library = pylink.Library(path, use_tmpcpy=False)
@@ -265,8 +275,7 @@ def load_library(path: str | None) -> Any:
     return library
 
 
-def _checked(address: int, size: int) -> int:
-    """An address that ctypes will not cut: it truncates to 32 bits without a word."""
-    assert 0 <= address <= address + size <= 1 << 32  # noqa: S101 - addresses are the flasher's own
-    assert address % 4 == size % 4 == 0 < size  # noqa: S101 - as above
-    return address
+def library_version(path: str | None = None) -> str:
+    """Return the version of SEGGER's library, such as 9.14a. Raises ProbeUnavailableError."""
+    library, silent = load_library(path), deque[str](maxlen=1).append
+    return str(pylink.JLink(lib=library, log=silent, detailed_log=silent, error=silent, warn=silent).version)

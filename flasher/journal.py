@@ -26,8 +26,8 @@ class History:
     sequence: int | None = None
     optr: int | None = None
     staged: tuple[tuple[int, int], ...] = ()
-    unfinished: str = ""
-    """The step that was begun last and never ended; empty when none was."""
+    stack: str | None = None
+    """SHA-256 of the stack that was installed last: two variants of a release can say the same of themselves."""
 
 
 class Journal:
@@ -43,7 +43,7 @@ class Journal:
             raise self._error(error) from error
 
     def _read(self) -> list[dict[str, Any]]:
-        """Every line; one that was cut short by a crash is the last, and was never acted on."""
+        """Every line; one that a crash has cut short was never acted on, and the run after it has marked it."""
         if not self._path.exists():
             return []
         *lines, last = self._path.read_bytes().split(b"\n")
@@ -54,19 +54,11 @@ class Journal:
                 entry = json.loads(line)
                 _ = entry["event"]
             except (ValueError, TypeError, KeyError) as error:
-                if self._is_torn(line, number == len(lines)):
+                if line.endswith(_TORN):
                     continue
-                raise JournalError(
-                    f"{self._path}: line {number} is damaged: {error}; look at it, and move the file away when you "
-                    "know that the chip needs nothing of it"
-                ) from error
+                raise JournalError(f"{self._path}: line {number} is damaged: {error}; {_ADVICE}") from error
             entries.append(entry)
         return entries
-
-    @staticmethod
-    def _is_torn(line: bytes, is_last: bool) -> bool:
-        """Whether a line is what a crash left, ended by the next run."""
-        return line.endswith(_TORN) or (is_last and not line.strip())
 
     def note(self, event: str, **what: object) -> None:
         """Add a line; it is on the disk when this returns."""
@@ -95,16 +87,16 @@ class Journal:
             for one in self._entries:
                 now = _after(now, one)
         except (KeyError, ValueError, TypeError) as error:
-            raise JournalError(f"{self._path}: a line lacks what it must have: {error}") from error
+            raise JournalError(f"{self._path}: a line lacks what it must have: {error}; {_ADVICE}") from error
         return now
 
     def _error(self, error: OSError) -> JournalError:
-        return JournalError(
-            f"{self._path}: {(error.strerror or str(error)).lower()}: nothing is done without a journal"
-        )
+        why = (error.strerror or str(error)).lower()
+        return JournalError(f"{self._path}: {why}; nothing is done without a journal")
 
 
 _TORN = b" #torn"
+_ADVICE = "look at it, and move the file away when you know that the chip needs nothing of it"
 
 
 def _after(now: History, entry: dict[str, Any]) -> History:
@@ -118,11 +110,9 @@ def _after(now: History, entry: dict[str, Any]) -> History:
             return replace(now, optr=None)
         case "step":
             area = [(int(entry["start"], 16), int(entry["end"], 16))] if "start" in entry else []
-            return replace(now, staged=(*now.staged, *area), unfinished=str(entry["step"]))
-        case "done":
-            return replace(now, unfinished="")
+            return replace(now, staged=(*now.staged, *area), stack=entry.get("stack", now.stack))
         case "result":
-            return replace(now, staged=(), unfinished="")
+            return replace(now, staged=())
     return now
 
 

@@ -72,11 +72,6 @@ def parse_answer(data: bytes, opcode: int) -> Answer:
     return Answer(status, error if size > 4 else 0)
 
 
-def is_ready_event(data: bytes) -> bool:
-    """Whether an event node's packet is the one that CPU2 sends when it is up: `12 FF 03 00 92` and who it is."""
-    return data[8:13] == bytes.fromhex("12 FF 03 00 92")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
     """What CPU2 tells of itself."""

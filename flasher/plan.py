@@ -4,7 +4,7 @@ Nobody types an address: each is computed from the image and the chip, and must 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 from flasher import registers as reg
@@ -26,11 +26,11 @@ FUS_1_1_0 = Version(1, 1, 0)
 """The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
 _LARGEST_OPEN_KIB = 31  # SBRSA and SNBRSA have five bits
 _ACTIONS = {"fus": "install-fus", "stack": "install-stack", "safeboot": "install-safeboot"}
-# The end of an image: its footer ends with one of these words, and 64 bytes on a signature footer begins with the two
-# markers and ends with ST's or a customer's magic (docs/image-format.md).
+# The end of an image: a signature footer begins with the two markers and ends with ST's or a customer's magic. 64 bytes
+# before it the image's own footer ends with one of these words (docs/image-format.md).
 _MAGICS = (0x2337_2991, 0x3227_9221, 0x4276_9811, 0xB10C_8B99, 0x927A_6741)
 _MARKERS = bytes.fromhex("34123412 CDABCDAB")
-_SIGNATURE_MAGICS = (0xD3A1_2C5E, 0xE2B5_1D4A)
+_SIGNED_BY_ST, _SIGNED_BY_CUSTOMER = 0xD3A1_2C5E, 0xE2B5_1D4A
 _FOOTER, _SIGNATURE, _SIGNATURE_FOOTER = 20, 64, 20
 
 Range = tuple[int, int]
@@ -91,7 +91,6 @@ class Plan:
     steps: tuple[Step, ...] = ()
     refusals: tuple[str, ...] = ()
     to_accept: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
 
 
 # --- the chip
@@ -118,9 +117,10 @@ def _hindrances(options: Options) -> Iterator[str]:
     for name, bit in (("IWDG_SW", reg.OPTR_IWDG_SW), ("WWDG_SW", reg.OPTR_WWDG_SW)):
         if not optr & bit:
             yield f"{name} 0: a watchdog that nothing feeds would reset the chip while FUS works; set {name} to 1 first"
-    start, end = (options.words[name] & 0x1FF for name in ("PCROP1ASR", "PCROP1AER"))  # CMSIS, FLASH_PCROP1ASR
-    if start <= end:
-        yield "PCROP1A protects code: what is in those pages cannot be read, so stray images in them cannot be found"
+    for area in ("PCROP1A", "PCROP1B"):
+        start, end = (options.words[f"{area}{which}R"] & 0x1FF for which in "SE")  # CMSIS, FLASH_PCROP1ASR
+        if start <= end:
+            yield f"{area} protects code: those pages cannot be read, so stray images in them cannot be found"
 
 
 def has_application(flash: bytes) -> bool:
@@ -130,41 +130,39 @@ def has_application(flash: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """An image in user flash: its pages, and its magic."""
+    """The pages of an image in user flash."""
 
     start: int
     end: int
-    magic: int
 
 
-def find_images(flash: bytes, target: Target, base: int = reg.FLASH_BASE) -> tuple[Stray, ...]:
-    """Find every image that FUS might take for the one to install: by its footers, at any word."""
+def find_images(flash: bytes, target: Target) -> tuple[Stray, ...]:
+    """Find every image that FUS might take for the one to install, damaged ones too: by its signature, at any word."""
     found = []
     at = flash.find(_MARKERS)
     while at >= 0:
-        if (stray := _image_before(flash, at, target, base)) is not None:
+        if (stray := _image_before(flash, at, target)) is not None:
             found.append(stray)
         at = flash.find(_MARKERS, at + 1)
     return tuple(found)
 
 
-def _image_before(flash: bytes, at: int, target: Target, base: int) -> Stray | None:
+def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
     """The image whose signature footer begins here; None when there is none."""
     footer_end, end = at - _SIGNATURE, at + _SIGNATURE_FOOTER
-    if at % 4 or footer_end < _FOOTER or end > len(flash):
-        return None
     magic, signed = (int.from_bytes(flash[to - 4 : to], "little") for to in (footer_end, end))
-    if magic not in _MAGICS or signed not in _SIGNATURE_MAGICS:
+    is_whole = magic in _MAGICS
+    if at % 4 or footer_end < _FOOTER or not (signed == _SIGNED_BY_ST or (signed == _SIGNED_BY_CUSTOMER and is_whole)):
         return None
-    page, sectors = target.sector_size, max(flash[footer_end - _FOOTER + 8], 1)
+    page, sectors = target.sector_size, max(flash[footer_end - _FOOTER + 8], 1) if is_whole else 1
     last = -(-end // page) * page
-    return Stray(base + max(last - sectors * page, 0), base + last, magic)
+    return Stray(reg.FLASH_BASE + max(last - sectors * page, 0), reg.FLASH_BASE + last)
 
 
 def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
     """Say how an installed stack differs from the bundle's; empty when it does not.
 
-    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do (docs/image-format.md).
+    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do, but for four of 263.
     """
     wanted = Version.from_text(entry.version) if entry.version else None
     if info.stack is None or info.stack != wanted:
@@ -189,7 +187,7 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: C
         return Plan(facts=facts, bundle=bundle, refusals=reasons)
     erasures, refusals = _clearing(steps, facts, history, consent)
     to_accept = tuple(step.name for step in steps if step.name and step.name not in consent.accept)
-    refusals += [f"{name} cannot be undone; accept it by name: --accept {name}" for name in to_accept]
+    refusals += [f"{name} cannot be undone{_cost(name)}; accept it by name: --accept {name}" for name in to_accept]
     refusals += _write_protected(facts, (*steps, *erasures))
     return Plan(
         facts=facts,
@@ -202,30 +200,40 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: C
 
 def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[Step]:
     """The steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
-    manifest, target, info = bundle.manifest, facts.identity.target, facts.info
+    manifest, info = bundle.manifest, facts.info
     _refuse_chip(bundle, facts, history)
     entries = {one.sha256: one for one in manifest.images}
     chain = list(_chain(manifest.steps, entries, info.fus))
     last = entries[manifest.steps[-1].image]
     is_stack = last.role == "stack"
-    if is_stack and len(chain) == 1 and not difference(last, info, facts.options):
+    is_another = history.stack not in (None, last.sha256)  # of the same version, sectors and SRAM2: v1.13.3, v1.17.3
+    if is_stack and len(chain) == 1 and not is_another and not difference(last, info, facts.options):
         if _is_fus_selected(facts):
             yield Step(action="start-stack", why="the stack is there, and FUS was left selected")
         return
-    if not chain:
+    if not chain or (len(chain) == 1 and last.role == "safeboot" and info.safeboot.text == manifest.steps[-1].gives):
         return
-    is_installed = _has_stack(facts)
-    if is_installed and needs_fus_first(target, info.fus):
-        raise RefusedError(
-            f"with FUS {info.fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack "
-            "is installed: no source says what is safe; ask ST"
-        )
-    if is_installed:
+    if _has_stack(facts):
+        refuse_delete(facts)
         yield Step(action="delete-stack", why="FUS installs on a chip without a stack (AN5185)")
     for entry, step, fus in chain:
         yield _install(bundle, facts, entry, step, fus)
     if is_stack:
         yield Step(action="start-stack", why="a chip left in FUS has no radio")
+
+
+def refuse_delete(facts: Facts) -> None:
+    """Raise RefusedError for a chip that deleting its stack may lock for ever."""
+    fus, target = facts.info.fus, facts.identity.target
+    if needs_fus_first(target, fus):
+        raise RefusedError(
+            f"with FUS {fus.text} ST wants a newer FUS on {target.name} before any other operation, and a stack is "
+            "installed: no source says what is safe; ask ST"
+        )
+
+
+def _cost(name: str) -> str:
+    return ", and is a factory reset: stack and application go" if name.startswith("safeboot") else ""
 
 
 def _refuse_chip(bundle: VerifiedBundle, facts: Facts, history: History) -> None:
@@ -254,9 +262,9 @@ def _chain(
             continue  # the chip is beyond it
         if fus < first or (below is not None and fus >= below):
             end = f" and below {below.text}" if below else ""
+            todo = "take a bundle that leads there" if fus < first else "there is no way back"
             raise RefusedError(
-                f"{entry.role} {step.gives} needs FUS {first.text} or later{end}, and the chip has {fus.text}: take a "
-                "bundle that leads there"
+                f"{entry.role} {step.gives} needs FUS {first.text} or later{end}, and the chip has {fus.text}: {todo}"
             )
         yield entry, step, fus
         if entry.role == "fus":
@@ -312,12 +320,16 @@ def _clearing(
     steps: Sequence[Step], facts: Facts, history: History, consent: Consent
 ) -> tuple[tuple[Step, ...], list[str]]:
     """What must be erased first, and what may not be."""
-    if not any(step.staging or step.action == "delete-stack" for step in steps):
+    stagings = [step.staging for step in steps if step.staging]
+    if not stagings:
         return (), []
     target, page = facts.identity.target, facts.identity.target.sector_size
-    ours = {at for first, end in history.staged for at in range(first, end, page)}
-    stray = {at for one in _strays(steps, facts) for at in range(one.start, one.end, page)} - ours
-    in_the_way = _in_the_way(steps, facts) - ours - stray
+    first, held = stagings[0].area, _held(stagings[0], facts)
+    ours = {at for start, end in history.staged for at in range(start, end, page)}
+    found = [one for one in find_images(facts.flash, target) if one.end - page not in held]
+    stray = {at for one in found for at in range(one.start, one.end, page)} - ours
+    filled, lowest = _filled(facts), min(one.area.start for one in stagings)
+    in_the_way = {at for at in filled if at >= lowest} - held - ours - stray
     if facts.info.fus < FUS_1_1_0 and has_application(facts.flash):
         in_the_way.add(reg.FLASH_BASE)  # no option bytes are touched, so CPU1 must have nothing to boot
     refusals = [
@@ -328,33 +340,19 @@ def _clearing(
         )
         for run in _runs({at for at in pages if not _is_in(at, page, allowed)}, page)
     ]
-    erased = (in_the_way | stray | (ours & _filled(facts))) - _staged_pages(steps)
+    # What stands where a later image will be staged goes at once: FUS would see it beside the first.
+    erased = (in_the_way | stray | (ours & filled)) - set(range(first.start, first.end, page))
     return tuple(
         Step(action="erase", why="it is in the way", area=Area(run[0], run[-1] + page, target))
         for run in _runs(erased, page)
     ), refusals
 
 
-def _staged_pages(steps: Sequence[Step]) -> set[int]:
-    """Pages that an installation erases by itself."""
-    areas = [step.staging.area for step in steps if step.staging]
-    return {at for area in areas for at in range(area.start, area.end, area.target.sector_size)}
-
-
-def _strays(steps: Sequence[Step], facts: Facts) -> list[Stray]:
-    """Images in user flash, but those that stand where and as they will be staged."""
-    wanted = {(step.staging.area.start, step.staging.data) for step in steps if step.staging}
-    flash, target = facts.flash, facts.identity.target
-    return [
-        one
-        for one in find_images(flash, target)
-        if not any(
-            start <= one.start
-            and flash[start - reg.FLASH_BASE :].startswith(data)
-            and one.end <= start + len(data) + target.sector_size
-            for start, data in wanted
-        )
-    ]
+def _held(staging: Staging, facts: Facts) -> set[int]:
+    """Pages that hold an image already, where and as it will be staged; empty when it is not there."""
+    start, page = staging.area.start, facts.identity.target.sector_size
+    is_there = facts.flash.startswith(staging.data, start - reg.FLASH_BASE)
+    return set(range(start, start + len(staging.data), page)) if is_there else set()
 
 
 def _filled(facts: Facts) -> set[int]:
@@ -364,20 +362,6 @@ def _filled(facts: Facts) -> set[int]:
     return {
         reg.FLASH_BASE + at for at in range(0, len(flash), page) if flash[at : at + page] != blank[: len(flash) - at]
     }
-
-
-def _in_the_way(steps: Sequence[Step], facts: Facts) -> set[int]:
-    """Pages that are not blank from where an image begins up to the limit, but those that hold it already."""
-    page, flash, found = facts.identity.target.sector_size, facts.flash, set()
-    filled = _filled(facts)
-    for step in steps:
-        if step.staging is None:
-            continue
-        start, data = step.staging.area.start, step.staging.data
-        is_there = flash[start - reg.FLASH_BASE :].startswith(data)
-        first = start + -(-len(data) // page) * page if is_there else start
-        found |= {at for at in filled if at >= first}
-    return found
 
 
 def _write_protected(facts: Facts, steps: Sequence[Step]) -> list[str]:

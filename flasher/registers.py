@@ -20,7 +20,7 @@ UID = 0x1FFF_7590
 
 # The flash controller: CMSIS, FLASH_TypeDef and its bits.
 FLASH = 0x5800_4000
-FLASH_ACR, FLASH_KEYR, FLASH_OPTKEYR, FLASH_SR, FLASH_CR = (FLASH + at for at in (0x00, 0x08, 0x0C, 0x10, 0x14))
+FLASH_KEYR, FLASH_OPTKEYR, FLASH_SR, FLASH_CR = (FLASH + at for at in (0x08, 0x0C, 0x10, 0x14))
 OPTION_REGISTERS = {
     "OPTR": FLASH + 0x20,
     "PCROP1ASR": FLASH + 0x24,
@@ -38,6 +38,7 @@ SR_BUSY = 1 << 16 | 1 << 18  # BSY, CFGBSY
 SR_ERRORS = 0xC3F8  # psdb
 CR_PG, CR_PER, CR_STRT, CR_OPTSTRT, CR_OBL_LAUNCH, CR_OPTLOCK, CR_LOCK = (1 << at for at in (0, 1, 16, 17, 27, 30, 31))
 CR_PAGE_SHIFT = 3
+RDP_MASK, RDP_LEVEL_0 = 0xFF, 0xAA
 OPTR_IWDG_SW, OPTR_WWDG_SW = 1 << 16, 1 << 19
 OPTR_BOOT = 1 << 27 | 1 << 26 | 1 << 23
 """nBOOT0, nSWBOOT0, nBOOT1: all 0 boots CPU1 from SRAM1 (psdb, devices/stm32wb55/flash.py)."""

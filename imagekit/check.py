@@ -153,7 +153,7 @@ def _note_twins(
     for file in files:
         groups[alike(file)].append(file)
     for group in groups.values():
-        for file in group if len({unlike(one) for one in group}) > 1 else ():
+        for file in group if len(group) > 1 and len({unlike(one) for one in group}) > 1 else ():
             others = sorted(printable(PurePath(one.path).name) for one in group if unlike(one) != unlike(file))
             names = " and ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
             extra[file.path].append(Finding(rule.id, rule.severity, f"{what} {names} beside it"))

@@ -1,7 +1,6 @@
 """What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
 
 import errno
-import gc
 import os
 import re
 import stat
@@ -16,8 +15,6 @@ import typer
 from imagekit.errors import BundleError, ImagekitError, NotABundleError, PlacementError, printable, why
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 
-# A command lives for a fraction of a second and makes few cycles: looking for them costs more than it gives.
-gc.set_threshold(100_000)
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
@@ -37,6 +34,7 @@ class ExitCode(IntEnum):
 
 
 _debug = False
+_program = "imagekit"
 
 
 def set_debug(wanted: bool) -> None:
@@ -45,8 +43,15 @@ def set_debug(wanted: bool) -> None:
     _debug = wanted
 
 
+def is_debugging() -> bool:
+    """Whether a traceback is wanted with every error."""
+    return _debug
+
+
 def run(app: typer.Typer, name: str) -> NoReturn:
     """Run a command line and leave with its exit code; no exception reaches the user as a traceback."""
+    global _program  # noqa: PLW0603 - one process, one command line
+    _program = name
     for stream_name in ("stdout", "stderr"):
         stream = getattr(sys, stream_name)
         if stream is None:  # closed by whoever started us
@@ -68,8 +73,11 @@ def _exit_code(app: typer.Typer, name: str) -> int:
         code: int = app(standalone_mode=False, prog_name=name) or ExitCode.DONE
     except KeyboardInterrupt as error:
         return _failed("interrupted", ExitCode.INTERRUPTED, error)
-    except (BrokenPipeError, SystemExit):  # typer leaves so when nobody reads its help any more
+    except BrokenPipeError:
         return ExitCode.DONE
+    except SystemExit as left:
+        # A shell that asks for completions reads the code (fish); else typer leaves so when nobody reads its help.
+        return int(left.code or 0) if f"_{name.upper()}_COMPLETE" in os.environ else ExitCode.DONE
     except OSError as error:
         return _failed(f"standard output: {why(error)}", ExitCode.UNREADABLE, error)
     except Exception as error:  # noqa: BLE001 - the last resort
@@ -78,6 +86,7 @@ def _exit_code(app: typer.Typer, name: str) -> int:
             context = getattr(error, "ctx", None)
             command = context.command_path if context else name
             message = _one_line(usage()).removesuffix(".").replace("Value error, ", "")
+            message = re.sub(r" ?\(Possible options: (.+)\)$", r". Did you mean \1?", message)
             end = "" if message.endswith("?") else "."
             return _failed(f"{message}{end} Try '{command} --help'.", ExitCode.USAGE, error)
         what = f"{type(error).__name__}: {error}"
@@ -121,7 +130,7 @@ def trace(error: BaseException) -> None:
 def complain(message: str) -> None:
     """Print one line on standard error, if anybody takes it."""
     with suppress(OSError):
-        typer.echo(f"imagekit: {message}", err=True)
+        typer.echo(f"{_program}: {message}", err=True)
 
 
 def print_result(text: str) -> None:
@@ -174,7 +183,8 @@ def read_some(path: str, limit: int) -> bytes:
             raise OSError("standard input is closed")
         return sys.stdin.buffer.read(limit)
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
-        return file.read(limit)
+        # Room for the largest image takes as long to get as most images take to read. A pipe has no size, and bytes.
+        return file.read(min(os.fstat(file.fileno()).st_size or limit, limit))
 
 
 def read_application(path: str) -> bytes:

@@ -42,6 +42,8 @@ ever computed from it (docs/image-format.md, "Gap").
 """
 
 _HIDDEN_VERSION = (0xFF, 0xFF, 0xFF, 0xFF)
+_VERSION_WORD = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{8})")
+_VERSION = re.compile(r"[vV]?([0-9]{1,3})" + r"(?:\.([0-9]{1,3}))?" * 3)
 
 
 class ImageKind(Enum):
@@ -79,10 +81,10 @@ class Version:
 
         Eight hex digits are the word that stands in a chip's memory (mbox_def.h): `01020000` is 1.2.0.
         """
-        if word := re.fullmatch(r"(?:0[xX])?([0-9A-Fa-f]{8})", text.strip()):
+        if word := _VERSION_WORD.fullmatch(text.strip()):
             major, minor, sub, low = bytes.fromhex(word[1])
             return cls(major, minor, sub, low >> 4, low & 0xF)
-        match = re.fullmatch(r"[vV]?([0-9]{1,3})" + r"(?:\.([0-9]{1,3}))?" * 3, text.strip())
+        match = _VERSION.fullmatch(text.strip())
         numbers = [int(number or 0) for number in match.groups()] if match else []
         if not numbers or max(numbers) > 0xFF:
             raise VersionError(f"no firmware version {text!r}: write it as 1.2.0")

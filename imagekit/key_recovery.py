@@ -1,8 +1,8 @@
 """Recover the public keys that signed images, from the images alone.
 
-An ECDSA signature over a known message leaves two public keys possible, one time in 2^32 four (SEC 1 v2, section 4.1.6;
-the other two are not looked for); two signatures by one key have one of them in common. The point arithmetic is that of
-the package ecdsa; only this file imports it.
+An ECDSA signature over a known message leaves two public keys possible, once in 2^130 four (SEC 1 v2, section 4.1.6;
+the other two are not looked for); two signatures by one key have one of them in common: docs/image-format.md,
+"Recovering a key". The point arithmetic is that of the package ecdsa; only this file imports it.
 """
 
 from collections import defaultdict

@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from imagekit import container
-from imagekit.application import Application
 from imagekit.assessment import Assessment
 from imagekit.catalogue import StName
 from imagekit.container import FUS_2_STACK_MAGIC
@@ -22,6 +22,9 @@ from imagekit.placement import FUS_2_GAP, place
 from imagekit.signature import SignatureStatus
 from imagekit.targets import FLASH_BASE, SRAM2A, SRAM2A_KIB, SRAM2B, SRAM2B_KIB, Target, series_names
 from imagekit.upgrade import lock_up, refusal
+
+if TYPE_CHECKING:
+    from imagekit.application import Application
 
 
 class Severity(Enum):
@@ -65,7 +68,7 @@ class Chip:
     target: Target | None = None
     fus: Version | None = None
     needs_customer_signature: bool = False
-    application: Application | None = None
+    application: "Application | None" = None
     """What CPU1 runs."""
 
 
@@ -215,7 +218,7 @@ def _image_magic(subject: Subject) -> Iterator[str]:
     newer than this imagekit: nothing is known of where it must go. Take a newer imagekit.
     """
     magic = subject.image.footer.magic
-    if magic not in container.IMAGE_MAGICS:
+    if subject.image.kind is ImageKind.UNKNOWN:
         yield f"image magic 0x{magic:08X} is not known: damaged, or newer than this imagekit"
     elif subject.image.kind is ImageKind.OTHER:
         yield f"image magic 0x{magic:08X} is reserved by ST; no image that ST released has it"
@@ -474,12 +477,12 @@ def _application_below(subject: Subject) -> Iterator[str]:
     two overwrites the other; once the image is installed, CPU1 faults where it reads there. Make the application
     smaller (its linker script says how large it may be), or take a smaller stack.
     """
-    application, target, start = subject.chip.application, subject.chip.target, _image_start(subject)
-    if application is not None and target is not None and start is not None:
+    application, target = subject.chip.application, subject.chip.target
+    if application is not None and target is not None and (start := _image_start(subject, target)) is not None:
         yield from reaching(application, start, target, "the image")
 
 
-def reaching(application: Application, start: int, target: Target, what: str) -> Iterator[str]:
+def reaching(application: "Application", start: int, target: Target, what: str) -> Iterator[str]:
     """Say what of an application lies at or above the address at which `what` starts; nothing when all lies below."""
     above = application.above(start)
     if not above:
@@ -496,11 +499,9 @@ def reaching(application: Application, start: int, target: Target, what: str) ->
     yield text
 
 
-def _image_start(subject: Subject) -> int | None:
+def _image_start(subject: Subject, target: Target) -> int | None:
     """Where the image starts on the part: where a HEX file puts it, or the install address; None: nowhere."""
-    target, said = subject.chip.target, subject.hex_address
-    if target is None:
-        return None
+    said = subject.hex_address
     try:
         address = place(subject.image, target, fus=subject.chip.fus, variants=subject.assessment.fus_variants).address
     except PlacementError:

@@ -54,7 +54,7 @@ def signature_verdict(image: Image, keys: Iterable[SigningKey]) -> SignatureVerd
     except ValueError as error:
         return SignatureVerdict(SignatureStatus.UNVERIFIED, defect=str(error))
     # Keys of the image's own series first: for speed only, the verdict does not depend on the order.
-    for key in sorted(keys, key=lambda key: not set(image.series) & set(key.series)):
+    for key in sorted(keys, key=lambda key: set(image.series).isdisjoint(key.series)):
         try:
             key.public_key.verify(der, image.signed_digest, _SIGNED_DIGEST)
         except InvalidSignature:

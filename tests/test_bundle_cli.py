@@ -146,7 +146,7 @@ def test_several_parts_and_what_the_manifest_says() -> None:
         (["x.wbz", STACK, "--part", "STM32WB55"], 2, "last letter"),
         (["x.wbz", STACK], 2, "--part"),
         (["missing/x.wbz", STACK, *PART], 4, "no such file"),
-        (["./", STACK, *PART, "--name", "x"], 2, "is there already"),
+        (["./", STACK, *PART, "--name", "x"], 4, "is there already"),
     ],
 )
 def test_what_create_refuses(arguments: list[object], code: int, words: str, folder: Path) -> None:
@@ -353,8 +353,8 @@ def test_nothing_half_made_is_left(
 
 
 def spawn(line: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the real program, `imagekit` in a shell line."""
-    line = line.replace("imagekit", f"PYTHONPATH='{BUNDLES.parents[1]}' '{sys.executable}' -m imagekit")
+    """Run the real program: a shell line that begins with `imagekit`."""
+    line = f"PYTHONPATH='{BUNDLES.parents[1]}' '{sys.executable}' -m {line}"
     return subprocess.run(["bash", "-c", line], check=False, capture_output=True, timeout=60)
 
 
@@ -392,7 +392,7 @@ def test_a_forgotten_out_does_not_cost_the_first_image(folder: Path) -> None:
 def test_a_read_only_file_stays_as_it_is_whoever_asks(folder: Path) -> None:
     (folder / "product.wbz").write_bytes(b"kept")
     (folder / "product.wbz").chmod(0o444)
-    refused(create(), 2, "product.wbz is there already: delete it, or name another")
+    refused(create(), 4, "product.wbz: is there already: delete it, or name another")
     assert (folder / "product.wbz").read_bytes() == b"kept"
     (folder / "product.wbz").chmod(0o644)
     (folder / "product.wbz").unlink()
@@ -488,14 +488,14 @@ def test_refusals_of_create_name_the_files_as_typed() -> None:
 
 def test_what_is_there_is_never_written_over(folder: Path) -> None:
     assert create(key="").exit_code == 0
-    refused(create(), 2, "product.wbz is there already: delete it, or name another")
+    refused(create(), 4, "product.wbz: is there already: delete it, or name another")
     (folder / "link.wbz").symlink_to("nowhere")
-    refused(create("link.wbz"), 2, "link.wbz is there already")
+    refused(create("link.wbz"), 4, "link.wbz: is there already")
     assert run("payload", "product.wbz", "-o", "pae").stderr == (
         "imagekit: pae: sign these bytes as they are, then "
         "`imagekit bundle attach product.wbz --signature SIG --key PUBLIC_KEY`\n"
     )
-    refused(run("payload", "product.wbz", "-o", "pae"), 2, "pae is there already")
+    refused(run("payload", "product.wbz", "-o", "pae"), 4, "pae: is there already")
     for count, key in ((1, "p256"), (2, "ed25519")):
         (folder / "sig").write_bytes(sign_bytes(key, (folder / "pae").read_bytes()))
         told = run("attach", "product.wbz", "--signature", "sig", "--key", public_file(key)).stderr

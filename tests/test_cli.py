@@ -47,7 +47,9 @@ def test_version() -> None:
 def test_the_flasher_says_its_version() -> None:
     from flasher.cli import app as flasher
 
-    assert CliRunner().invoke(flasher, ["--version"]).stdout == f"flasher {imagekit.__version__}\n"
+    assert (
+        CliRunner().invoke(flasher, ["--version"]).stdout.startswith(f"flasher {imagekit.__version__} (pylink-square ")
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"], ["address", "-h"]])

@@ -99,20 +99,20 @@ def test_a_read_that_fails_leads_nobody_past_damaged_option_bytes(number: int, j
     assert watch.factory_resets == 0
 
 
-def test_fus_at_work_is_not_reset_because_the_chip_is_refused(journal: Path) -> None:
-    """An application updates its stack, and option bytes are in the way: nobody has asked FUS anything yet."""
+@pytest.mark.parametrize("is_first_contact", [False, True])
+def test_fus_at_work_is_not_reset_because_the_chip_is_refused(is_first_contact: bool, journal: Path) -> None:
+    """An application has FUS work, and option bytes are in the way; what FUS answers first may tell of nothing."""
     scenario = SCENARIOS["fresh-1m"]
     chip = scenario.board()
     chip.options.state.stored["OPTR"] &= ~OPTR_IWDG_SW
     chip.power_cycle()
     chip.advance(1.0)
-    chip.fus.secret.operation = Operation(kind="stack", stage="write", due=1e9, busy_until=0.0)
-    epoch = chip.epoch
+    chip.fus.secret.contacted = not is_first_contact
+    chip.fus.secret.operation = Operation(kind="delete", stage="write", due=chip.clock + 20.0, busy_until=0.0)
     run = run_once(scenario, chip, journal, None, CAUTIOUS)
     assert isinstance(run.error, ChipError)
     assert "IWDG_SW" in str(run.error)
-    assert chip.epoch == epoch
-    assert not chip.is_halted
+    assert not chip.fus.secret.dead
 
 
 @pytest.mark.parametrize("number", range(13))

@@ -1,14 +1,24 @@
 """What the parts of an image mean."""
 
+from dataclasses import replace
+
 import pytest
 
+from imagekit.container import IMAGE_MAGICS, OTHER_MAGIC
 from imagekit.errors import VersionError
-from imagekit.image import Image, ImageKind, Version
+from imagekit.image import GAP_SECTORS, Image, ImageKind, Version
 from imagekit.targets import Series
 from tests.support.images import content, image
 
 BOTH = (Series.WB3X, Series.WB5X)
 WB1X = (Series.WB1X,)
+
+
+def test_every_known_magic_has_a_kind_and_a_room_above_it() -> None:
+    one = image("stack-4k")
+    for magic in IMAGE_MAGICS:
+        assert replace(one, footer=replace(one.footer, magic=magic)).kind is not ImageKind.UNKNOWN
+    assert {magic for magic, _ in GAP_SECTORS} == IMAGE_MAGICS - {OTHER_MAGIC}
 
 
 @pytest.mark.parametrize(

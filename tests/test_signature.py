@@ -116,6 +116,15 @@ def test_every_byte_of_a_small_image_counts() -> None:
         assert verdict.status is SignatureStatus.UNVERIFIED, offset
 
 
+def test_the_other_s_is_valid_and_the_content_is_another() -> None:
+    """(r, n - s) verifies as (r, s) does: `valid` does not say that every byte is ST's."""
+    data = content("stack-4k")
+    other = (ORDER - int.from_bytes(data[-52:-20], "big")).to_bytes(32, "big")
+    twin = Image.parse(data[:-52] + other + data[-20:])
+    assert signature_verdict(twin, throw_away_keys()).status is SignatureStatus.VALID
+    assert twin.sha256 != image("stack-4k").sha256
+
+
 @pytest.mark.parametrize(
     "key",
     [

@@ -19,7 +19,7 @@ _LARGEST_IMAGE = 1024 * 1024
 
 app = typer.Typer(
     name="sim",
-    help="Simulated boards: a chip with FUS in a file, for trying things out without hardware.",
+    help="Simulated boards, to try things out without hardware.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -7,7 +7,7 @@ refused, with its path.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -32,7 +32,8 @@ NAME_IN_WORDS = (
     "a space"
 )
 LONGEST_REASON = 500
-_CREATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_CREATED = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
+_WORD = re.compile("0x[0-9A-F]{8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,8 +328,12 @@ def is_name(text: str) -> bool:
 
 def _is_time(text: str) -> bool:
     """Whether a text is a time in the one spelling of bundles (RFC 3339, UTC, no fractions)."""
+    match = _CREATED.fullmatch(text)
+    if match is None:
+        return False
+    year, month, day, hour, minute, second = map(int, match.groups())
     try:
-        return bool(_CREATED.fullmatch(text)) and bool(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z"))
+        return bool(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
     except ValueError:
         return False
 
@@ -362,7 +367,7 @@ def _text_or_none(members: Members, name: str) -> str | None:
 
 def _word(members: Members, name: str) -> int:
     text = members.text(name)
-    if not re.fullmatch("0x[0-9A-F]{8}", text):
+    if not _WORD.fullmatch(text):
         members.refuse(name, "no word: 0x and 8 upper-case hex digits")
     return int(text, 16)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NoReturn
 
 from imagekit.errors import BundleError
@@ -59,11 +60,13 @@ def is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def _depth(document: object, level: int = 1) -> int:
-    if level > _DEEPEST:
-        return level
-    below = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return max([_depth(one, level + 1) for one in below if isinstance(one, dict | list)], default=level)
+def _depth(document: object) -> int:
+    """How many objects and lists stand in one another."""
+    depth, level = 0, [document]
+    while level := [one for one in level if isinstance(one, (dict, list))]:
+        level = list(chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level))
+        depth += 1
+    return depth
 
 
 class Members:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import group, output_name, public_keys, target_of, write_result
+from imagekit.cli.options import group, output_name, part_numbers, public_keys, target_of, write_result
 from imagekit.console import (
     about,
     complain,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imagekit.bundle.unverified import UnverifiedBundle
     from imagekit.bundle.verified import VerifiedBundle
 
-bundle = group(app, "bundle", "Signed bundles: the images for a product, and everything about installing them.")
+bundle = group(app, "bundle", "Signed bundles: images for a product.")
 
 Bundle = typer.Argument(metavar="BUNDLE", help="A bundle, such as product.wbz.")
 Trust = typer.Option(
@@ -45,7 +45,12 @@ def create(
     parts: Annotated[
         list[str],
         typer.Option(
-            "--part", "-p", envvar="IMAGEKIT_PART", metavar="PART", help="A part it is for; may be given several times."
+            "--part",
+            "-p",
+            envvar="IMAGEKIT_PART",
+            metavar="PART",
+            help="A part it is for; may be given several times.",
+            autocompletion=part_numbers,
         ),
     ],
     keys: Annotated[
@@ -65,7 +70,7 @@ def create(
     sequence: Annotated[
         int,
         typer.Option(
-            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: the flasher goes to no lower one of one name."
+            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: the flasher takes no chip to a lower one."
         ),
     ] = 0,
     waive: Annotated[
@@ -79,11 +84,12 @@ def create(
         ),
     ] = None,
 ) -> None:
-    """Make a signed bundle. Order, addresses and what cannot be undone are computed, never given.
+    """Make a signed bundle.
 
-    Refuses (3) what `imagekit check` refuses. With SOURCE_DATE_EPOCH set, the same inputs and key give the same bytes.
+    Order, addresses and what cannot be undone are computed, never given. Refuses (3) what `imagekit check` refuses.
+    With SOURCE_DATE_EPOCH set, the same inputs and key give the same bytes.
 
-    Example: imagekit bundle create product.wbz --part STM32WB55RG --key release.pem FUS_fw.bin BLE_Stack_full_fw.bin
+    Example: imagekit bundle create my.wbz -p STM32WB55RG --key my.pem stack.bin
     """
     from imagekit.bundle import manifest, unverified, write
     from imagekit.cli import bundle_inputs as given
@@ -118,7 +124,9 @@ def create(
 
 @bundle.command()
 def show(file: Annotated[str, Bundle], json: Annotated[bool, AsJson] = False) -> None:
-    """Show what a bundle says. Who signed it is told, and not verified: that is `bundle verify`.
+    """Show what a bundle says.
+
+    Who signed it is told, and not verified: that is `bundle verify`.
 
     Example: imagekit bundle show product.wbz
     """
@@ -141,9 +149,10 @@ def verify(
     threshold: Annotated[int, Threshold] = 1,
     json: Annotated[bool, AsJson] = False,
 ) -> None:
-    """Verify a bundle as the flasher will: signatures, every image, every address, the order.
+    """Verify a bundle as the flasher will.
 
-    Exits with 3 when it is refused, with 4 when it is no bundle. Nothing of its content is printed then.
+    Signatures, every image, every address, the order. Exits with 3 when it is refused, with 4 when it is no bundle.
+    Nothing of its content is printed then.
 
     Example: imagekit bundle verify product.wbz --trust release.pub
     """
@@ -170,10 +179,11 @@ def payload(
         typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it; not there yet."),
     ],
 ) -> None:
-    """Write the bytes that an external signer or HSM signs (the DSSE pre-authentication encoding).
+    """Write the bytes that an HSM signs.
 
-    All but the signatures is checked first. Then: openssl pkeyutl -sign -rawin -inkey ed25519.pem -in FILE -out SIG,
-    or openssl dgst -sha256 -sign p256.pem -out SIG FILE, or your HSM; then imagekit bundle attach.
+    An HSM, or any signer outside: the DSSE pre-authentication encoding. All but the signatures is checked first. Then:
+    openssl pkeyutl -sign -rawin -inkey ed25519.pem -in FILE -out SIG, or openssl dgst -sha256 -sign p256.pem -out SIG
+    FILE, or your HSM; then imagekit bundle attach.
 
     Example: imagekit bundle payload product.wbz -o product.pae
     """
@@ -197,9 +207,11 @@ def attach(
         str, typer.Option(envvar="IMAGEKIT_PUBLIC_KEY", metavar="FILE", help="The public key in PEM that verifies it.")
     ],
 ) -> None:
-    """Add a signature that an external signer or HSM made to a bundle, after verifying it. BUNDLE itself is rewritten.
+    """Add a signature that an HSM made.
 
-    Example: imagekit bundle attach product.wbz --signature product.sig --key hsm.pub
+    An HSM, or any signer outside. It is verified first. BUNDLE itself is rewritten.
+
+    Example: imagekit bundle attach my.wbz --signature my.sig --key hsm.pub
     """
     from imagekit.bundle.keys import fingerprint
     from imagekit.bundle.unverified import attach as attached
@@ -222,7 +234,9 @@ def extract(
     trust: Annotated[list[str], Trust],
     threshold: Annotated[int, Threshold] = 1,
 ) -> None:
-    """Verify a bundle, then write its images and its manifest into an empty folder, under names of imagekit's.
+    """Verify a bundle, and write its images.
+
+    Images and manifest, into an empty folder, under names of imagekit's.
 
     Example: imagekit bundle extract product.wbz images/ --trust release.pub
     """

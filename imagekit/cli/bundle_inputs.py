@@ -16,7 +16,7 @@ from imagekit.bundle.strict_json import is_plain
 from imagekit.bundle.verified import errors_of
 from imagekit.bundle.write import Content
 from imagekit.cli.options import private_key
-from imagekit.console import about, complain, read_image, shown
+from imagekit.console import ExitCode, about, complain, read_image, shown
 from imagekit.errors import BundleError, PlacementError
 from imagekit.rules import RULES, Chip, Finding, Severity, findings
 
@@ -178,10 +178,11 @@ def refuse_own_inputs(out: str, inputs: Sequence[str]) -> None:
 
 
 def refuse_what_is_there(out: str) -> None:
-    """Exit with wrong usage when a file is there already; a device, and standard output, take what is written."""
+    """Exit when a file is there already; a device, and standard output, take what is written."""
     is_device = os.path.exists(out) and not os.path.isfile(out) and not os.path.isdir(out)  # noqa: PTH110, PTH112, PTH113
     if out != "-" and os.path.lexists(out) and not is_device:
-        raise typer.BadParameter(f"{shown(out)} is there already: delete it, or name another", param_hint="OUT")
+        complain(f"{shown(out)}: is there already: delete it, or name another")
+        raise typer.Exit(ExitCode.UNREADABLE)
 
 
 def refuse_image_as_out(out: str) -> None:

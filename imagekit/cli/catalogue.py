@@ -45,10 +45,11 @@ def catalogue_build(
         ),
     ] = None,
 ) -> None:
-    """Make a catalogue of known contents from ST's release folders: hashes and facts, never ST's bytes.
+    """Make a catalogue from ST's releases.
 
-    Files whose names are not of ST's form are left out. A folder's release is the version at the end of its name or of
-    a name above it, such as v1.23.0. Use it with --catalogue.
+    Hashes and facts of what their folders hold, never ST's bytes. Files whose names are not of ST's form are left out.
+    A folder's release is the version at the end of its name or of a name above it, such as v1.23.0. Use it with
+    --catalogue.
 
     Example: imagekit catalogue build v1.23.0 v1.24.0 -o catalogue.json
     """
@@ -85,11 +86,12 @@ def catalogue_show(
     sram2b: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SRAM2B", help="KiB of SRAM2b.")] = None,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
-    """List known contents; or those with the fields that a chip reports of its stack, and say when that is ambiguous.
+    """List the contents that are known.
 
-    Exits with 3 when nothing matches.
+    Or those with the fields that a chip reports of its stack; and say when that is ambiguous. Exits with 3 when nothing
+    matches.
 
-    Example: imagekit catalogue show --series WB5x --version 1.13.3.2 --sectors 36 --sram2a 10 --sram2b 15
+    Example: imagekit catalogue show --series WB5x --version 1.13.3 --sectors 36
     """
     from imagekit.report.text import contents
     from imagekit.targets import Series

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import Part, chip_of
+from imagekit.cli.options import Part, beginning_so, chip_of
 from imagekit.console import ExitCode, about, painter, print_json, print_result, read_some, terminal_width
 from imagekit.errors import OptionBytesError, printable
 
@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from imagekit.targets import Target
 
 
+def _names(incomplete: str) -> list[str]:
+    """The names of what is explained that begin so."""
+    from imagekit.explanations import explanations
+
+    return beginning_so(incomplete, dict.fromkeys(one.name for one in explanations()))
+
+
 @app.command()
 def explain(
     codes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CODE", help="Rule ids, numbers, names, or pasted lines.", show_default=False),
+        typer.Argument(
+            metavar="CODE",
+            help="Rule ids, numbers, names, or pasted lines.",
+            show_default=False,
+            autocompletion=_names,
+        ),
     ] = None,
     dump: Annotated[
         str | None,
@@ -37,15 +49,16 @@ def explain(
     part: Annotated[str | None, Part] = None,
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explain rules, FUS states and errors, SHCI status, CPU2's magic words, tools' messages, and option bytes.
+    """Explain rules, codes and option bytes.
 
-    Each with its usual causes, their evidence, what to do, and what never to do. Without an argument: list all.
-    A dump is the 128 bytes of the option bytes, or a file with what a tool prints: STM32_Programmer_CLI -c port=swd
-    -ob displ; or J-Link Commander, mem32 0x1FFF8000, 20 (0x1FFF7800 on WB1x).
-    With --option-bytes, exits with 3 when a value is an error, and with 4 when it is no dump.
+    FUS states and errors, SHCI status, CPU2's magic words, tools' messages. Each with its usual causes, their evidence,
+    what to do, and what never to do. Without an argument: list all. A dump is the 128 bytes of the option bytes, or a
+    file with what a tool prints: STM32_Programmer_CLI -c port=swd -ob displ; or J-Link Commander, mem32 0x1FFF8000, 20
+    (0x1FFF7800 on WB1x). With --option-bytes, exits with 3 when a value is an error, and with 4 when it is no dump.
 
-    Examples: imagekit explain FUS_STATE_IMG_NOT_FOUND; imagekit explain 0x11;
-    imagekit explain --part STM32WB55RG --option-bytes SFSA=0xF4 SBRV=0x3D000
+    Example: imagekit explain FUS_STATE_IMG_NOT_FOUND
+
+    Example: imagekit explain --part STM32WB55RG --option-bytes SFSA=0xF4
     """
     if dump is not None:
         _explain_option_bytes(dump, codes or [], part, as_json=json)

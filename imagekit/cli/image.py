@@ -36,11 +36,12 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
-    """Say what each file is: kind, version, what it needs, who signed it, where it goes, what is wrong.
+    """Say what files are, and who signed them.
 
-    Exits with 0 whenever every file is an image, whatever was found; with 4 otherwise.
+    Kind, version, what it needs, where it goes, what is wrong. Exits with 0 whenever every file is an image, whatever
+    was found; with 4 otherwise.
 
-    Example: imagekit inspect stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG
+    Example: imagekit inspect stack.bin --part STM32WB55RG
     """
     chip = chip_of(part)
     if files.count("-") > 1:
@@ -67,12 +68,13 @@ def address(
     fus: Annotated[str | None, Fus] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
 ) -> None:
-    """Compute the install address of an image, and show how.
+    """Compute an image's install address.
 
-    The first line of the output is the address alone. Exits with 3 when there is none, or when FUS would refuse the
-    image. That ST's signature is not verified is told and does not stop it: the key of some FUS images is not known.
+    The first line is the address alone, then how it was computed. Exits with 3 when there is none, or when FUS would
+    refuse the image. That ST's signature is not verified is told and does not stop it: the key of some FUS images is
+    not known.
 
-    Example: imagekit address stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG --fus 2.1.0
+    Example: imagekit address stack.bin --part STM32WB55RG --fus 2.1.0
     """
     from imagekit.placement import differences_from_st, place
     from imagekit.report.text import working

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagekit.image import Image
     from imagekit.key_recovery import RecoveredKey
 
-keys = group(app, "keys", "Keys that sign bundles, and the keys that signed ST's images.")
+keys = group(app, "keys", "Keys of bundles, and keys of ST's images.")
 
 
 class KeyType(StrEnum):
@@ -39,9 +39,10 @@ def generate(
         bool, typer.Option("--passphrase", envvar="IMAGEKIT_ASK_PASSPHRASE", help="Ask for one, and encrypt the key.")
     ] = False,
 ) -> None:
-    """Make a key pair that signs bundles: OUT, readable by you alone, and beside it the public key, OUT with .pub.
+    """Make a key pair that signs bundles.
 
-    Nothing is ever overwritten. Keep OUT off the production line: whoever has it can sign bundles.
+    OUT, readable by you alone, and beside it the public key, OUT with .pub. Nothing is ever overwritten. Keep OUT off
+    the production line: whoever has it can sign bundles.
 
     Example: imagekit keys generate release.pem --passphrase
     """
@@ -81,7 +82,9 @@ def show(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Public or private keys in PEM.")],
     pem: Annotated[bool, typer.Option("--pem", envvar="IMAGEKIT_PEM", help="Print the public keys in PEM.")] = False,
 ) -> None:
-    """Show the fingerprint and the kind of keys: SHA-256 of the DER SubjectPublicKeyInfo, as bundles name them.
+    """Show the fingerprint and the kind of keys.
+
+    The fingerprint is SHA-256 of the DER SubjectPublicKeyInfo, as bundles name keys.
 
     Example: imagekit keys show release.pub
     """
@@ -101,12 +104,13 @@ def recover(
     paths: Annotated[list[str], typer.Argument(metavar="FILE", help="Images of ST's, or folders with *.bin.")],
     pem: Annotated[bool, typer.Option("--pem", envvar="IMAGEKIT_PEM", help="Print the keys in PEM too.")] = False,
 ) -> None:
-    """Recover the public keys that signed images, from the images alone, and say which files share which.
+    """Recover ST's public keys from images.
 
-    Two different images signed under one key are enough. Files whose key signed no other of them cannot be placed: they
-    were altered, or theirs is a key of its own. Exits with 3 when no key was found.
+    From the images alone; and which files share which key. Two different images signed under one key are enough. Files
+    whose key signed no other of them cannot be placed: they were altered, or theirs is a key of its own. Exits with 3
+    when no key was found.
 
-    Example: imagekit keys recover STM32CubeWB/Projects/STM32WB_Copro_Wireless_Binaries
+    Example: imagekit keys recover STM32WB_Copro_Wireless_Binaries
     """
     from imagekit.image import Image
 

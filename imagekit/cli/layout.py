@@ -48,12 +48,13 @@ def map_(
         ),
     ] = None,
 ) -> None:
-    """Draw the flash before, while and after images are installed: application, image, gap, FUS, with addresses.
+    """Draw the flash, before and after.
 
-    Images are placed as `plan` does it: with no stack on the chip. One that --sfsa tells of is drawn before that alone.
-    Exits with 3 when an image has no place, or when the application reaches into it; the second is drawn.
+    Application, image, gap, FUS, with addresses, also while images are installed. Images are placed as `plan` does it:
+    with no stack on the chip. One that --sfsa tells of is drawn before that alone. Exits with 3 when an image has no
+    place, or when the application reaches into it; the second is drawn.
 
-    Example: imagekit map stm32wb5x_BLE_Stack_full_fw.bin --part STM32WB55RG --app app.elf --svg flash.svg
+    Example: imagekit map stack.bin --part STM32WB55RG --svg flash.svg
     """
     from imagekit.report.flash_map import LARGEST_FILES, picture
 
@@ -155,12 +156,13 @@ def convert(
     fus: Annotated[str | None, Fus] = None,
     app_file: Annotated[str | None, App] = None,
 ) -> None:
-    """Write an image as Intel HEX at its install address, or as the binary that an Intel HEX file holds.
+    """Write an image as Intel HEX, or as binary.
 
-    A .hex needs --part. With --app it holds the application too. Programming it does not install the image: FUS must be
-    told to. Exits with 3 when there is no address, or when the application reaches into the image.
+    At its install address, or as the binary that an Intel HEX file holds. A .hex needs --part. With --app it holds the
+    application too. Programming it does not install the image: FUS must be told to. Exits with 3 when there is no
+    address, or when the application reaches into the image.
 
-    Example: imagekit convert stm32wb5x_BLE_Stack_full_fw.bin stack.hex --part STM32WB55RG
+    Example: imagekit convert stack.bin stack.hex --part STM32WB55RG
     """
     to_hex = _is_hex(out)
     if not to_hex and not out.lower().endswith(".bin"):

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,20 @@ if TYPE_CHECKING:
     from imagekit.targets import Target
 
 
+def beginning_so(incomplete: str, names: Iterable[str]) -> list[str]:
+    """The names that begin so, for a shell that completes; in small letters when that is what was typed."""
+    spelled = (name.lower() if incomplete.islower() else name for name in names)
+    return [name for name in spelled if name.startswith(incomplete)]
+
+
+def part_numbers(incomplete: str) -> list[str]:
+    """The part numbers that begin so; with STM32 unless it is left out."""
+    from imagekit.targets import PARTS
+
+    prefix = "" if incomplete.upper().startswith("W") else "STM32"
+    return beginning_so(incomplete, (prefix + part for part in PARTS))
+
+
 Part = typer.Option(
     "--part",
     "-p",
@@ -39,6 +53,7 @@ Part = typer.Option(
     metavar="PART",
     help="The number printed on the chip, such as STM32WB55RG.",
     show_default=False,
+    autocompletion=part_numbers,
 )
 Fus = typer.Option(
     "--fus",

@@ -88,12 +88,12 @@ def plan(
     ] = None,
     emit: Annotated[Emit, typer.Option("--emit", envvar="IMAGEKIT_EMIT", help="What to print.")] = Emit.TEXT,
 ) -> None:
-    """Show the way from your chip to the stack you want: every step, its address, what can never be undone.
+    """Show the way to the stack you want.
 
-    FUS is upgraded only where the stack needs it. Exits with 3 when there is no way, and says why and which file is
-    missing; with 0 when there is nothing to do.
+    Every step, its address, what can never be undone. FUS is upgraded only where the stack needs it. Exits with 3 when
+    there is no way, and says why and which file is missing; with 0 when there is nothing to do.
 
-    Example: imagekit plan --part STM32WB55RG --fus 1.2.0 STM32CubeWB/.../STM32WB5x --want BLE_Stack_full
+    Example: imagekit plan --part STM32WB55RG --fus 1.2.0 FUS_fw.bin stack.bin
     """
     from imagekit.candidates import choose
     from imagekit.plan import Start

@@ -63,11 +63,11 @@ def check(
     notes: Annotated[bool, _Notes] = False,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
-    """Say which images may ship, and why the others may not: every rule, over files and folders.
+    """Refuse images that may not ship, and say why.
 
-    Exits with 3 when an image is refused, with 4 when a file is no image.
+    Every rule, over files and folders. Exits with 3 when an image is refused, with 4 when a file is no image.
 
-    Example: imagekit check release/ --part STM32WB55RG --fus 2.1.0 --format sarif > imagekit.sarif
+    Example: imagekit check release/ --part STM32WB55RG --fus 2.1.0
     """
     from imagekit.check import Verdict, check_files
     from imagekit.report import entries
@@ -100,11 +100,12 @@ def audit(
     format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
     notes: Annotated[bool, _Notes] = False,
 ) -> None:
-    """Compare ST's images with the release notes beside them: wrong addresses, versions, marks, missing rows and files.
+    """Compare images with ST's release notes.
 
-    Exits with 3 when something of severity error was found.
+    Those beside them: wrong addresses, versions and marks, missing rows and files. Exits with 3 when something of
+    severity error was found.
 
-    Example: imagekit audit STM32CubeWB/Projects/STM32WB_Copro_Wireless_Binaries
+    Example: imagekit audit STM32WB_Copro_Wireless_Binaries
     """
     from imagekit.report import entries
     from imagekit.rules import Severity
@@ -171,9 +172,11 @@ def _audit_one(page: str) -> "AuditedRelease | None":
 
 @app.command(name="rules")
 def rules_() -> None:
-    """List every rule: id, severity, and what holds when there is nothing to find.
+    """List every rule.
 
-    What a finding means and what to do: docs/rules.md.
+    Id, severity, and what holds when there is nothing to find. What a finding means: imagekit explain WB201.
+
+    Example: imagekit rules
     """
     import imagekit.audit  # noqa: F401 - it enters its rules into the table
     from imagekit.rules import RULES

@@ -1,40 +1,52 @@
 """What imagekit costs, as ratios against a floor measured in the same run: `python tests/benchmarks/run.py`.
 
-Each ratio is the median over pairs of runs that follow one another, so that a machine that changes its speed changes
-both. The goals are goals, not tests.
+`--breakdown` adds where the time goes, `--peers` other makers' tools side by side (it installs them from PyPI into an
+environment of its own, for this run). The goals are goals, not tests; docs/performance.md says how to read the tables.
 """
 
+import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
-import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from imagekit.assessment import assess  # noqa: E402
-from imagekit.bundle import archive, envelope, manifest, write  # noqa: E402
-from imagekit.bundle.verified import open_bundle  # noqa: E402
-from imagekit.bundle.write import Content  # noqa: E402
-from imagekit.errors import ParseError  # noqa: E402
-from imagekit.image import Image  # noqa: E402
-from imagekit.signing_keys import SigningKey, st_keys  # noqa: E402
-from imagekit.targets import select_target  # noqa: E402
-from tests.support.bundles import private, public  # noqa: E402
-from tests.support.corpus import CORPUS, FILES  # noqa: E402
-from tests.support.images import content, throw_away_keys  # noqa: E402
+from imagekit.assessment import assess
+from imagekit.bundle import archive, envelope, manifest, write
+from imagekit.bundle.verified import open_bundle
+from imagekit.bundle.write import Content
+from imagekit.errors import ParseError
+from imagekit.image import Image
+from imagekit.signing_keys import SigningKey, st_keys
+from imagekit.targets import select_target
+from tests.benchmarks import breakdown, peers, probe
+from tests.benchmarks.measure import (
+    PROGRAM,
+    ROOT,
+    cpu,
+    head,
+    machine,
+    peak_mib,
+    prepare,
+    ratio,
+    report,
+    row,
+    verdict,
+    wall,
+)
+from tests.support.bundles import private, public, public_file
+from tests.support.corpus import CORPUS, FILES
+from tests.support.images import IMAGES, content, throw_away_keys
 
 HELLO = """import typer
 app = typer.Typer()
@@ -43,16 +55,17 @@ def hello(name: str = "world"): print("hello", name)
 app()
 """
 
-# What `check` cannot leave out, in one process: read, SHA-256, and one ECDSA verification for each content.
-FLOOR_OF_CHECK = """
+# What `check` and `audit` cannot leave out, in one process: read, SHA-256, one ECDSA verification for each content; and
+# for `audit`, the pages parsed.
+FLOOR = """
 import hashlib, json, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-paths, keys, seen = json.load(open(sys.argv[1])), {}, set()
-for path, pem in paths:
+(files, pages), keys, seen = json.load(open(sys.argv[1])), {}, set()
+for path, pem in files:
     data = open(path, "rb").read()
     sha256 = hashlib.sha256(data).digest()
     if sha256 in seen or not pem:
@@ -65,131 +78,26 @@ for path, pem in paths:
         keys[pem].verify(encode_dss_signature(r, s), data[:-84], ec.ECDSA(SHA256()))
     except InvalidSignature:
         pass
+if pages:
+    import lxml.html
+for page in pages:
+    lxml.html.document_fromstring(open(page, "rb").read())
 """
 
-
-def ratio(measure: Callable[[], float], floor: Callable[[], float], pairs: int) -> tuple[float, float]:
-    """Return the median ratio, and the median seconds of the floor."""
-    measure(), floor()
-    runs = [(measure(), floor()) for _ in range(pairs)]
-    return median(one / other for one, other in runs), median(other for _, other in runs)
+A_FILE = FILES[-1] if FILES else IMAGES / "stack-4k.bin"
 
 
-def wall(*command: str) -> Callable[[], float]:
-    """Return a function that runs a command and returns its seconds."""
-
-    def run() -> float:
-        start = time.perf_counter()
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return time.perf_counter() - start
-
-    return run
-
-
-def cpu(work: Callable[[], None]) -> Callable[[], float]:
-    """Return a function that does the work and returns its CPU seconds."""
-
-    def run() -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    return run
-
-
-def peak_mib(*command: str) -> float:
-    """Return the peak memory of a command, in MiB."""
-    code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    result = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True)
-    return int(result.stdout) / 1024
-
-
-def assess_all() -> None:
-    """Read and assess every file, as the library does."""
-    for path in FILES:
-        with suppress(ParseError):
-            assess(Image.parse(path.read_bytes()))
-
-
-def right_keys() -> dict[Path, str]:
-    """Return the name of the key that verifies each image, any key's for those that none verifies."""
-    names = {}
-    for path in FILES:
-        with suppress(ParseError):
-            names[path] = (assess(Image.parse(path.read_bytes())).signature.key or st_keys()[0]).name
-    return names
-
-
-def floor_of_assess(*, hash_once: bool) -> Callable[[], None]:
-    """Return the work nobody can leave out: read, SHA-256 of the file, one ECDSA verification under the right key.
-
-    With `hash_once` the verification reuses the file's hash; without, the library hashes the message again.
-    """
-    public_keys = {key.name: key.public_key for key in st_keys()}
-    keys = {path: public_keys[name] for path, name in right_keys().items()}
-
-    def verify(key: ec.EllipticCurvePublicKey, data: bytes) -> None:
-        r, s = int.from_bytes(data[-84:-52], "big"), int.from_bytes(data[-52:-20], "big")
-        digest = hashlib.sha256(data[:-84])
-        signed = digest.digest() if hash_once else data[:-84]
-        algorithm = ec.ECDSA(Prehashed(SHA256()) if hash_once else SHA256())
-        digest.update(data[-84:])
-        with suppress(InvalidSignature):
-            key.verify(encode_dss_signature(r, s), signed, algorithm)
-
-    def work() -> None:
-        for path, key in keys.items():
-            verify(key, path.read_bytes())
-
-    return work
-
-
-def report(what: str, against: str, measured: tuple[float, float], goal: float | None) -> None:
-    """Print one line of the table."""
-    value, base = measured
-    verdict = "" if goal is None else f"goal {goal:.1f}  {'met' if value <= goal else 'MISSED'}"
-    print(f"{what:<32} / {against:<44} {value:5.2f}   ({base * 1000:6.1f} ms)  {verdict}")
-
-
-def measure_start_up(program: list[str], folder: Path) -> None:
+def measure_start_up(folder: Path) -> None:
     """Measure what one command costs a person."""
     (folder / "hello.py").write_text(HELLO)
     hello, against = wall(sys.executable, str(folder / "hello.py")), "a typer program that says hello"
-    image = str(FILES[-1] if FILES else ROOT / "fixtures" / "images" / "stack-4k.bin")
-    report("imagekit --version, wall", against, ratio(wall(*program, "--version"), hello, 15), 1.2)
-    report("imagekit inspect FILE, wall", against, ratio(wall(*program, "inspect", image), hello, 15), 1.5)
-
-
-def measure_assess() -> None:
-    """Measure the library on every file."""
-    what = f"assess, {len(FILES)} files, CPU"
-    for hash_once, against, goal in (
-        (False, "read + SHA-256 + ECDSA verify", 1.3),
-        (True, "the same, hashing each file once", None),
-    ):
-        report(what, against, ratio(cpu(assess_all), cpu(floor_of_assess(hash_once=hash_once)), 9), goal)
-
-
-def measure_check(program: list[str], folder: Path) -> None:
-    """Measure `check` on every file, and its memory on ten times as many."""
-    keys, data = right_keys(), ROOT / "imagekit" / "data" / "keys"
-    paths = [(str(path), str(data / f"{keys[path]}.pem") if path in keys else "") for path in FILES]
-    (folder / "paths.json").write_text(json.dumps(paths))
-    (folder / "floor.py").write_text(FLOOR_OF_CHECK)
-    floor = wall(sys.executable, str(folder / "floor.py"), str(folder / "paths.json"))
-    measured = ratio(wall(*program, "check", str(CORPUS)), floor, 15)
-    report(f"imagekit check, {len(FILES)} files, wall", "one process: read + SHA-256 + one verify each", measured, 1.5)
-    peaks = []
-    for times in (1, 10):
-        links = folder / f"links-{times}"
-        links.mkdir()
-        for index in range(times):
-            (links / f"{index}").symlink_to(CORPUS)
-        peaks.append(peak_mib(*program, "check", *map(str, links.iterdir())))
-    print(f"peak memory of check: {peaks[0]:.1f} MiB on {len(FILES)} files, {peaks[1]:.1f} on {len(FILES) * 10}")
+    report("imagekit --version, wall", against, ratio(wall(*PROGRAM, "--version"), hello, 15), 1.2)
+    report("imagekit inspect FILE, wall", against, ratio(wall(*PROGRAM, "inspect", str(A_FILE)), hello, 15), 1.5)
+    data, keys = two_image_bundle()
+    if keys == list(st_keys()):
+        (folder / "start-up.wbz").write_bytes(data)
+        command = ("bundle", "verify", str(folder / "start-up.wbz"), "--trust", str(public_file("ed25519")))
+        report("imagekit bundle verify, wall", against, ratio(wall(*PROGRAM, *command), hello, 15))
 
 
 def two_image_bundle() -> tuple[bytes, list[SigningKey]]:
@@ -234,27 +142,133 @@ def measure_bundle(folder: Path) -> None:
         for _ in range(20):
             open_bundle(path.read_bytes(), trusted, 1, keys)
 
-    what = f"open_bundle, {len(data) // 1024} KiB, CPU, 20 times"
+    what = f"open_bundle, {len(data) // 1024} KiB, 20 times, CPU"
     report(what, "read + SHA-256 + one verify for each signature", ratio(cpu(measured), cpu(floor), 25), 1.3)
     tracemalloc.start()
     open_bundle(path.read_bytes(), trusted, 1, keys)
     peak = tracemalloc.get_traced_memory()[1] / len(data)
     tracemalloc.stop()
-    print(f"peak memory of open_bundle: {peak:.2f} times the bundle, goal 3.0  {'met' if peak <= 3 else 'MISSED'}")
+    row("open_bundle, peak memory", "the bundle's size", f"{peak:.2f}", "", verdict("3.0", peak <= 3))
+
+
+def assess_all() -> None:
+    """Read and assess every file, as the library does."""
+    for path in FILES:
+        with suppress(ParseError):
+            assess(Image.parse(path.read_bytes()))
+
+
+def right_keys() -> dict[Path, str]:
+    """Return the name of the key that verifies each image, any key's for those that none verifies."""
+    names = {}
+    for path in FILES:
+        with suppress(ParseError):
+            names[path] = (assess(Image.parse(path.read_bytes())).signature.key or st_keys()[0]).name
+    return names
+
+
+def floor_of_assess(*, hash_once: bool) -> Callable[[], None]:
+    """Return the work nobody can leave out: read, SHA-256 of the file, one ECDSA verification under the right key.
+
+    With `hash_once` the verification reuses the file's hash; without, the library hashes the message again.
+    """
+    public_keys = {key.name: key.public_key for key in st_keys()}
+    keys = {path: public_keys[name] for path, name in right_keys().items()}
+
+    def verify(key: ec.EllipticCurvePublicKey, data: bytes) -> None:
+        r, s = int.from_bytes(data[-84:-52], "big"), int.from_bytes(data[-52:-20], "big")
+        digest = hashlib.sha256(data[:-84])
+        signed = digest.digest() if hash_once else data[:-84]
+        algorithm = ec.ECDSA(Prehashed(SHA256()) if hash_once else SHA256())
+        digest.update(data[-84:])
+        with suppress(InvalidSignature):
+            key.verify(encode_dss_signature(r, s), signed, algorithm)
+
+    def work() -> None:
+        for path, key in keys.items():
+            verify(key, path.read_bytes())
+
+    return work
+
+
+def measure_assess(folder: Path) -> None:  # noqa: ARG001 - every block of rows is called alike
+    """Measure the library on every file."""
+    what = f"assess, {len(FILES)} files, CPU"
+    for hash_once, against, goal in (
+        (False, "read + SHA-256 + ECDSA verify", 1.3),
+        (True, "the same, hashing each file once", None),
+    ):
+        report(what, against, ratio(cpu(assess_all), cpu(floor_of_assess(hash_once=hash_once)), 9), goal)
+
+
+def measure_check(folder: Path) -> None:
+    """Measure `check` on every file, and its memory on ten times as many."""
+    measured = ratio(wall(*PROGRAM, "check", str(CORPUS)), floor_of_files(folder, pages=[]), 15)
+    report(f"imagekit check, {len(FILES)} files, wall", "one process: read + SHA-256 + one verify each", measured, 1.5)
+    peaks = []
+    for times in (1, 10):
+        links = folder / f"links-{times}"
+        links.mkdir()
+        for index in range(times):
+            (links / f"{index}").symlink_to(CORPUS)
+        peaks.append(peak_mib(*PROGRAM, "check", *map(str, links.iterdir())))
+    what, against = (
+        f"imagekit check, {len(FILES) * 10} files, memory",
+        f"that of {len(FILES)} files: {peaks[0]:.1f} MiB",
+    )
+    row(what, against, f"{peaks[1] / peaks[0]:.2f}", "", "")
+
+
+def measure_audit(folder: Path) -> None:
+    """Measure `audit` on every release, where lxml is."""
+    pages = sorted(CORPUS.rglob("Release_Notes.html"))
+    measured = ratio(wall(*PROGRAM, "audit", str(CORPUS)), floor_of_files(folder, pages=pages), 9)
+    what = f"imagekit audit, {len(pages)} folders, wall"
+    report(what, "one process: the same, and every page parsed", measured)
+
+
+def floor_of_files(folder: Path, pages: list[Path]) -> Callable[[], float]:
+    """Return a function that runs FLOOR over every file and some pages, and returns its seconds."""
+    keys, data = right_keys(), ROOT / "imagekit" / "data" / "keys"
+    files = [(str(path), str(data / f"{keys[path]}.pem") if path in keys else "") for path in FILES]
+    (folder / "floor.py").write_text(FLOOR)
+    paths = folder / f"paths-{len(pages)}.json"
+    paths.write_text(json.dumps((files, list(map(str, pages)))))
+    return wall(sys.executable, str(folder / "floor.py"), str(paths))
+
+
+def measure_probe(folder: Path) -> None:  # noqa: ARG001
+    """Measure the simulated J-Link library."""
+    probe.measure()
+
+
+BLOCKS = (measure_start_up, measure_bundle, measure_probe)
+"""Blocks of rows, each a function of a folder to work in. A module beside this one adds its own here."""
+
+BLOCKS_OF_CORPUS = (measure_assess, measure_check, measure_audit)
+"""Blocks that need STM32CubeWB releases."""
 
 
 def main() -> None:
-    """Print the table."""
-    program = [sys.executable, "-m", "imagekit"]
-    print(f"{'measured':<32} / {'against':<44} ratio   (against)")
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="What imagekit costs, as ratios against a floor.")
+    parser.add_argument("--breakdown", action="store_true", help="where the time goes")
+    parser.add_argument("--peers", action="store_true", help="esptool and imgtool too, installed from PyPI")
+    options = parser.parse_args()
+    print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as name:
-        measure_start_up(program, Path(name))
-        measure_bundle(Path(name))
+        folder = Path(name)
+        prepare(folder / "bytecode")
+        head("measured", "against", "ratio", "against is", "goal")
+        for block in (*BLOCKS, *(BLOCKS_OF_CORPUS if FILES else ())):
+            block(folder)
         if not FILES:
-            print(f"no STM32CubeWB releases in {CORPUS}: the rest is not measured")
-            return
-        measure_assess()
-        measure_check(program, Path(name))
+            print("\nno STM32CubeWB releases (IMAGEKIT_CORPUS): assess, check and audit are not measured")
+        if options.breakdown:
+            data, keys = two_image_bundle()
+            breakdown.measure(A_FILE, CORPUS if FILES else None, data, [public("ed25519")], keys)
+        if options.peers:
+            peers.measure(folder, sorted(FILES or [A_FILE], key=lambda path: path.stat().st_size)[len(FILES) // 2])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def point(name: str) -> str:
 
 
 def simulated(
-    part: str = "STM32WB55RG", fus: int = FUS_1_2_0, stack: str | None = None, **switches: Any
+    part: str = "STM32WB55RG", fus: int = FUS_1_2_0, stack: str | None = None, serial: int = 1, **switches: Any
 ) -> SimulatedChip:
     """A chip that believes the throw-away keys, with an installed stack of fixtures/images if one is named."""
     chip = SimulatedChip(
@@ -43,6 +43,7 @@ def simulated(
         keys=tuple(point(name) for name in ("wb5x-wb3x", "wb1x", "wb3x-early")),
         accepted=(hashlib.sha256(content("fus-1.0.2")).hexdigest(),),
         behaviour=replace(Behaviour(), **switches),
+        serial=serial,
     )
     if stack is not None:
         assert chip.fus.install_at_factory(content(stack)) == 0
@@ -96,9 +97,16 @@ class Bench:
     def journal(self, chip: Chip) -> Journal:
         return Journal(self.folder, chip.identity.uid)
 
-    def install(self, verified: VerifiedBundle, consent: Consent = EVERYTHING) -> Plan:
+    def install(
+        self,
+        verified: VerifiedBundle,
+        consent: Consent = EVERYTHING,
+        agree: Callable[[Plan], Plan] = lambda plan: plan,
+    ) -> Plan:
+        """Install as one run of the program does, which lets the probe go however it ends."""
         chip = self.connect()
-        with session(chip, self.journal(chip), self.events.append, self.stop) as it:
-            plan = install(it, verified, consent)
-        chip.probe.close()
-        return plan
+        try:
+            with session(chip, self.journal(chip), self.events.append, self.stop) as it:
+                return install(it, verified, consent, agree)
+        finally:
+            chip.disconnect()

@@ -1,0 +1,143 @@
+"""Values into texts and JSON documents: chips, plans, events. No decisions.
+
+JSON: docs/json.md; addresses as `0x080D0000`, hashes in lower case.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from flasher.chip import Identity, Options
+from flasher.install import Event
+from flasher.mailbox import DeviceInfo
+from flasher.plan import Plan, Step, option_verdicts
+from flasher.probe import ProbeInfo
+from imagekit.option_verdicts import Grade, Verdict
+
+_SEVERITIES = {Grade.ERROR: "error", Grade.WARNING: "warning", Grade.NOTE: "note"}
+
+
+def probe_document(probe: ProbeInfo) -> dict[str, str]:
+    """A probe in `info --json`."""
+    return {
+        "kind": probe.kind,
+        "product": probe.product,
+        "serial": probe.serial,
+        "firmware": probe.firmware,
+        "library": probe.library,
+    }
+
+
+def chip_document(chip: Identity) -> dict[str, Any]:
+    """A chip in `info --json` and `plan --json`."""
+    return {
+        "target": chip.target.name,
+        "dev_id": f"0x{chip.dev_id:03X}",
+        "flash_kib": chip.flash_kib,
+        "uid": chip.uid,
+    }
+
+
+def info_document(
+    probe: ProbeInfo, chip: Identity, options: Options, info: DeviceInfo | None, hindrances: Iterable[str]
+) -> dict[str, Any]:
+    """`info --json`."""
+    verdicts = [
+        {"severity": _SEVERITIES[one.grade], "message": _verdict_text(one)}
+        for one in option_verdicts(options)
+        if one.grade in _SEVERITIES
+    ]
+    verdicts += [{"severity": "error", "message": f"nothing can be installed: {why}"} for why in hindrances]
+    return {
+        "schema": "flasher.info/1",
+        "probe": probe_document(probe),
+        "chip": chip_document(chip),
+        "option_bytes": {name: f"0x{word:08X}" for name, word in options.words.items()},
+        "fus": {"version": info.fus.text} if info else None,
+        "stack": {"version": info.stack.text, "sectors": info.stack_sectors} if info and info.stack else None,
+        "running": ("fus" if info.is_fus else "stack") if info else "unknown",
+        "verdicts": verdicts,
+    }
+
+
+def info_lines(
+    probe: ProbeInfo, chip: Identity, options: Options, info: DeviceInfo | None, hindrances: Iterable[str]
+) -> list[str]:
+    """`info` for people: what matters, and of the option bytes what is not as it should be."""
+    lines = [
+        f"chip          {chip.target.name}, {chip.flash_kib} KiB of flash, DEV_ID 0x{chip.dev_id:03X}, UID {chip.uid}",
+        f"probe         {probe.product} {probe.serial}, library {probe.library}",
+    ]
+    if info is not None:
+        lines += [
+            f"FUS           {info.fus.text}",
+            f"stack         {info.stack.full_text if info.stack else 'none installed'}",
+            f"running       {'FUS' if info.is_fus else 'the stack'}",
+        ]
+    good = [one.name for one in option_verdicts(options) if one.grade is Grade.GOOD]
+    lines.append(f"option bytes  as they should be: {', '.join(good)}")
+    lines += [
+        f"  {_SEVERITIES[one.grade]}: {_verdict_text(one)}"
+        for one in option_verdicts(options)
+        if one.grade in _SEVERITIES
+    ]
+    return [*lines, *(f"nothing can be installed: {why}" for why in hindrances)]
+
+
+def _verdict_text(one: Verdict) -> str:
+    return f"{f'{one.name} {one.value}'.strip()}: {one.meaning}"
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """`plan --json`."""
+    return {
+        "schema": "flasher.plan/1",
+        "chip": chip_document(plan.facts.identity),
+        "steps": [_step_document(step) for step in plan.steps],
+        "refusals": list(plan.refusals),
+    }
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {
+        "action": step.action,
+        "image": step.image,
+        "version": step.version.text if step.version else None,
+        "address": f"0x{step.area.start:08X}" if step.area else None,
+        "irreversible": step.is_irreversible,
+        "erases_bytes": step.area.end - step.area.start if step.area else 0,
+        "writes_bytes": len(step.staging.data) if step.staging else 0,
+    }
+
+
+def chip_line(chip: Identity, info: DeviceInfo) -> str:
+    """The chip in one line, above a plan."""
+    stack = f"stack {info.stack.full_text}" if info.stack else "no stack"
+    return f"{chip.target.name} with FUS {info.fus.text} and {stack}"
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """A plan for people: one line a step, with what it costs."""
+    lines = [chip_line(plan.facts.identity, plan.facts.info)]
+    if not plan.steps and not plan.refusals:
+        return [*lines, "nothing to do: the chip has what the bundle holds"]
+    for number, step in enumerate(plan.steps, start=1):
+        cost = f"{len(step.staging.data)} bytes, {len(step.area.pages)} pages" if step.staging and step.area else ""
+        mark = "IRREVERSIBLE" if step.is_irreversible else ""
+        lines.append("   ".join(part for part in (f"{number}. {step.title}", cost, mark, f"({step.why})") if part))
+    return lines
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """One line of `--json-lines`."""
+    document: dict[str, Any] = {"event": event.event, "step": event.step}
+    if event.of:
+        document |= {"done": event.done, "of": event.of}
+    return document | ({"text": event.text} if event.text else {})
+
+
+def anonymous(text: str, *secrets: str) -> str:
+    """A text in which each serial number is the start of its SHA-256."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, f"sha256:{hashlib.sha256(secret.encode()).hexdigest()[:12]}")
+    return text

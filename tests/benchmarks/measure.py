@@ -1,0 +1,126 @@
+"""How the benchmarks measure: pairs of runs that follow one another, and the table that they print, in Markdown."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = (sys.executable, "-m", "imagekit")
+_WIDTHS = (35, 47, 7, 10, 12)
+
+
+def prepare(bytecode: Path) -> None:
+    """Have every program that is measured run this checkout, compiled, as an installed package is.
+
+    An environment that forbids bytecode would have each run compile imagekit anew, and no other package.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    os.environ["PYTHONPATH"] = str(ROOT)
+
+
+def ratio(measure: Callable[[], float], floor: Callable[[], float], pairs: int) -> tuple[float, float]:
+    """Return the median ratio of pairs, and the median seconds of the floor: a machine that slows down slows both."""
+    measure(), floor()
+    runs = [(measure(), floor()) for _ in range(pairs)]
+    return median(one / other for one, other in runs), median(other for _, other in runs)
+
+
+def wall(*command: str) -> Callable[[], float]:
+    """Return a function that runs a command and returns its seconds."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+    return run
+
+
+def cpu(work: Callable[[], None]) -> Callable[[], float]:
+    """Return a function that does the work and returns its CPU seconds."""
+
+    def run() -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return run
+
+
+def peak_mib(*command: str) -> float:
+    """Return the peak memory of a command, in MiB."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True)
+    return int(result.stdout) / 1024
+
+
+def machine() -> str:
+    """Return what the numbers were measured on: processor, cores, Python, system, packages. No name, no path."""
+    packages = ("typer", "pydantic", "cryptography", "construct", "lxml", "pylink-square")
+    versions = []
+    for package in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+    return (
+        f"{_processor()}, {os.cpu_count()} cores; {platform.python_implementation()} {platform.python_version()}; "
+        f"{_system()}; {', '.join(versions)}; load before: {_load()}"
+    )
+
+
+def _processor() -> str:
+    """The processor's model, as far as the system tells it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _system() -> str:
+    with suppress(OSError):
+        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {platform.system()} {platform.release()}"
+    return f"{platform.system()} {platform.release()}"
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "not known"
+
+
+def head(*columns: str) -> None:
+    """Print the head of a table."""
+    row(*columns)
+    row(*("-" * width for width in _WIDTHS))
+
+
+def row(*cells: str) -> None:
+    """Print one row: texts to the left, numbers to the right."""
+    aligned = [f"{cell:{'<' if index < 2 else '>'}{_WIDTHS[index]}}" for index, cell in enumerate(cells)]
+    print(f"| {' | '.join(aligned)} |", flush=True)
+
+
+def report(what: str, against: str, measured: tuple[float, float], goal: float | None = None) -> None:
+    """Print a ratio, what one is in milliseconds, and whether the goal is met."""
+    value, base = measured
+    row(
+        what,
+        against,
+        f"{value:.2f}",
+        f"{base * 1000:.1f} ms",
+        "" if goal is None else verdict(f"{goal}", value <= goal),
+    )
+
+
+def verdict(goal: str, is_met: bool) -> str:
+    """Return a goal, and whether it is met."""
+    return f"{goal} {'met' if is_met else 'MISSED'}"

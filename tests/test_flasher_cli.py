@@ -1,0 +1,318 @@
+"""The flasher's commands as people and scripts use them, on simulated boards through the real pylink."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import flasher.cli
+from flasher.cli import app
+from flasher.sim.board import load_board, save_board
+from imagekit.assessment import assess
+from imagekit.bundle import manifest, write
+from imagekit.bundle.manifest import Waiver
+from imagekit.bundle.write import Content
+from imagekit.image import Image
+from imagekit.signing_keys import st_keys
+from imagekit.targets import select_target
+from tests.support.bundles import bundle, private, public_file
+from tests.support.corpus import CORPUS, needs_corpus
+from tests.support.flashing import FUS_2_2_0, simulated
+from tests.support.images import FIXTURES, content, throw_away_keys
+from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
+
+TRUST = ("--trust", str(public_file("p256")))
+BOARD = ("--probe", "sim:board.json")
+ACCEPT = ("--accept", "fus-2.2.0")
+
+
+def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "300", **(env or {})})
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """It ended with this code and no traceback, and said these words on standard error."""
+    assert result.exit_code == code, result.output
+    for word in words:
+        assert word in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, with a fresh board and a bundle; the throw-away keys are ST's."""
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journals"))
+    monkeypatch.setattr(flasher.cli._stop, "wanted", False)
+    monkeypatch.chdir(tmp_path)
+    save_board(simulated(), tmp_path / "board.json")
+    write_bundle(tmp_path / "product.wbz", "fus-2.2.0", "stack-fus2-4k")
+    return tmp_path
+
+
+def write_bundle(path: Path, *names: str, part: str = "STM32WB55RG") -> None:
+    path.write_bytes(bundle(*names, keys=[private("p256")], parts=[part]))
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    (path,) = (folder / "journals").iterdir()
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_fresh_board_is_looked_at_planned_installed_and_left_alone(folder: Path) -> None:
+    before = (folder / "board.json").read_bytes()
+    told = run("info", *BOARD)
+    assert told.exit_code == 0, told.output
+    assert "FUS           1.2.0" in told.stdout
+    assert "none installed" in told.stdout
+    planned = run("plan", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    assert planned.exit_code == 0, planned.output
+    assert "1. install-fus 2.2.0 at 0x080F3000" in planned.stdout
+    assert load_board(folder / "board.json").flash.state.cells == load_board_bytes(folder, before)
+    done = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    assert (done.exit_code, done.stdout) == (0, "done: STM32WB5xxG with FUS 2.2.0 and stack 1.24.0.1\n"), done.output
+    again = run("install", "product.wbz", *TRUST, *BOARD)
+    assert (again.exit_code, again.stdout[:14]) == (0, "nothing to do:"), again.output
+    assert run("plan", "product.wbz", *TRUST, *BOARD, "--json").exit_code == 0
+
+
+def load_board_bytes(folder: Path, content: bytes) -> bytearray:
+    """The flash of a board as it was."""
+    (folder / "before.json").write_bytes(content)
+    return load_board(folder / "before.json").flash.state.cells
+
+
+def test_info_in_json_has_what_the_contract_says() -> None:
+    document = json.loads(run("info", *BOARD, "--json").stdout)
+    assert document["schema"] == "flasher.info/1"
+    assert document["chip"]["target"] == "STM32WB5xxG"
+    assert document["chip"]["dev_id"] == "0x495"
+    assert document["fus"] == {"version": "1.2.0"}
+    assert document["stack"] is None
+    assert document["running"] == "fus"
+    assert {"probe", "option_bytes", "verdicts"} < document.keys()
+
+
+def test_info_leaves_a_running_product_running(folder: Path) -> None:
+    """An application has started the stack: nothing is reset, nothing is halted."""
+    chip = simulated(fus=FUS_2_2_0, stack="stack-fus2-4k")
+    chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
+    chip.power_cycle()
+    chip.advance(1)
+    assert chip.cpu2.state.running == "stack"
+    epoch = chip.epoch
+    save_board(chip, folder / "board.json")
+    document = json.loads(run("info", *BOARD, "--json").stdout)
+    assert (document["running"], document["stack"]["version"]) == ("stack", "1.24.0")
+    after = load_board(folder / "board.json")
+    assert (after.epoch, after.is_halted, after.cpu2.state.running) == (epoch, False, "stack")
+
+
+def test_info_tells_of_a_chip_that_nothing_can_be_installed_on(folder: Path) -> None:
+    chip = simulated()
+    chip.options.set_by_cpu2(SFSA=0, SBRV=0x3FFFF)
+    chip.options.load()
+    save_board(chip, folder / "board.json")
+    told = run("info", *BOARD)
+    assert told.exit_code == 0
+    assert "nothing can be installed: SFSA" in told.stdout
+    assert json.loads(run("info", *BOARD, "--json").stdout)["running"] == "unknown"
+    refused(run("install", "product.wbz", *TRUST, *BOARD), 6, "SFSA")
+
+
+def test_the_plan_in_json_has_what_the_contract_says() -> None:
+    result = run("plan", "product.wbz", *TRUST, *BOARD, "--json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 3
+    assert document["schema"] == "flasher.plan/1"
+    assert [step["action"] for step in document["steps"]] == ["install-fus", "install-stack", "start-stack"]
+    assert document["steps"][0]["irreversible"] is True
+    assert document["steps"][0]["address"] == "0x080F3000"
+    assert "--accept fus-2.2.0" in document["refusals"][0]
+
+
+def test_what_cannot_be_undone_is_refused_unless_it_is_named() -> None:
+    refused(
+        run("install", "product.wbz", *TRUST, *BOARD), 3, "refused: fus-2.2.0 cannot be undone", "--accept fus-2.2.0"
+    )
+    refused(run("install", "product.wbz", *TRUST, "--accept", "fus-2.1.0", *BOARD), 3, "--accept fus-2.2.0")
+
+
+def test_events_are_json_lines_and_the_last_one_is_the_result() -> None:
+    lines = [
+        json.loads(line)
+        for line in run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--json-lines").stdout.splitlines()
+    ]
+    assert {"begin", "progress", "reset", "end", "result"} <= {line["event"] for line in lines}
+    assert lines[-1] == {"event": "result", "code": 0, "fus": "2.2.0", "stack": "1.24.0.1"}
+    failed = run("delete", "--probe", "sim:nix.json", "--json-lines")
+    assert failed.exit_code == 4
+    assert json.loads(failed.stdout.splitlines()[-1])["code"] == 4
+
+
+@pytest.mark.parametrize("fault", ["link-lost@250", "host-killed@250", "power-cut@60=300", "access-fails@200"])
+def test_the_plug_is_pulled_and_the_next_run_goes_on(folder: Path, fault: str) -> None:
+    first = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--sim-fault", fault)
+    assert first.exit_code in (0, 5), first.output
+    second = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    assert second.exit_code == 0, second.output
+    chip = load_board(folder / "board.json")
+    assert chip.fus.secret.fus_version == FUS_2_2_0
+    assert chip.fus.secret.stack is not None
+    assert chip.options.state.loaded["OPTR"] == 0x3FFFF1AA
+
+
+def test_ctrl_c_counts_between_two_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it had come during the first step."""
+    say = flasher.cli._Output.say
+
+    def interrupting(self: Any, event: Any) -> None:
+        if event.event == "state" and event.text.startswith("0x2"):
+            signal.raise_signal(signal.SIGINT)
+        say(self, event)
+
+    monkeypatch.setattr(flasher.cli._Output, "say", interrupting)
+    stopped = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    refused(stopped, 7, "stopping after this step", "stopped before install-stack", "run it again")
+    chip = load_board(folder / "board.json")
+    assert (chip.fus.secret.fus_version, chip.fus.secret.stack) == (FUS_2_2_0, None)
+    assert chip.options.state.loaded["OPTR"] == 0x3FFFF1AA
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_wrong_bundle_key_part_probe_or_file_is_told_in_one_line(folder: Path) -> None:
+    (folder / "no.wbz").write_bytes(b"no bundle")
+    refused(run("install", "no.wbz", *TRUST, *BOARD), 4, "no.wbz")
+    refused(run("install", "nix.wbz", *TRUST, *BOARD), 4, "nix.wbz: no such file")
+    refused(run("install", "product.wbz", "--trust", public_file("stranger"), *BOARD), 3, "product.wbz", "trusted")
+    refused(
+        run("install", "product.wbz", *TRUST, "--threshold", 2, *BOARD), 2, "2 signatures by one trusted key cannot be"
+    )
+    refused(run("install", "product.wbz", "--trust", "nix.pub", *BOARD), 4, "nix.pub: no such file")
+    write_bundle(folder / "other.wbz", "fus-2.2.0", "stack-fus2-4k", part="STM32WB55CE")
+    refused(run("install", "other.wbz", *TRUST, *BOARD), 3, "this chip is STM32WB5xxG", "STM32WB5xxE")
+    refused(run("info", "--probe", "sim:nix.json"), 4, "nix.json", "no such file")
+    refused(run("info", "--probe", "sim:product.wbz"), 4, "product.wbz")
+    refused(run("info", "--probe", "st-link"), 2, "no probe 'st-link'")
+    refused(run("info", "--probe", "jlink:"), 2, "no probe 'jlink:'")
+    refused(run("install", "product.wbz", *TRUST, *BOARD, "--sim-fault", "earthquake@3"), 2, "earthquake")
+    refused(run("install", "product.wbz", *TRUST, *BOARD, "--erase-application", "all"), 2, "--erase-application")
+
+
+@pytest.mark.parametrize("command", [("list",), ("info",), ("delete",), ("start-stack",)])
+def test_without_a_j_link_library_every_command_says_what_to_install(command: tuple[str]) -> None:
+    refused(run(*command), 5, "no J-Link library", "install SEGGER's J-Link software", "--jlink-dll")
+
+
+def test_install_and_plan_say_so_too() -> None:
+    for command in ("plan", "install"):
+        refused(run(command, "product.wbz", *TRUST), 5, "no J-Link library", "--jlink-dll")
+
+
+def test_a_stack_is_deleted_and_there_is_none_to_start() -> None:
+    run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    assert run("delete", *BOARD).stdout == "done: STM32WB5xxG with FUS 2.2.0 and no stack\n"
+    assert run("delete", *BOARD).stdout == "nothing to do: STM32WB5xxG with FUS 2.2.0 and no stack\n"
+    refused(run("start-stack", *BOARD), 6, "no stack is installed")
+
+
+def test_the_report_names_no_serial_number_unless_asked(folder: Path) -> None:
+    uid = load_board(folder / "board.json").read(0x1FFF7590, 12, 4).hex()
+    serial = str(zlib.crc32(str((folder / "board.json").resolve()).encode()))
+    run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--report", "r.json")
+    text = (folder / "r.json").read_text(encoding="utf-8")
+    assert uid not in text
+    assert serial not in text
+    document = json.loads(text)
+    assert document["schema"] == "flasher.report/1"
+    assert document["result"]["code"] == 0
+    assert document["option_bytes"]["OPTR"] == "0x3FFFF1AA"
+    run("install", "product.wbz", *TRUST, *BOARD, "--report", "r.json", "--report-serials")
+    assert uid in (folder / "r.json").read_text(encoding="utf-8")
+    refused(
+        run("install", "product.wbz", "--trust", public_file("p256"), *BOARD, "--report", "nix/r.json"), 0, "nix/r.json"
+    )
+
+
+def test_the_journal_has_every_step_and_the_result(folder: Path) -> None:
+    run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    events = [entry["event"] for entry in journal(folder)]
+    assert events == ["begin", "option-bytes", *["step", "done"] * 3, "result", "restored"]
+
+
+def test_a_damaged_journal_is_refused_before_anything_is_done(folder: Path) -> None:
+    run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
+    (path,) = (folder / "journals").iterdir()
+    path.write_text("nonsense\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    before = (folder / "board.json").read_bytes()
+    refused(run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD), 4, path.name, "line 1 is damaged")
+    assert load_board(folder / "board.json").flash.state.cells == load_board_bytes(folder, before)
+
+
+def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> None:
+    """A bundle of images that are judged by ST's own keys."""
+    inside = [Content(assessment=assess(Image.parse(data), st_keys()), data=data) for data in images.values()]
+    waivers = [Waiver("WB201", one.assessment.image.sha256, waived) for one in inside if waived]
+    stated = write.make_manifest(
+        inside, [select_target("STM32WB55RG")], name="product", sequence=7, created=0, waivers=waivers
+    )
+    payload = manifest.dumps(stated)
+    path.write_bytes(write.write_bundle(payload, [write.signature(private("p256"), payload)], inside))
+
+
+def on_a_terminal(*arguments: str, typed: bytes = b"") -> tuple[int, bytes, str]:
+    """Run the program in a process of its own on a real terminal: exit code, standard output, what is shown."""
+    parent, child = pty.openpty()
+    os.write(parent, typed)
+    done = subprocess.run(
+        [sys.executable, "-m", "flasher", *arguments], stdin=child, stdout=subprocess.PIPE, stderr=child, check=False,
+        timeout=60, env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
+    )  # fmt: skip
+    os.close(child)
+    shown = os.read(parent, 65536).decode()
+    os.close(parent)
+    return done.returncode, done.stdout, shown
+
+
+def test_a_terminal_has_a_bar(folder: Path) -> None:
+    """The board believes the throw-away keys, imagekit in a process of its own does not: hence the waiver."""
+    made_of(folder / "w.wbz", {"stack": content("stack-4k")}, waived="a rehearsal")
+    code, out, shown = on_a_terminal("install", "w.wbz", *TRUST, *BOARD)
+    assert code == 0, shown
+    assert out == b"done: STM32WB5xxG with FUS 1.2.0 and stack 1.13.3.5\n"
+    assert "1. install-stack 1.13.3 at 0x080F3000" in shown
+    assert "100%" in shown
+
+
+@needs_corpus
+def test_on_a_terminal_what_cannot_be_undone_is_asked_by_name(folder: Path) -> None:
+    files = CORPUS / "v1.23.0" / "STM32WB5x"
+    if not files.exists():
+        pytest.skip("this corpus lacks v1.23.0")
+    names = ("stm32wb5x_FUS_fw.bin", "stm32wb5x_BLE_Stack_full_fw.bin")
+    made_of(folder / "st.wbz", {name: (files / name).read_bytes() for name in names})
+    assert run("sim", "new", "st.json", "--part", "STM32WB55RG").exit_code == 0
+    arguments = ("install", "st.wbz", *TRUST, "--probe", "sim:st.json")
+    code, out, shown = on_a_terminal(*arguments, typed=b"yes\n")
+    assert (code, out) == (3, b""), shown
+    assert "Type fus-2.1.0 to accept it" in shown
+    code, out, shown = on_a_terminal(*arguments, typed=b"fus-2.1.0\n")
+    assert (code, out) == (0, b"done: STM32WB5xxG with FUS 2.1.0 and stack 1.23.0.3\n"), shown
+
+
+def test_programs_start_without_loading_what_they_do_not_need() -> None:
+    heavy = ("pylink", "cryptography", "construct")
+    code = f"import sys; import flasher.cli; print([one for one in {heavy} if one in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=FIXTURES.parent,
+        env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
+    )  # fmt: skip
+    assert result.stdout == "[]\n"

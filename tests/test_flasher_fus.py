@@ -1,0 +1,203 @@
+"""flasher/fus.py where CPU2 does not do what it should: nothing is reset that may be at work, and every wait ends."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flasher import fus as module
+from flasher.errors import ChipError, FusError, SilentError
+from flasher.fus import Cpu2
+from flasher.registers import C2BOOT, PWR_CR4, SRAM2A
+from flasher.sim.chip import SimulatedChip
+from flasher.sim.dll import Survives
+from flasher.sim.faults import Fault
+from flasher.sim.fus import Fus
+from tests.support.flashing import EVERYTHING, Bench, opened, simulated
+from tests.support.jlinks import own_locks_and_no_sleep
+
+__all__ = ["own_locks_and_no_sleep"]
+
+
+@pytest.fixture
+def taken(tmp_path: Path) -> Callable[..., tuple[Bench, Cpu2]]:
+    """A connected chip whose CPU2 nobody has taken over yet."""
+
+    def make(chip: SimulatedChip, *faults: Fault) -> tuple[Bench, Cpu2]:
+        bench = Bench(chip, tmp_path, faults, after_reset=Survives())
+        return bench, Cpu2(bench.connect(), lambda _event, _text: None)
+
+    return make
+
+
+def started_without_mailbox(chip: SimulatedChip) -> None:
+    """C2BOOT over zeros, as whoever only wants to read FUS's version does it (hardware dump)."""
+    chip.halt()
+    chip.write(SRAM2A, bytes(256), 4)
+    chip.write(PWR_CR4, C2BOOT.to_bytes(4, "little"), 4)
+    chip.advance(1)
+
+
+# --- taking over
+
+
+def test_a_fus_without_a_mailbox_is_not_reset_since_it_may_be_at_work(taken: Callable[..., Any]) -> None:
+    chip = simulated()
+    started_without_mailbox(chip)
+    epoch = chip.epoch
+    _, cpu2 = taken(chip)
+    with pytest.raises(ChipError, match=r"whether FUS is busy cannot be asked\. Leave the board powered") as caught:
+        cpu2.begin()
+    assert "switch it off and on" in str(caught.value)
+    assert chip.epoch == epoch
+    assert cpu2.is_unsettled
+
+
+def test_a_stack_without_a_mailbox_is_taken_over(taken: Callable[..., Any]) -> None:
+    chip = simulated(stack="stack-4k")
+    started_without_mailbox(chip)
+    _, cpu2 = taken(chip)
+    info = cpu2.begin()
+    assert (info.is_fus, info.stack.text) == (False, "1.13.3")
+    assert not cpu2.is_unsettled
+
+
+@pytest.mark.parametrize("stack", [None, "stack-4k"])
+def test_a_cpu2_that_nobody_has_started_is_not_looked_at(taken: Callable[..., Any], stack: str | None) -> None:
+    chip = simulated(stack=stack)
+    _, cpu2 = taken(chip)
+    assert cpu2.peek() is None
+    assert chip.read(PWR_CR4, 4, 4) == bytes(4)
+
+
+def test_a_cpu2_behind_read_protection_is_not_looked_at(taken: Callable[..., Any]) -> None:
+    """A debugger reads SRAM2 at level 0 only."""
+    chip = simulated()
+    started_without_mailbox(chip)
+    chip.state.rdp = 0xBB
+    chip.options.set_by_cpu2(RDP=0xBB)
+    chip.options.load()
+    _, cpu2 = taken(chip)
+    assert cpu2.peek() is None
+
+
+def test_a_cpu2_that_does_not_start(taken: Callable[..., Any]) -> None:
+    chip = simulated()
+    chip.fus.secret.dead = "for a test"
+    _, cpu2 = taken(chip)
+    with pytest.raises(SilentError, match="CPU2 was started and is not up after 15 s"):
+        cpu2.begin()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [(0x3DE96F61, "a pointer of the mailbox"), (0x1170FD0F, "CPU2 had a hard fault")]
+)
+def test_what_a_cpu2_that_died_leaves_behind_is_told(
+    taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, word: int, told: str
+) -> None:
+    chip = simulated(stack="stack-4k")
+    monkeypatch.setattr(chip.cpu2, "_booted", lambda: chip.cpu2._hang(SRAM2A, word))
+    _, cpu2 = taken(chip)
+    with pytest.raises(ChipError, match=f"CPU2 hangs, and left 0x{word:08X}: .*{told}"):
+        cpu2.begin()
+    assert not cpu2.is_unsettled
+
+
+def test_a_fus_that_only_says_unknown(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = simulated()
+    monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\xff")
+    _, cpu2 = taken(chip)
+    with pytest.raises(ChipError, match=r"FUS answers UNKNOWN to every question \(FF/FF\), also after a reset"):
+        cpu2.begin()
+
+
+def test_an_answer_to_another_question(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = simulated()
+    _, cpu2 = taken(chip)
+    cpu2.begin()
+    monkeypatch.setattr(Fus, "answer", lambda _self, _opcode, _payload: b"")
+    with pytest.raises(ChipError, match="to 0xFC52: no answer to it"):
+        cpu2.begin()
+
+
+# --- giving way
+
+
+def test_a_stack_that_never_gives_way(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    chip = simulated(stack="stack-4k")
+    monkeypatch.setattr(chip.cpu2, "_stack_answer", lambda _opcode, _payload: b"\xff\xfe")
+    _, cpu2 = taken(chip)
+    cpu2.begin()
+    with pytest.raises(ChipError, match="the stack does not give way to FUS after 10 requests"):
+        cpu2.enter_fus()
+
+
+# --- at work
+
+
+def test_a_fus_that_never_ends_is_left_alone_with_its_boot_options(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nobody knows how long it may take; the next run waits again, and the option bytes are given back then."""
+    monkeypatch.setattr(module, "UPGRADE_SECONDS", 60.0)
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 5.0)
+    chip = simulated(first_answer_seconds=1e9)
+    before = chip.options.state.stored["OPTR"]
+    with pytest.raises(SilentError, match="leave the board powered and alone, and run this again"):
+        Bench(chip, tmp_path).install(opened("stack-larger-than-256k"))
+    assert chip.options.state.stored["OPTR"] != before, "CPU1 must not start its application now"
+    assert not chip.fus.secret.dead
+    operation = chip.fus.secret.operation
+    assert operation is not None
+    operation.busy_until = operation.due = chip.clock + 30
+    Bench(chip, tmp_path).install(opened("stack-larger-than-256k"))
+    assert chip.fus.secret.stack is not None
+    assert chip.options.state.stored["OPTR"] == before
+    assert not chip.fus.secret.dead
+
+
+def test_a_command_that_fus_forgets_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """FUS answers, says that it is idle, and nothing comes of it."""
+    chip = simulated()
+    sent: list[int] = []
+    original = Fus.answer
+
+    def answer(self: Fus, opcode: int, payload: bytes) -> bytes:
+        if opcode == 0xFC54:
+            sent.append(opcode)
+            return b"\x00"
+        return original(self, opcode, payload)
+
+    monkeypatch.setattr(Fus, "answer", answer)
+    with pytest.raises(ChipError, match=r"FUS stopped, and nothing came of install-stack .*: state 0x00, no error"):
+        Bench(chip, tmp_path).install(opened("stack-4k"))
+    assert len(sent) == 1
+
+
+def test_a_command_that_fus_refuses_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(self: Fus) -> bytes:
+        self._fail("start", 0x01)
+        return b"\x01"
+
+    chip = simulated(stack="stack-4k")
+    chip.fus.installer.select_fus()
+    chip.power_cycle()
+    monkeypatch.setattr(Fus, "_start_stack", refuse)
+    with pytest.raises(FusError, match="FUS ended starting the stack with IMG_NOT_FOUND"):
+        Bench(chip, tmp_path).install(opened("stack-4k"), EVERYTHING)
+
+
+@pytest.mark.parametrize("word", [0x3DE96F61, 0x1170FD0F])
+def test_a_cpu2_that_an_application_has_hung_is_started_anew(tmp_path: Path, word: int) -> None:
+    """The application gave it a bad mailbox (fus-protocol 3.8): nothing is at work, so the chip may be reset."""
+    it = simulated()
+    it.advance(0.1)
+    it.write(0x58000050, (1 << 20).to_bytes(4, "little"), 4)
+    it.ram.put_words(SRAM2A, word)
+    it.write(0x5800040C, (1 << 15).to_bytes(4, "little"), 4)
+    it.cpu2.state.is_hung = True
+    it.advance(0.1)
+    it.ram.put_words(SRAM2A, word)
+    Bench(it, tmp_path).install(opened("fus-2.2.0", "stack-fus2-4k"))
+    assert it.fus.secret.stack is not None
