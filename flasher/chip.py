@@ -233,7 +233,11 @@ class Chip:
         return Options(words, self.identity.target)
 
     def write_optr(self, value: int) -> None:
-        """Program OPTR and have it loaded, which resets the chip. Never while FUS may be busy. Raises ChipError."""
+        """Program what CPU1 boots, as in this OPTR, and have it loaded, which resets the chip. Raises ChipError.
+
+        Every other bit stays as it is found: who has protected the chip since must not lose its flash to an old RDP.
+        Never while FUS may be busy.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 self._program_optr(value)
@@ -247,11 +251,11 @@ class Chip:
                 with suppress(ProbeError):  # loading ends the connection
                     self.put(reg.FLASH_CR, reg.CR_OBL_LAUNCH)
                 self.reconnect()
-                if self._loaded_optr() == value:
+                if (loaded := self._loaded_optr()) is not None and not (loaded ^ value) & reg.OPTR_BOOT:
                     return
                 continue
             self.reconnect()
-        raise ChipError(f"OPTR does not become 0x{value:08X} in {_ATTEMPTS} attempts; run this again")
+        raise ChipError(f"OPTR does not boot CPU1 as 0x{value:08X} after {_ATTEMPTS} attempts; run this again")
 
     def _loaded_optr(self) -> int | None:
         """OPTR as it was loaded; None when the chip did not answer. Raises ChipError for damaged option bytes."""
@@ -268,7 +272,7 @@ class Chip:
         return self.options_sfsa() == 0
 
     def _program_optr(self, value: int) -> None:
-        """Program OPTR; it counts once it is loaded. Raises FlashError, ChipError for option bytes that are damaged."""
+        """Program what CPU1 boots; it counts once loaded. Raises FlashError, ChipError for damaged option bytes."""
         if self.has_damaged_options():
             raise ChipError("the power went while the option bytes were being written; run this again")
         self._unlock()
@@ -278,7 +282,8 @@ class Chip:
                 self.put(reg.FLASH_OPTKEYR, key)
         if self.word(reg.FLASH_CR) & reg.CR_OPTLOCK:
             raise FlashError("the option bytes stay locked")
-        self.put(reg.OPTION_REGISTERS["OPTR"], value)
+        found = self.word(reg.OPTION_REGISTERS["OPTR"])
+        self.put(reg.OPTION_REGISTERS["OPTR"], found & ~reg.OPTR_BOOT | value & reg.OPTR_BOOT)
         self.put(reg.FLASH_CR, reg.CR_OPTSTRT)
         self._finish(_ERASE_SECONDS)
 

@@ -83,8 +83,7 @@ class Cpu2:
             places = info = None  # CPU2 hangs: nothing is at work that a reset could hurt
         elif info is not None and places is not None and info.is_fus:
             self._places, self._info = places, info
-            self.is_unsettled = True
-            self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
+            self._settle()
         elif info is None or info.is_fus:
             self._refuse_unknown_fus()
         self.is_unsettled = False
@@ -106,15 +105,20 @@ class Cpu2:
 
     def _greet(self) -> None:
         """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
-        for attempt in range(3):
-            self.is_unsettled = True
+        if self._settle() == _UNKNOWN:
+            self.restart()
+            if self._settle() == _UNKNOWN:
+                raise ChipError("FUS answers UNKNOWN to every question (FF/FF), also after a reset")
+
+    def _settle(self) -> int:
+        """Wait until FUS is idle; its error byte. FF/FF tells of nothing, and counts only when it comes twice."""
+        self.is_unsettled = True
+        for _ in range(2):
             answer = self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
-            self.is_unsettled = False
             if answer is None or answer.error != _UNKNOWN:
-                return
-            if attempt:
-                self.restart()
-        raise ChipError("FUS answers UNKNOWN to every question (FF/FF), also after a reset")
+                break
+        self.is_unsettled = False
+        return answer.error if answer else 0
 
     def _adopted(self) -> tuple[Places | None, DeviceInfo | None]:
         """The mailbox that CPU2 was started with, as far as it makes sense, and what the table in it says."""

@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from flasher.errors import ChipError, FlasherError
-from flasher.registers import OPTR_IWDG_SW
+from flasher.registers import OPTR_BOOT, OPTR_IWDG_SW
 from flasher.sim.faults import Fault
 from flasher.sim.secret import Operation
 from tests.support.fault_matrix import (
@@ -99,20 +99,20 @@ def test_a_read_that_fails_leads_nobody_past_damaged_option_bytes(number: int, j
     assert watch.factory_resets == 0
 
 
-def test_fus_at_work_is_not_reset_because_the_chip_is_refused(journal: Path) -> None:
-    """An application updates its stack, and option bytes are in the way: nobody has asked FUS anything yet."""
+@pytest.mark.parametrize("is_first_contact", [False, True])
+def test_fus_at_work_is_not_reset_because_the_chip_is_refused(is_first_contact: bool, journal: Path) -> None:
+    """An application has FUS work, and option bytes are in the way; what FUS answers first may tell of nothing."""
     scenario = SCENARIOS["fresh-1m"]
     chip = scenario.board()
     chip.options.state.stored["OPTR"] &= ~OPTR_IWDG_SW
     chip.power_cycle()
     chip.advance(1.0)
-    chip.fus.secret.operation = Operation(kind="stack", stage="write", due=1e9, busy_until=0.0)
-    epoch = chip.epoch
+    chip.fus.secret.contacted = not is_first_contact
+    chip.fus.secret.operation = Operation(kind="delete", stage="write", due=chip.clock + 20.0, busy_until=0.0)
     run = run_once(scenario, chip, journal, None, CAUTIOUS)
     assert isinstance(run.error, ChipError)
     assert "IWDG_SW" in str(run.error)
-    assert chip.epoch == epoch
-    assert not chip.is_halted
+    assert not chip.fus.secret.dead
 
 
 @pytest.mark.parametrize("number", range(13))
@@ -148,6 +148,26 @@ def test_a_stack_that_an_interrupted_run_has_deleted_is_no_error(journal: Path) 
         assert struck(journal, "no-delete-reset", "host-killed", number).installed_by == 2
         for one in journal.iterdir():
             one.unlink()
+
+
+@pytest.mark.parametrize(("changed", "ends"), [(0x200, "installed"), (0x11, "ChipError")])
+def test_option_bytes_that_somebody_changed_between_two_runs_stay(changed: int, ends: str, journal: Path) -> None:
+    """A brown-out level; and RDP level 1, from which a way back to 0 would erase the application."""
+    scenario = SCENARIOS["replace"]
+    chip = scenario.board()
+    wanted = chip.options.state.stored["OPTR"] ^ changed
+    killed = Fault(kind="host-killed", at=option_writes("replace")[0] + 50)
+    run_once(scenario, chip, journal, killed, CAUTIOUS)
+    assert chip.options.state.stored["OPTR"] != wanted ^ changed
+    chip.options.state.stored["OPTR"] ^= changed
+    chip.power_cycle()
+    chip.advance(1.0)
+    application = bytes(chip.flash.state.cells[:0x8000])
+    run = run_once(scenario, chip, journal, None, CAUTIOUS)
+    assert run.text.startswith(ends)
+    assert chip.options.state.stored["OPTR"] & ~OPTR_BOOT == wanted & ~OPTR_BOOT
+    assert run.error or chip.options.state.stored["OPTR"] == wanted
+    assert chip.flash.state.cells[:0x8000] == application
 
 
 def unasked(scenario: Scenario, journal: Path) -> Run:
