@@ -345,21 +345,23 @@ class Cpu2:
     def _operate(self, opcode: int, what: str, seconds: float, is_done: Callable[[], bool]) -> None:
         """Send a command once, and follow it to its end. Whether to send it again, the next run decides."""
         self.is_unsettled = True
-        answer = self._send(opcode)
+        answer, lost = self._send(opcode)
         ended = self._watch(what, seconds, is_done)
         self.is_unsettled = False
+        if ended is not None and lost is not None and not ended.error:
+            raise lost  # FUS is idle: the command never reached it
         if ended is not None:
             raise _refusal(what, answer if answer is not None and answer.status and not ended.error else ended)
 
-    def _send(self, opcode: int) -> Answer | None:
-        """Send a FUS command once; None when nobody can say what came of it."""
+    def _send(self, opcode: int) -> tuple[Answer | None, ProbeError | None]:
+        """Send a FUS command once: the answer, if there is one; what went wrong with the link."""
         try:
-            return self._ask(opcode)
-        except ProbeError:
+            return self._ask(opcode), None
+        except ProbeError as error:
             self._relink()
+            return None, error
         except SilentError:  # rung, and not answered yet
-            pass
-        return None
+            return None, None
 
 
 _HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flasher.errors import JournalError
+from flasher.registers import OPTR_BOOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ def _after(now: History, entry: dict[str, Any]) -> History:
         case "begin":
             return replace(now, sequence=max(now.sequence or 0, int(entry["sequence"])))
         case "option-bytes":
-            return replace(now, optr=int(entry["optr"], 16))
+            found = int(entry["optr"], 16)  # one that boots nothing but SRAM1 is what an earlier run has made of it
+            return replace(now, optr=found if found & OPTR_BOOT or now.optr is None else now.optr)
         case "restored":
             return replace(now, optr=None)
         case "step":

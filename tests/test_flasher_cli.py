@@ -170,7 +170,9 @@ def test_the_plug_is_pulled_and_the_next_run_goes_on(folder: Path, fault: str) -
     assert chip.options.state.loaded["OPTR"] == 0x3FFFF1AA
 
 
-def test_ctrl_c_counts_between_two_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_counts_between_two_steps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """As if it had come during the first step."""
     say = flasher.cli._Output.say
 
@@ -181,7 +183,8 @@ def test_ctrl_c_counts_between_two_steps(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(flasher.cli._Output, "say", interrupting)
     stopped = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
-    refused(stopped, 7, "stopping after this step", "stopped before install-stack", "run it again")
+    refused(stopped, 7, "stopped before install-stack", "run it again")
+    assert "stopping after this step; FUS must not be interrupted" in capfd.readouterr().err
     chip = load_board(folder / "board.json")
     assert (chip.fus.secret.fus_version, chip.fus.secret.stack) == (FUS_2_2_0, None)
     assert chip.options.state.loaded["OPTR"] == 0x3FFFF1AA

@@ -233,7 +233,10 @@ def test_a_fus_between_two_stages() -> None:
 
 
 def test_what_cannot_be_undone_must_be_accepted_by_its_name() -> None:
-    told = "fus-2.2.0 cannot be undone; accept it by name: --accept fus-2.2.0"
+    told = (
+        "fus-2.2.0 cannot be undone, and keys that users have stored in FUS are lost; accept it by name: "
+        "--accept fus-2.2.0"
+    )
     for accepted in ((), ("fus-2.1.0",), ("stack-1.24.0",), ("fus",)):
         plan = planned(opened(*UPGRADE), facts(), **accepting(*accepted))
         assert plan.refusals == (told,)
@@ -248,7 +251,7 @@ def test_each_of_several_is_accepted_for_itself() -> None:
 
 def test_safeboot_is_accepted_by_name_and_says_what_it_costs() -> None:
     told = reasons(facts(fus="2.2.0"), "safeboot-2.0.1")
-    assert "safeboot-2.0.1 cannot be undone, and is a factory reset: stack and application go" in told
+    assert "safeboot-2.0.1 cannot be undone, and it erases the stack and the application" in told
     assert "--accept safeboot-2.0.1" in told
 
 
@@ -369,14 +372,29 @@ def test_the_image_that_stands_where_and_as_it_will_be_staged_is_not_in_the_way(
 
 
 def test_pages_that_an_earlier_run_has_written_are_nobodys() -> None:
-    staged = ((STACK_AT, STACK_AT + 4096), (STRAY_AT, STRAY_AT + 2 * 4096))
-    chip = facts(flash={STACK_AT: LINE, STRAY_AT: content("stack-4k"), STRAY_AT + 4096: LINE})
-    assert actions(chip, *UPGRADE, history=History(staged=staged), **FUS2)[:3] == [
-        "erase 0x08040000-0x08041FFF",
-        "erase 0x080EF000-0x080EFFFF",
-        "install-fus 2.2.0 at 0x080F3000",
-    ]
+    """As far as they hold what it has written: the image's bytes, and the page at which it was broken off."""
+    staged, erased = ((STACK_AT, STACK_AT + 4096),), "erase 0x080EF000-0x080EFFFF"
+    for written in (content("stack-fus2-4k"), content("stack-fus2-4k")[:1000]):
+        chip = facts(flash={STACK_AT: written})
+        assert actions(chip, *UPGRADE, history=History(staged=staged), **FUS2)[0] == erased
+    torn = facts(flash={STACK_AT: LINE})
+    assert actions(torn, *UPGRADE, history=History(staged=staged, is_unfinished=True), **FUS2)[0] == erased
+    assert "--erase-application 0x080EF000-0x080EFFFF" in reasons(
+        torn, *UPGRADE, history=History(staged=staged), **FUS2
+    )
+    two = facts(flash={STACK_AT: LINE, STACK_AT + 4096: LINE})
+    wider = History(staged=((STACK_AT, STACK_AT + 2 * 4096),), is_unfinished=True)
+    assert "--erase-application 0x080EF000-0x080F0FFF" in reasons(two, *UPGRADE, history=wider, **FUS2)
     assert actions(facts(), *UPGRADE, history=History(staged=staged), **FUS2)[0].startswith("install-fus")
+
+
+def test_a_board_that_boots_from_sram1_and_nobody_knows_why() -> None:
+    chip = facts(words={"OPTR": 0x337FF1AA})
+    assert "boot-from-flash has it boot from flash again" in reasons(chip, *UPGRADE, **FUS2)
+    accepted = accepting("fus-2.2.0", "boot-from-flash")
+    assert actions(chip, *UPGRADE, **accepted)[0] == "boot-from-flash"
+    known = History(optr=0x3FFFF1AA)
+    assert actions(chip, *UPGRADE, history=known, **FUS2)[0].startswith("install-fus")
 
 
 def test_with_an_old_fus_cpu1_may_have_nothing_to_boot() -> None:
