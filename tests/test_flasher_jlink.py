@@ -276,7 +276,13 @@ def test_commands_come_after_open_alone_whatever_the_version(
     probe = made(dll, chip)
     probe.connect()
     assert commands[0] == f"open {SERIAL}"
-    assert [text.split()[0] for text in commands[1:]] == [*QUIET, "DisableFlashDL", "ExcludeFlashCacheRange", "Device"]
+    assert [text.split()[0] for text in commands[1:]] == [
+        *QUIET,
+        "DisableFlashDL",
+        "ExcludeFlashCacheRange",
+        "InhibitConnectRetries",
+        "Device",
+    ]
     assert not any("SilentUpdateFW" in text for text in commands), "it would reflash the probe"
     probe.close()
 
@@ -290,8 +296,10 @@ def test_a_library_that_does_not_know_a_cosmetic_command_is_taken(chip: Simulate
     probe.close()
 
 
-@pytest.mark.parametrize("unknown", ["DisableFlashDL", "ExcludeFlashCacheRange"])
-def test_a_library_that_would_keep_its_hands_on_the_flash_is_refused(chip: SimulatedChip, unknown: str) -> None:
+@pytest.mark.parametrize("unknown", ["DisableFlashDL", "ExcludeFlashCacheRange", "InhibitConnectRetries"])
+def test_a_library_that_would_not_keep_its_hands_off_flash_and_pin_is_refused(
+    chip: SimulatedChip, unknown: str
+) -> None:
     settings = Settings(unknown_commands=frozenset({unknown.lower()}))
     dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], settings)
     with pytest.raises(ProbeUnavailableError, match=f"library cannot be used: .*Unknown command: {unknown}"):

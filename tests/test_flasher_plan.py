@@ -233,7 +233,8 @@ def test_a_fus_between_two_stages() -> None:
 
 
 def test_what_cannot_be_undone_must_be_accepted_by_its_name() -> None:
-    told = "fus-2.2.0 cannot be undone; accept it by name: --accept fus-2.2.0"
+    lost = "keys that users have stored in FUS are lost"
+    told = f"fus-2.2.0 cannot be undone, and {lost}; accept it by name: --accept fus-2.2.0"
     for accepted in ((), ("fus-2.1.0",), ("stack-1.24.0",), ("fus",)):
         plan = planned(opened(*UPGRADE), facts(), **accepting(*accepted))
         assert plan.refusals == (told,)
@@ -248,7 +249,7 @@ def test_each_of_several_is_accepted_for_itself() -> None:
 
 def test_safeboot_is_accepted_by_name_and_says_what_it_costs() -> None:
     told = reasons(facts(fus="2.2.0"), "safeboot-2.0.1")
-    assert "safeboot-2.0.1 cannot be undone, and is a factory reset: stack and application go" in told
+    assert "safeboot-2.0.1 cannot be undone, and it erases the stack and the application" in told
     assert "--accept safeboot-2.0.1" in told
 
 
@@ -368,15 +369,25 @@ def test_the_image_that_stands_where_and_as_it_will_be_staged_is_not_in_the_way(
     assert actions(chip, *UPGRADE, **FUS2) == actions(facts(), *UPGRADE, **FUS2)
 
 
-def test_pages_that_an_earlier_run_has_written_are_nobodys() -> None:
-    staged = ((STACK_AT, STACK_AT + 4096), (STRAY_AT, STRAY_AT + 2 * 4096))
-    chip = facts(flash={STACK_AT: LINE, STRAY_AT: content("stack-4k"), STRAY_AT + 4096: LINE})
-    assert actions(chip, *UPGRADE, history=History(staged=staged), **FUS2)[:3] == [
-        "erase 0x08040000-0x08041FFF",
-        "erase 0x080EF000-0x080EFFFF",
-        "install-fus 2.2.0 at 0x080F3000",
-    ]
-    assert actions(facts(), *UPGRADE, history=History(staged=staged), **FUS2)[0].startswith("install-fus")
+STAGED = ((STACK_AT, STACK_AT + 4096),)
+
+
+def test_what_an_earlier_run_has_written_and_nobody_changed_since_is_nobodys() -> None:
+    for size in (8, 1024, 3100):
+        chip = facts(flash={STACK_AT: content("stack-fus2-4k")[:size]})
+        assert actions(chip, *UPGRADE, history=History(staged=STAGED), **FUS2)[:2] == [
+            "erase 0x080EF000-0x080EFFFF",
+            "install-fus 2.2.0 at 0x080F3000",
+        ]
+    assert actions(facts(), *UPGRADE, history=History(staged=STAGED), **FUS2)[0].startswith("install-fus")
+
+
+def test_what_stands_there_since_is_somebodys_but_for_the_page_that_was_being_written() -> None:
+    chip = facts(flash={STACK_AT: LINE})
+    told = reasons(chip, *UPGRADE, history=History(staged=STAGED), **FUS2)
+    assert "--erase-application 0x080EF000-0x080EFFFF" in told
+    broken_off = History(staged=STAGED, is_unfinished=True)
+    assert actions(chip, *UPGRADE, history=broken_off, **FUS2)[0] == "erase 0x080EF000-0x080EFFFF"
 
 
 def test_with_an_old_fus_cpu1_may_have_nothing_to_boot() -> None:
