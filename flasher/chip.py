@@ -17,7 +17,7 @@ from imagekit.targets import TARGETS, Series, Target
 RECONNECT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 _ERASE_SECONDS = 0.025  # a page takes about 22 ms; HAL gives any flash operation 1 s
-_FLASH_SECONDS = 1.0
+_FLASH_SECONDS, _HALT_SECONDS = 1.0, 0.2
 _BLOCK = 32 * 1024
 _ATTEMPTS = 5
 _LOOP = struct.pack("<III", reg.SRAM1 + 512, reg.SRAM1 + 8 | 1, 0xE7FE)
@@ -107,7 +107,7 @@ class Chip:
     def __init__(self, probe: Probe, clock: Clock) -> None:
         self.probe, self.clock = probe, clock
         self._identity: Identity | None = None
-        self._low_power = 0
+        self._debug = (0, 0)
 
     # --- the link
 
@@ -118,9 +118,17 @@ class Chip:
         return self._identity
 
     def connect(self, *, under_reset: bool = False) -> Identity:
-        """Attach, and find out which chip it is. Raises ChipError for one that is no STM32WB of a known size."""
-        self.probe.connect(under_reset=under_reset)
-        self._low_power = self.word(reg.DBGMCU_CR)
+        """Attach, and find out which chip it is. Raises ChipError for one that is no STM32WB of a known size.
+
+        `under_reset`: pull the reset pin if the chip does not answer otherwise. Never while FUS may be at work.
+        """
+        try:
+            self.probe.connect()
+        except TargetUnavailableError:
+            if not under_reset:
+                raise
+            self.probe.connect(under_reset=True)
+        self._debug = (self.word(reg.DBGMCU_CR), self.word(reg.DBGMCU_APB1FZR1))
         self.probe.write32(reg.DBGMCU_CR, reg.DEBUG_IN_LOW_POWER)
         dev_id = self.word(reg.DBGMCU_IDCODE) & reg.DEV_ID_MASK
         flash_kib = self.word(reg.FLASH_SIZE) & reg.FLASH_SIZE_MASK
@@ -130,9 +138,10 @@ class Chip:
         return self._identity
 
     def disconnect(self) -> None:
-        """Let the probe go, and low-power modes be as they were. Never raises."""
+        """Let the probe go, and low-power modes and watchdogs be as they were. Never raises."""
         with suppress(ProbeError):
-            self.put(reg.DBGMCU_CR, self._low_power)
+            for address, word in zip((reg.DBGMCU_CR, reg.DBGMCU_APB1FZR1), self._debug, strict=True):
+                self.put(address, word)
         self.probe.close()
 
     def reconnect(self, seconds: float = RECONNECT_SECONDS) -> None:
@@ -207,10 +216,10 @@ class Chip:
 
     def quieten(self) -> None:
         """Halt CPU1, have it caught at its reset vector, and leave a loop where it boots from SRAM1."""
+        self.put(reg.DBGMCU_APB1FZR1, self._debug[1] | reg.STOP_WATCHDOGS)
         self.put(reg.DHCSR, reg.DBGKEY | reg.C_DEBUGEN | reg.C_HALT)
         self.put(reg.DEMCR, reg.VC_CORERESET)
-        if not self.word(reg.DHCSR) & reg.S_HALT:
-            raise ChipError("CPU1 does not halt; connect again with --under-reset")
+        self.wait_for(reg.DHCSR, reg.S_HALT, reg.S_HALT, _HALT_SECONDS, 0.01, "CPU1 halts")
         self.probe.write(reg.SRAM1, _LOOP)
 
     def reset(self) -> None:
@@ -219,10 +228,14 @@ class Chip:
         if self.word(reg.PWR_CR4) & reg.C2BOOT:
             raise ChipError("a reset of the chip did not reach CPU2")
 
-    def release(self) -> None:
-        """Reset the chip and let CPU1 run whatever it boots, as if no debugger had been there."""
+    def reset_running(self) -> None:
+        """Reset the chip, CPU1 running."""
         self.put(reg.DEMCR, 0)
         self.probe.reset(halt=False)
+
+    def resume(self) -> None:
+        """Let CPU1 run, as if no debugger had been there."""
+        self.put(reg.DEMCR, 0)
         self.put(reg.DHCSR, reg.DBGKEY)
 
     # --- option bytes
@@ -283,6 +296,8 @@ class Chip:
         if self.word(reg.FLASH_CR) & reg.CR_OPTLOCK:
             raise FlashError("the option bytes stay locked")
         found = self.word(reg.OPTION_REGISTERS["OPTR"])
+        if found & reg.RDP_MASK != reg.RDP_LEVEL_0:
+            raise ChipError("the chip is read-protected: its option bytes are left alone")
         self.put(reg.OPTION_REGISTERS["OPTR"], found & ~reg.OPTR_BOOT | value & reg.OPTR_BOOT)
         self.put(reg.FLASH_CR, reg.CR_OPTSTRT)
         self._finish(_ERASE_SECONDS)
@@ -338,7 +353,7 @@ class Chip:
 
     def _unlock(self) -> None:
         """Unlock the flash controller, but never twice: keys for what is open are a wrong sequence (MicroPython)."""
-        self.wait_for(reg.FLASH_SR, reg.SR_BUSY, 0, _FLASH_SECONDS, _ERASE_SECONDS, "the flash is ready")
+        self._wait_flash(_ERASE_SECONDS, "the flash is ready")
         if self.word(reg.FLASH_CR) & reg.CR_LOCK:
             for key in reg.KEYS:
                 self.put(reg.FLASH_KEYR, key)
@@ -347,6 +362,13 @@ class Chip:
 
     def _finish(self, pause: float, what: str = "programming the option bytes") -> None:
         """Wait for the end of a flash operation and judge it; what was there before was cleared: OPTVERR always is."""
-        status = self.wait_for(reg.FLASH_SR, reg.SR_BUSY, 0, _FLASH_SECONDS, pause, what)
+        status = self._wait_flash(pause, what)
         if errors := status & reg.SR_ERRORS:
             raise FlashError(f"{what} failed: FLASH_SR 0x{status:08X}, errors 0x{errors:X}")
+
+    def _wait_flash(self, pause: float, what: str) -> int:
+        """Wait until the flash is ready. Raises FlashError: a half-written double word keeps it busy until a reset."""
+        try:
+            return self.wait_for(reg.FLASH_SR, reg.SR_BUSY, 0, _FLASH_SECONDS, pause, what)
+        except SilentError as error:
+            raise FlashError(str(error)) from error

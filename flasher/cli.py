@@ -1,6 +1,7 @@
 """The flasher's command line: options, printing, questions and exit codes live here and nowhere else."""
 
 import json
+import os
 import re
 import signal
 import sys
@@ -32,9 +33,8 @@ from imagekit.console import (
 from imagekit.errors import why
 
 if TYPE_CHECKING:
-    from flasher.chip import Chip, Options
+    from flasher.chip import Options
     from flasher.install import Event, Session
-    from flasher.journal import Journal
     from flasher.link import Choice
     from flasher.plan import Consent, Plan, Range
     from imagekit.bundle.keys import PublicKey
@@ -423,8 +423,12 @@ def _told() -> Iterator[None]:
             _leave_refused(error.reasons)
         for line in error.log if isinstance(error, ProbeError) and is_debugging() else ():
             complain(f"J-Link library: {line}")
-        is_wire = isinstance(error, ProbeError) and not isinstance(error, ProbeUnavailableError)
-        complain(f"{error}; look at the cable and the power, then run it again" if is_wire else str(error))
+        advice = ""
+        if error.is_fus_at_work:
+            advice = "; FUS may be at work: leave the board's power and reset alone, see to the probe, and run it again"
+        elif isinstance(error, ProbeError) and not isinstance(error, ProbeUnavailableError):
+            advice = "; look at the cable and the power, then run it again"
+        complain(f"{error}{advice}")
         raise typer.Exit(error.code) from error
 
 
@@ -433,14 +437,10 @@ def _taken(
     choice: "Choice", folder: Path | None, say: "Callable[[Event], None]" = lambda _: None
 ) -> "Iterator[Session]":
     """A connected chip, its journal, and what was taken of it given back."""
-    with _told(), _opened(choice, folder, say) as it:
+    with _told(), _opened(choice, folder, say, restores=False) as it:
+        if it.journal.history.optr is not None:
+            complain("an installation on this chip was broken off here: run it again, it restores the option bytes")
         yield it
-
-
-def _journal(chip: "Chip", folder: Path | None) -> "Journal":
-    from flasher.journal import Journal, default_folder
-
-    return Journal(folder or default_folder(), chip.identity.uid)
 
 
 # --- commands that change a chip
@@ -455,7 +455,8 @@ class _Stop:
     def ask(self, *_: object) -> None:
         """Note Ctrl-C, and say what becomes of it."""
         self.wanted = True
-        complain("stopping after this step; FUS must not be interrupted, so leave power and cable alone")
+        # Written as it is: what prints may be printing at this moment.
+        os.write(2, b"flasher: stopping after this step; FUS must not be interrupted: leave power and cable alone\n")
 
 
 _stop = _Stop()
@@ -539,12 +540,21 @@ def _run_steps(choice: "Choice", folder: Path | None, output: _Output, work: "Ca
 
 
 @contextmanager
-def _opened(choice: "Choice", folder: Path | None, say: "Callable[[Event], None]") -> "Iterator[Session]":
+def _opened(
+    choice: "Choice", folder: Path | None, say: "Callable[[Event], None]", *, restores: bool = True
+) -> "Iterator[Session]":
     from flasher.install import session
+    from flasher.journal import Journal, default_folder, unfinished
     from flasher.link import opened
 
-    with opened(choice) as chip, session(chip, _journal(chip, folder), say, lambda: _stop.wanted) as it:
-        yield it
+    folder = folder or default_folder()
+    if choice.under_reset and (uids := unfinished(folder)):
+        complain(f"--under-reset is left out: an installation was broken off on {', '.join(uids)}; FUS may be at work")
+        choice = replace(choice, under_reset=False)
+    with opened(choice) as chip:
+        journal = Journal(folder, chip.identity.uid)
+        with session(chip, journal, say, lambda: _stop.wanted, restores=restores) as it:
+            yield it
 
 
 @contextmanager
@@ -611,14 +621,26 @@ def _agreed(it: "Session", made: "Plan", consent: "Consent", json_lines: bool) -
     only_names = made.to_accept and len(made.refusals) == len(made.to_accept)
     if not only_names or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return made
-    given = {name for name in made.to_accept if _typed(f"{name} cannot be undone. Type {name} to accept it: ") == name}
+    given = set()
+    for name, reason in zip(made.to_accept, made.refusals, strict=True):
+        typer.echo(reason.partition(";")[0] + ".", err=True)
+        if _typed(f"Type {name} to accept it: ") == name:
+            given.add(name)
     return make_plan(made.bundle, made.facts, it.journal.history, replace(consent, accept=consent.accept | given))
 
 
 def _typed(question: str) -> str:
     """What the user types; the library's own prompt would write to standard output."""
+    from flasher.errors import StoppedError
+
     typer.echo(question, nl=False, err=True)
-    return sys.stdin.readline().strip()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline().strip()
+    except KeyboardInterrupt as error:
+        raise StoppedError("stopped before anything was done") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def main() -> NoReturn:

@@ -21,6 +21,8 @@ class FlasherError(Exception):
     """The base of every error that the flasher raises on purpose."""
 
     code = ExitCode.CHIP_REFUSED
+    is_fus_at_work = False
+    """Whether FUS may be at work on the chip: then its power and its reset must be left alone."""
 
 
 class ProbeError(FlasherError):

@@ -21,11 +21,11 @@ READY_SECONDS = 15.0
 ANSWER_SECONDS = 33.0  # ST's own limit for a system command; the first answer after FW_UPGRADE took 3.6 s
 GIVE_WAY_ATTEMPTS = 10
 IDLE_SECONDS = 10.0
+BLIND_SECONDS = 120.0
 """How long FUS must be idle, and nothing done, before that counts as an answer."""
 DELETE_SECONDS, UPGRADE_SECONDS, START_SECONDS = 120.0, 600.0, 60.0
 """No source has a limit; logs show 7 s, 12 s and one reset."""
 _ERROR, _NOT_RUNNING, _UNKNOWN = 0xFF, 0xFE, 0xFF
-_BUSY = range(0x10, 0x40)
 
 Say = Callable[[str, str], None]
 
@@ -37,9 +37,11 @@ class Cpu2:
     nobody may reset the chip then or take its power.
     """
 
-    def __init__(self, chip: Chip, say: Say) -> None:
+    def __init__(self, chip: Chip, say: Say, *, is_pending: bool = False) -> None:
         self.chip, self._say = chip, say
         self.is_taken, self.is_unsettled = False, True
+        self._is_known = not is_pending
+        """Whether FUS was seen idle since a run that broke off: a single idle answer may not be the end of that."""
         self._places = OURS
         self._info: DeviceInfo | None = None
 
@@ -58,13 +60,13 @@ class Cpu2:
 
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
-        self.is_taken = True
+        self.is_taken = self.is_unsettled = True
         for attempt in range(3):
             try:
                 self._take_over()
                 if self.info.is_fus:
                     self._greet()
-                self.is_unsettled = False  # of an attempt that was broken off, and FUS has finished since
+                self.is_unsettled = False
             except ProbeError:
                 if attempt == 2:
                     raise
@@ -84,24 +86,29 @@ class Cpu2:
         elif info is not None and places is not None and info.is_fus:
             self._places, self._info = places, info
             self._settle()
-        elif info is None or info.is_fus:
-            self._refuse_unknown_fus()
+        elif not self._boots_stack():
+            self._watch_blindly()
         self.is_unsettled = False
         if self._places != OURS or self._info is None:
             self.restart()
 
-    def _refuse_unknown_fus(self) -> None:
-        """Raise ChipError when FUS may be at work and cannot be asked: unless CPU2 boots a stack (fus-protocol 2.3)."""
+    def _boots_stack(self) -> bool:
+        """Whether what CPU2 has booted is a stack: SBRV points where SFSA does (fus-protocol 2.3)."""
         options, target = self.chip.options(), self.chip.identity.target
-        secure = target.sector_address(options.sfsa)
-        if reg.FLASH_BASE + options.sbrv * 4 == secure < target.limit:
-            return
-        self.is_unsettled = True
-        raise ChipError(
-            "CPU2 runs FUS, and whoever started it left no mailbox: whether FUS is busy cannot be asked. Leave the "
-            "board powered for five minutes, then switch it off and on with its application kept from starting "
-            "(BOOT0 high), and try again"
-        )
+        return reg.FLASH_BASE + options.sbrv * 4 == target.sector_address(options.sfsa) < target.limit
+
+    def _watch_blindly(self) -> None:
+        """Wait until FUS must be idle that was started without a mailbox, so that it cannot be asked.
+
+        Nobody can have given it work, but it may go on with what it began before a reset. In every log it resets the
+        chip or has the flash busy long before this is over. Raises SilentError when it does so.
+        """
+        self._say("state", f"FUS was started without a mailbox, and is watched for {BLIND_SECONDS:g} s")
+        end = self.chip.clock.now() + BLIND_SECONDS
+        while self.chip.clock.now() < end:
+            if not self._is_started() or self.chip.word(reg.FLASH_SR) & reg.SR_BUSY:
+                raise SilentError("FUS is at work, and cannot be asked: leave the board powered, and run this again")
+            self.chip.clock.sleep(POLL_SECONDS * 5)
 
     def _greet(self) -> None:
         """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
@@ -114,10 +121,10 @@ class Cpu2:
         """Wait until FUS is idle; its error byte. FF/FF tells of nothing, and counts only when it comes twice."""
         self.is_unsettled = True
         for _ in range(2):
-            answer = self._watch("what it is doing", UPGRADE_SECONDS, lambda: True)
+            answer = self._watch("what it is doing", UPGRADE_SECONDS, lambda: self._is_known)
             if answer is None or answer.error != _UNKNOWN:
                 break
-        self.is_unsettled = False
+        self.is_unsettled, self._is_known = False, True
         return answer.error if answer else 0
 
     def _adopted(self) -> tuple[Places | None, DeviceInfo | None]:
@@ -136,6 +143,11 @@ class Cpu2:
 
     # --- starting
 
+    def is_ours(self) -> bool:
+        """Whether CPU2 runs with the mailbox that it was started with here, and so was not reset since."""
+        head = struct.unpack("<4I", self.chip.probe.read(reg.SRAM2A, 16))
+        return self._is_started() and head[:4:3] == _HEAD
+
     def _is_started(self) -> bool:
         return bool(self.chip.word(reg.PWR_CR4) & reg.C2BOOT)
 
@@ -148,6 +160,8 @@ class Cpu2:
     def _start(self) -> None:
         """Give CPU2 a mailbox and let it go (psdb, ipc.py: tables, clock, C2BOOT)."""
         chip = self.chip
+        if chip.has_damaged_options():
+            raise ChipError("the option bytes are damaged (SFSA 0): CPU2 started now would erase all of the user flash")
         self._info, self._places = None, OURS
         chip.quieten()
         chip.probe.write(reg.SRAM2A, mailbox.tables())
@@ -230,34 +244,42 @@ class Cpu2:
     def _watch(self, what: str, seconds: float, is_done: Callable[[], bool]) -> Answer | None:
         """Follow FUS until it is done, through resets and lost links; else what it said when it stopped.
 
-        None: done. An answer with an error, or an idle one after IDLE_SECONDS in which nothing was done. Raises
-        SilentError when FUS is at work for longer than `seconds`.
+        None: done. The first answer with an error, once FUS is idle or stays so; or an idle one after IDLE_SECONDS in
+        which nothing was done. Raises SilentError when FUS is at work for longer than `seconds`.
         """
         clock = self.chip.clock
-        end, idle_until = clock.now() + seconds, None
+        end, still_until, error = clock.now() + seconds, None, None
         while clock.now() < end:
-            try:
-                answer = self._stopped()
-            except ProbeError:
-                self._relink()
-                answer = None
-            except SilentError:  # no source has a limit for FUS between two of its resets: it may still be at work
-                answer = None
+            answer = self._tried()
+            error = error or (answer if answer is not None and answer.error and self.info.is_fus else None)
             if answer is None:
-                idle_until = None
-            elif answer.error and self.info.is_fus:
-                return answer
-            elif is_done():
+                still_until = None
+            elif error is not None and not answer.status:
+                return error
+            elif error is None and is_done():
                 return None
-            elif clock.now() >= (idle_until := idle_until or clock.now() + IDLE_SECONDS):
-                return answer
+            elif clock.now() >= (still_until := still_until or clock.now() + IDLE_SECONDS):
+                return error or answer
             clock.sleep(POLL_SECONDS)
         raise SilentError(
             f"FUS has not finished {what} after {seconds:g} s: leave the board powered and alone, and run this again"
         )
 
+    def _tried(self) -> Answer | None:
+        """As _stopped; None also when the link was lost and is there again, or FUS takes its time."""
+        try:
+            return self._stopped()
+        except ProbeError:
+            self._relink()
+        except SilentError:  # no source has a limit for FUS between two of its resets
+            pass
+        return None
+
     def _stopped(self) -> Answer | None:
-        """What FUS says, when it is idle or in error, or FF/FE when a stack runs; None while it is at work."""
+        """What FUS says when it is idle or tells of an error, or FF/FE when a stack runs; None while it is at work.
+
+        Any other state than idle is work, documented or not. An error may be told before FUS is idle (logs).
+        """
         self._follow()
         if not self.info.is_fus:
             return Answer(_ERROR, _NOT_RUNNING)
@@ -267,7 +289,7 @@ class Cpu2:
         self._say("state", _state_text(answer))
         # Towards the end of an installation FF comes without an error, and with FE, and passes (MicroPython).
         is_passing = answer.status == _ERROR and answer.error in (0, _NOT_RUNNING)
-        if is_passing or (answer.status in _BUSY and not answer.error):
+        if is_passing or (answer.status and not answer.error):
             return None
         self._info = self._read_info(self._places.info) or self._info
         return answer
@@ -321,23 +343,13 @@ class Cpu2:
         self._operate(mailbox.START_WS, "starting the stack", START_SECONDS, lambda: not self.info.is_fus)
 
     def _operate(self, opcode: int, what: str, seconds: float, is_done: Callable[[], bool]) -> None:
-        """Send a command, and follow it to its end. It is sent again only after FUS was seen idle with nothing done."""
-        for _ in range(2):
-            self.is_unsettled = True
-            answer = self._send(opcode)
-            if answer is not None and answer.status:
-                ended = self._watch(what, seconds, is_done)
-                self.is_unsettled = False
-                if ended is not None:
-                    raise _refusal(what, ended if ended.error else answer)
-                return
-            ended = self._watch(what, seconds, is_done)
-            self.is_unsettled = False
-            if ended is None:
-                return
-            if ended.error or answer is not None:
-                raise _refusal(what, ended)
-        raise ChipError(f"FUS was told twice to do it and is idle: {what}")
+        """Send a command once, and follow it to its end. Whether to send it again, the next run decides."""
+        self.is_unsettled = True
+        answer = self._send(opcode)
+        ended = self._watch(what, seconds, is_done)
+        self.is_unsettled = False
+        if ended is not None:
+            raise _refusal(what, answer if answer is not None and answer.status and not ended.error else ended)
 
     def _send(self, opcode: int) -> Answer | None:
         """Send a FUS command once; None when nobody can say what came of it."""
@@ -345,7 +357,9 @@ class Cpu2:
             return self._ask(opcode)
         except ProbeError:
             self._relink()
-            return None
+        except SilentError:  # rung, and not answered yet
+            pass
+        return None
 
 
 _HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])

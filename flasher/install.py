@@ -61,12 +61,13 @@ class Session:
     journal: Journal
     say: Say
     stop: Stop
+    restores: bool = True
     step: str = ""
     cpu2: Cpu2 = field(init=False)
 
     def __post_init__(self) -> None:
         """Listen to what CPU2 does."""
-        self.cpu2 = Cpu2(self.chip, self.tell)
+        self.cpu2 = Cpu2(self.chip, self.tell, is_pending=self.journal.history.is_unfinished)
 
     def tell(self, event: str, text: str = "", done: int = 0, of: int = 0) -> None:
         """Tell what happens in the present step."""
@@ -74,18 +75,19 @@ class Session:
 
 
 @contextmanager
-def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Session]:
+def session(chip: Chip, journal: Journal, say: Say, stop: Stop, *, restores: bool = True) -> Iterator[Session]:
     """Take a connected chip over, and give it back: option bytes as they were, CPU1 running.
 
     Not given back when the probe is lost, or FUS may be at work: the next run does it. Nor when nothing was taken over
-    yet. Raises FlasherError.
+    yet. `restores`: whether option bytes may be written for it. Raises FlasherError.
     """
-    made = Session(chip, journal, say, stop)
+    made = Session(chip, journal, say, stop, restores)
     try:
         yield made
-    except ProbeError:
+    except ProbeError as error:
+        error.is_fus_at_work = made.cpu2.is_taken and made.cpu2.is_unsettled
         raise
-    except FlasherError:
+    except (FlasherError, KeyboardInterrupt):
         with suppress(FlasherError):
             _give_back(made)
         raise
@@ -93,22 +95,46 @@ def session(chip: Chip, journal: Journal, say: Say, stop: Stop) -> Iterator[Sess
 
 
 def _give_back(it: Session) -> None:
+    """Reset the chip once, by loading its option bytes where they are restored, and let CPU1 run.
+
+    Once: what an application begins after that reset, an OTA of its own perhaps, a second one would hit.
+    """
     if it.cpu2.is_unsettled or not it.cpu2.is_taken:
         return
-    optr = it.journal.history.optr
+    problem = None
+    try:
+        if it.restores and it.journal.history.optr is not None:
+            _restore(it, it.journal.history.optr)
+        else:
+            _reset_once(it)
+    except FlasherError as error:
+        problem = error
+    _retried(it, it.chip.resume)
+    if problem is not None:
+        raise problem
+
+
+def _reset_once(it: Session) -> None:
+    """Reset the chip, CPU1 running; again only when the first reset did not come."""
     for attempt in range(_ATTEMPTS):
         try:
             if attempt:
                 it.chip.reconnect()
-            if optr is not None:
-                it.chip.write_optr(optr)
-            it.chip.release()
-            break
+                if not it.cpu2.is_ours():
+                    return
+            it.chip.reset_running()
         except ProbeError:
             if attempt == _ATTEMPTS - 1:
                 raise
-    if optr is not None:
-        it.journal.note("restored")
+        else:
+            return
+
+
+def _restore(it: Session, optr: int) -> None:
+    """Have CPU1 boot what it did. Programmed in any case: what was programmed and not loaded does not show."""
+    now = _retried(it, lambda: it.chip.word(reg.OPTION_REGISTERS["OPTR"]))
+    it.chip.write_optr(now if now & reg.OPTR_BOOT else optr)  # whoever has changed it since has meant it
+    it.journal.note("restored")
 
 
 # --- looking
@@ -118,13 +144,14 @@ def survey(it: Session, *, passive: bool = False) -> Facts:
     """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
     chip = it.chip
     info = it.cpu2.peek()
-    if info is not None and info.is_fus and not passive:
-        it.cpu2.begin()  # FUS may be at work, and the option bytes half-way to what it makes of them
-    if reasons := hindrances(chip.options()):
+    is_fus_at_work = info is not None and info.is_fus and not passive
+    if reasons := hindrances(chip.options(), is_fus_at_work=is_fus_at_work):
         raise ChipError("; ".join(reasons))
     if info is None or not passive:
         info = it.cpu2.begin()
     options = chip.options()
+    if reasons := hindrances(options):
+        raise ChipError("; ".join(reasons))
     target = chip.identity.target
     end = min(target.sector_address(options.sfsa), target.limit)
     it.step = "scan"
@@ -166,18 +193,15 @@ def install(
         raise RefusedError(*plan.refusals)
     if plan.steps:
         carry_out(it, plan)
+    elif (it.journal.history.sequence or 0) < bundle.manifest.sequence:
+        _note_begin(it, plan)
     return plan
 
 
 def carry_out(it: Session, plan: Plan) -> None:
     """Carry out exactly this plan, on exactly the chip that it was made for."""
     _retried(it, lambda: _refuse_change(it, plan))
-    it.journal.note(
-        "begin",
-        bundle=plan.bundle.manifest.name,
-        sequence=plan.bundle.manifest.sequence,
-        steps=[step.title for step in plan.steps],
-    )
+    _note_begin(it, plan)
     _keep_cpu1_away(it, plan.facts)
     flash = bytearray(plan.facts.flash)
     for step in plan.steps:
@@ -194,6 +218,12 @@ def carry_out(it: Session, plan: Plan) -> None:
         it.tell("end")
     _retried(it, lambda: _refuse_other_result(it, plan))
     it.journal.note("result", code=0, fus=it.cpu2.info.fus.text, stack=_stack_text(it.cpu2.info))
+
+
+def _note_begin(it: Session, plan: Plan) -> None:
+    """Note which bundle this chip has seen."""
+    manifest, steps = plan.bundle.manifest, [step.title for step in plan.steps]
+    it.journal.note("begin", bundle=manifest.name, sequence=manifest.sequence, steps=steps)
 
 
 def _stack_text(info: DeviceInfo) -> str | None:
@@ -240,6 +270,7 @@ def _refuse_other_result(it: Session, plan: Plan) -> None:
 
 def _erase(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
     assert step.area is not None  # noqa: S101 - by the plan
+    it.cpu2.enter_fus()  # a stack at work on its radio holds up the flash
     _clear(it, step.area, flash)
 
 
@@ -296,6 +327,7 @@ def _install(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
     if step.action == "install-fus":
         it.cpu2.upgrade(step.title, lambda info: info.fus == version)
         _retried(it, lambda: _look_again(it, area, flash))
+        _remove_images(it, flash, (reg.FLASH_BASE, reg.FLASH_BASE))
     elif step.action == "install-stack":
         it.cpu2.upgrade(step.title, lambda info: info.stack == version)
     else:
@@ -316,7 +348,9 @@ def _stage(it: Session, step: Step, flash: bytearray) -> None:
     """Put an image where it belongs, unless it stands there already."""
     staging = step.staging
     assert staging is not None  # noqa: S101 - by the plan
-    start = staging.area.start - reg.FLASH_BASE
+    area, start = staging.area, staging.area.start - reg.FLASH_BASE
+    if flash[start : start + len(staging.data)] == staging.data:
+        _retried(it, lambda: _look_again(it, area, flash))  # it was seen some time ago
     if flash[start : start + len(staging.data)] == staging.data:
         return
 
@@ -342,7 +376,14 @@ def _start(it: Session, _plan: Plan, _step: Step, _flash: bytearray) -> None:
         it.cpu2.start_stack()
 
 
+def _boot_from_flash(it: Session, plan: Plan, _step: Step, _flash: bytearray) -> None:
+    """Note what CPU1 is to boot, for when the option bytes are restored (release notes of v1.24.0, step 9)."""
+    optr = plan.facts.options.words["OPTR"] | reg.OPTR_BOOT
+    it.journal.note("option-bytes", optr=f"0x{optr:08X}", fus=plan.facts.info.fus.text)
+
+
 _STEPS: dict[str, Callable[[Session, Plan, Step, bytearray], None]] = {
+    "boot-from-flash": _boot_from_flash,
     "erase": _erase,
     "delete-stack": _delete,
     "install-fus": _install,
@@ -390,13 +431,19 @@ def delete(it: Session) -> Facts:
     refuse_delete(facts)
     _keep_cpu1_away(it, facts)
     it.step = "delete-stack"
+    it.journal.note("step", step=it.step)
     it.cpu2.enter_fus()
     _retried(it, it.cpu2.delete_stack, _begin_anew)
+    it.journal.note("done", step=it.step)
     return facts
 
 
 def start_stack(it: Session) -> DeviceInfo:
     """Start the installed stack. Raises ChipError, FusError, ProbeError."""
+    info = it.cpu2.peek()
+    is_fus_at_work = info is not None and info.is_fus
+    if reasons := hindrances(it.chip.options(), is_fus_at_work=is_fus_at_work):
+        raise ChipError("; ".join(reasons))
     info = it.cpu2.begin()
     if info.stack is None:
         raise ChipError("no stack is installed: there is nothing to start; install a bundle")

@@ -40,8 +40,10 @@ _QUIET = (
 )
 """No dialogs, no new firmware for the probe, CPU1 and its RAM left alone. Which version knows which is not documented:
 one that does not know a word says so in the log."""
-_HANDS_OFF = ("DisableFlashDL", "ExcludeFlashCacheRange 0x08000000-0x080FFFFF")
-"""CPU2 changes flash behind the library's back: a library that cannot be told this is refused."""
+_HANDS_OFF = ("DisableFlashDL", "ExcludeFlashCacheRange 0x08000000-0x080FFFFF", "InhibitConnectRetries = 1")
+"""CPU2 changes flash behind the library's back; and a chip that does not answer at once, the library resets by its pin,
+also while FUS is at work (its log: "Resetting via Reset pin and trying again"). A library that cannot be told to leave
+both alone is refused."""
 _SETTLE_SECONDS = 0.05
 _ADVICE = "install SEGGER's J-Link software from segger.com, or name the library with --jlink-dll"
 _PYLINK_ERRORS = (pylink.errors.JLinkException, ValueError, TypeError, AttributeError, OSError)
@@ -115,6 +117,10 @@ class JLink:
         try:
             self._open(serial)
             self._attach(under_reset=under_reset)
+            if under_reset:  # CPU1 is caught; letting the pin go was a reset, and may have ended the connection
+                self.close()
+                self._open(serial)
+                self._attach(under_reset=False)
         except ProbeError:
             self.close()
             raise
@@ -172,7 +178,7 @@ class JLink:
                 if under_reset:
                     jlink.set_reset_pin_high()
                     self._clock.sleep(_SETTLE_SECONDS)
-            if len(jlink.memory_read32(CPUID, 1)) != 1:
+            if not under_reset and len(jlink.memory_read32(CPUID, 1)) != 1:
                 raise TargetUnavailableError("the chip answers nothing", self.log)
 
     def _made(self) -> Any:

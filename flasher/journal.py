@@ -19,13 +19,15 @@ from flasher.errors import JournalError
 class History:
     """What the journal knows of a chip.
 
-    `sequence`: the highest of a bundle that was begun. `optr`: what OPTR was before it was changed, None when it was
-    restored. `staged`: first and last address + 1 of pages that may hold what this tool has written and not finished.
+    `sequence`: the highest of a bundle that was begun. `optr`: what OPTR was before it was changed last, None when it
+    was restored. `staged`: first address, and the one behind the last, of pages that this tool has written to.
     """
 
     sequence: int | None = None
     optr: int | None = None
     staged: tuple[tuple[int, int], ...] = ()
+    is_unfinished: bool = False
+    """Whether the last step that was begun did not end: FUS may be at work for it."""
     stack: str | None = None
     """SHA-256 of the stack that was installed last: two variants of a release can say the same of themselves."""
 
@@ -104,16 +106,25 @@ def _after(now: History, entry: dict[str, Any]) -> History:
     match entry["event"]:
         case "begin":
             return replace(now, sequence=max(now.sequence or 0, int(entry["sequence"])))
-        case "option-bytes" if now.optr is None:
+        case "option-bytes":
             return replace(now, optr=int(entry["optr"], 16))
         case "restored":
             return replace(now, optr=None)
         case "step":
             area = [(int(entry["start"], 16), int(entry["end"], 16))] if "start" in entry else []
-            return replace(now, staged=(*now.staged, *area), stack=entry.get("stack", now.stack))
+            stack = entry.get("stack", now.stack)
+            return replace(now, staged=(*now.staged, *area), stack=stack, is_unfinished=True)
+        case "done":
+            return replace(now, is_unfinished=False)
         case "result":
-            return replace(now, staged=())
+            return replace(now, staged=(), is_unfinished=False)
     return now
+
+
+def unfinished(folder: Path) -> tuple[str, ...]:
+    """The UIDs of chips whose last run was broken off in a step. Raises JournalError."""
+    uids = sorted(path.stem for path in folder.glob("*.jsonl"))
+    return tuple(uid for uid in uids if Journal(folder, uid).history.is_unfinished)
 
 
 def default_folder() -> Path:

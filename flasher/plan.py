@@ -72,7 +72,7 @@ class Step:
     @property
     def is_irreversible(self) -> bool:
         """Whether nothing takes it back."""
-        return self.name is not None
+        return self.name is not None and self.action != "boot-from-flash"
 
     @property
     def title(self) -> str:
@@ -103,13 +103,18 @@ def option_verdicts(options: Options) -> tuple[Verdict, ...]:
     return (*judge_fields(decoded), *judge_together(decoded))
 
 
-def hindrances(options: Options) -> tuple[str, ...]:
-    """Why nothing is to be done to a chip with these option bytes; empty when something may."""
-    return tuple(_hindrances(options))
+def hindrances(options: Options, *, is_fus_at_work: bool = False) -> tuple[str, ...]:
+    """Why nothing is to be done to a chip with these option bytes; empty when something may.
+
+    While FUS is at work, those that it alone writes may be half-way to what it makes of them: they are judged later.
+    """
+    return tuple(_hindrances(options, is_fus_at_work))
 
 
-def _hindrances(options: Options) -> Iterator[str]:
+def _hindrances(options: Options, is_fus_at_work: bool) -> Iterator[str]:
     for one in option_verdicts(options):
+        if is_fus_at_work and (one.name in ("SFSA", "SBRV", "C2OPT") or one.name.startswith("OB_")):
+            continue
         if one.grade is Grade.ERROR or one.explains in ("OB_SFSA_IMPOSSIBLE", "OB_RDP_1", "OB_RDP_2", "OB_IPCCDBA"):
             what = f"{one.name} {one.value}".strip()
             yield f"{what}: {one.meaning}; {one.recovery}"
@@ -185,9 +190,11 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: C
     except (RefusedError, PlacementError) as error:
         reasons = error.reasons if isinstance(error, RefusedError) else (str(error),)
         return Plan(facts=facts, bundle=bundle, refusals=reasons)
-    erasures, refusals = _clearing(steps, facts, history, consent)
+    if not facts.options.words["OPTR"] & reg.OPTR_BOOT and history.optr is None:
+        steps = (Step(action="boot-from-flash", why="CPU1 boots from SRAM1", name="boot-from-flash"), *steps)
+    erasures, refusals = _clearing(bundle, steps, facts, history, consent)
     to_accept = tuple(step.name for step in steps if step.name and step.name not in consent.accept)
-    refusals += [f"{name} cannot be undone{_cost(name)}; accept it by name: --accept {name}" for name in to_accept]
+    refusals += [f"{_must_be_known(name)}; accept it by name: --accept {name}" for name in to_accept]
     refusals += _write_protected(facts, (*steps, *erasures))
     return Plan(
         facts=facts,
@@ -232,8 +239,15 @@ def refuse_delete(facts: Facts) -> None:
         )
 
 
-def _cost(name: str) -> str:
-    return ", and is a factory reset: stack and application go" if name.startswith("safeboot") else ""
+def _must_be_known(name: str) -> str:
+    """What must be known of a thing before it is accepted."""
+    if name == "boot-from-flash":
+        return (
+            "CPU1 boots from SRAM1, and nothing here knows what it booted before: perhaps an installation broke off at "
+            "another computer; boot-from-flash has it boot from flash again"
+        )
+    lost = {"fus": "keys that users have stored in FUS are lost", "safeboot": "it erases the stack and the application"}
+    return f"{name} cannot be undone, and {lost[name.partition('-')[0]]}"
 
 
 def _refuse_chip(bundle: VerifiedBundle, facts: Facts, history: History) -> None:
@@ -317,7 +331,7 @@ def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: Step
 
 
 def _clearing(
-    steps: Sequence[Step], facts: Facts, history: History, consent: Consent
+    bundle: VerifiedBundle, steps: Sequence[Step], facts: Facts, history: History, consent: Consent
 ) -> tuple[tuple[Step, ...], list[str]]:
     """What must be erased first, and what may not be."""
     stagings = [step.staging for step in steps if step.staging]
@@ -325,7 +339,7 @@ def _clearing(
         return (), []
     target, page = facts.identity.target, facts.identity.target.sector_size
     first, held = stagings[0].area, _held(stagings[0], facts)
-    ours = {at for start, end in history.staged for at in range(start, end, page)}
+    ours = _ours(bundle, facts, history)
     found = [one for one in find_images(facts.flash, target) if one.end - page not in held]
     stray = {at for one in found for at in range(one.start, one.end, page)} - ours
     filled, lowest = _filled(facts), min(one.area.start for one in stagings)
@@ -346,6 +360,24 @@ def _clearing(
         Step(action="erase", why="it is in the way", area=Area(run[0], run[-1] + page, target))
         for run in _runs(erased, page)
     ), refusals
+
+
+def _ours(bundle: VerifiedBundle, facts: Facts, history: History) -> set[int]:
+    """Pages that an earlier run has written to, and that hold nothing else since.
+
+    That is the bytes of an image of this bundle, as far as they came; and where that run broke off, the one page that
+    was being erased or programmed, which may hold anything.
+    """
+    target, flash, base = facts.identity.target, facts.flash, reg.FLASH_BASE
+    page, found, torn = target.sector_size, set[int](), list[int]()
+    at_start = {at: bundle.images[sha256] for sha256, at in bundle.manifest.addresses[target.name].items()}
+    for start, end in history.staged:
+        torn.clear()
+        for at in range(start, min(end, base + len(flash)), page):
+            image = at_start.get(start, b"")[at - start : at - start + page].ljust(page, b"\xff")
+            is_image = image.startswith(flash[at - base : at - base + page].rstrip(b"\xff"))
+            (found.add if is_image else torn.append)(at)
+    return found | set(torn if history.is_unfinished and len(torn) == 1 else ())
 
 
 def _held(staging: Staging, facts: Facts) -> set[int]:

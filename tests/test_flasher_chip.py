@@ -8,13 +8,14 @@ import pytest
 from flasher import registers as reg
 from flasher.chip import Area, Chip, Staging
 from flasher.errors import ChipError, FlashError, SilentError, TransferError
-from flasher.sim.dll import Survives
+from flasher.jlink import JLink
+from flasher.sim.dll import Probe, SimulatedDll, Survives
 from flasher.sim.faults import Fault
 from flasher.sim.identity import IDCODE
 from flasher.sim.parts import PARTS
 from imagekit.targets import select_target
-from tests.support.flashing import Bench, simulated
-from tests.support.jlinks import own_locks_and_no_sleep
+from tests.support.flashing import Bench, SimulatedClock, simulated
+from tests.support.jlinks import SERIAL, own_locks_and_no_sleep
 
 __all__ = ["own_locks_and_no_sleep"]
 
@@ -105,6 +106,21 @@ def test_what_does_not_happen_is_told_with_its_limit(tmp_path: Path) -> None:
     with pytest.raises(SilentError, match=r"the moon rises not within 2 s: 0x5800040C reads 0x00000000"):
         chip.wait_for(reg.PWR_CR4, reg.C2BOOT, reg.C2BOOT, 2, 0.1, "the moon rises")
     assert 2 <= chip.clock.now() - before < 2.5
+
+
+def test_under_reset_no_application_gets_to_run() -> None:
+    chip = simulated()
+    chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
+    chip.power_cycle()
+    chip.advance(1)
+    clock = SimulatedClock(chip)
+    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)])
+    caught = Chip(JLink(dll, clock), clock)
+    assert caught.connect(under_reset=True).target is G
+    clock.sleep(1)
+    assert not caught.word(reg.PWR_CR4) & reg.C2BOOT
+    caught.quieten()
+    caught.disconnect()
 
 
 # --- flash

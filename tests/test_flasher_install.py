@@ -188,6 +188,14 @@ def test_fus_alone(bench: Callable[..., Bench], stack: str | None) -> None:
     assert is_fine(chip, before)
 
 
+def test_what_fus_leaves_of_its_own_image_is_nobodys_stray(bench: Callable[..., Bench]) -> None:
+    """It went with the run that had written it; the next bundle finds nothing in its way."""
+    chip = simulated()
+    bench(chip).install(opened("fus-2.2.0"))
+    assert chip.flash.read_cells(FUS_AT, 4096) == b"\xff" * 4096
+    assert [step.action for step in bench(chip).install(opened(*UPGRADE)).steps] == ["install-stack", "start-stack"]
+
+
 @pytest.mark.parametrize(
     ("fus", "stack", "names", "version"),
     [

@@ -22,7 +22,7 @@ from flasher.errors import (
 from flasher.jlink import Found, JLink, load_library
 from flasher.registers import CPUID, DHCSR, PWR_CR4, SRAM1
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Fails, Probe, Settings, SimulatedDll, Survives
+from flasher.sim.dll import Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
 from flasher.sim.errors import HostKilledError
 from flasher.sim.faults import Fault, FaultyChip
 from tests.support.flashing import SimulatedClock, simulated
@@ -334,9 +334,10 @@ def test_a_connection_that_is_none(dll: SimulatedDll, chip: SimulatedChip) -> No
         made(dll, chip).connect()
 
 
-def test_a_chip_that_answers_nothing(dll: SimulatedDll, chip: SimulatedChip) -> None:
-    dll.answer(DLL_READ, 0)
-    with pytest.raises(TargetUnavailableError, match="the chip answers nothing"):
+@pytest.mark.parametrize("came", [0, -1, -5])
+def test_a_chip_that_answers_nothing(dll: SimulatedDll, chip: SimulatedChip, came: int) -> None:
+    dll.answer(DLL_READ, came)
+    with pytest.raises(TargetUnavailableError, match=r"the chip (answers nothing|does not answer over SWD)"):
         made(dll, chip).connect()
 
 
@@ -379,8 +380,13 @@ def test_a_reset_is_lived_through_by_connecting_again(chip: SimulatedChip, polic
     probe.close()
 
 
-def test_under_reset_cpu1_is_caught_at_its_vector(dll: SimulatedDll, chip: SimulatedChip) -> None:
-    """The debug unit alone answers while the pin is low; the application does not get to start CPU2."""
+@pytest.mark.parametrize("policy", [Survives(), Fails(), *map(Unsettled, range(5))])
+def test_under_reset_cpu1_is_caught_at_its_vector(chip: SimulatedChip, policy: Any) -> None:
+    """The debug unit alone answers while the pin is low; the application does not get to start CPU2.
+
+    Letting the pin go is a reset, and what the library makes of it is not known.
+    """
+    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=policy))
     chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
     chip.power_cycle()
     chip.advance(0.5)

@@ -1,5 +1,6 @@
 """flasher/plan.py: every step, every refusal with its reason, and no area where nothing may be erased."""
 
+import hashlib
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -56,6 +57,7 @@ def test_what_each_step_is_made_of() -> None:
     fus, stack, start = plan.steps
     assert fus.staging is not None
     assert fus.staging.data.startswith(content("fus-2.2.0"))
+    assert hashlib.sha256(fus.staging.data[: len(content("fus-2.2.0"))]).hexdigest() == fus.image
     assert len(fus.staging.data) % 8 == 0
     assert fus.area == fus.staging.area == Area(FUS_AT, FUS_AT + 4096, G)
     assert (fus.name, fus.is_irreversible, stack.name, stack.is_irreversible) == ("fus-2.2.0", True, None, False)
@@ -520,19 +522,28 @@ def test_on_wb1x_the_field_of_sram2b_has_two_bits() -> None:
 # --- searching for images
 
 
-IMAGES = ("stack-4k", "stack-fus2-4k", "fus-2.2.0", "safeboot-2.0.0", "safeboot-2.0.1", "fus-hidden-version")
+IMAGES = (
+    "stack-4k",
+    "stack-fus2-4k",
+    "fus-2.2.0",
+    "safeboot-2.0.0",
+    "safeboot-2.0.1",
+    "fus-hidden-version",
+    "other-magic",
+)
 SIZE = 16 * 4096
 
 
 @settings(max_examples=150)
-@given(st.sampled_from(IMAGES), st.integers(0, (SIZE - 3200) // 4), st.integers(0, 1 << 32))
-def test_an_image_is_found_at_any_word_of_any_flash(name: str, word: int, seed: int) -> None:
-    flash, image, at = bytearray(Random(seed).randbytes(SIZE)), content(name), word * 4  # noqa: S311 - only a filler
+@given(st.sampled_from(IMAGES), st.integers(0, (SIZE - 3200) // 4), st.integers(0, 5), st.integers(0, 1 << 32))
+def test_an_image_is_found_at_any_word_of_any_flash(name: str, word: int, sectors: int, seed: int) -> None:
+    flash, image, at = bytearray(Random(seed).randbytes(SIZE)), bytearray(content(name)), word * 4  # noqa: S311 - filler
+    image[-96] = sectors
     flash[at : at + len(image)] = image
     (found,) = find_images(bytes(flash), G)
     last = FLASH_BASE + at + len(image) - 1
     assert found.end == (last | 0xFFF) + 1
-    assert found.start == found.end - 4096 * image[-96]
+    assert found.start == max(found.end - 4096 * max(sectors, 1), FLASH_BASE)
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3])

@@ -13,7 +13,8 @@ from flasher.sim.dll_session import Handle, Session
 WITHOUT_EFFECT = frozenset({
     "disableautoupdatefw", "disableflashbps", "disableinfowinflashbps", "disableinfowinflashdl", "enableflashbps",
     "enableinfowinflashbps", "enableinfowinflashdl", "enableremarks", "hidedeviceselection", "setbatchmode",
-    "setinitworkramonconnect", "silentupdatefw", "suppresscontrolpanel", "suppressgui", "suppressinfoupdatefw",
+    "inhibitconnectretries", "setinitworkramonconnect", "silentupdatefw", "suppresscontrolpanel", "suppressgui",
+    "suppressinfoupdatefw",
 })  # fmt: skip
 """Known, and nothing that a simulation could show."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.benchmarks.measure import head, row, verdict
 from tests.support.flashing import FUS_1_2_0, Bench, opened, simulated
 from tests.support.images import content
 
@@ -56,23 +57,29 @@ def measure(bench: Bench, *names: str) -> Cost:
     return cost
 
 
-def rows() -> list[str]:
-    """The rows of the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(simulated(fus=FUS_1_2_0), Path(folder))
-        first, again = measure(bench, *IMAGES), measure(bench, *IMAGES)
+def report_costs(folder: Path) -> None:
+    """Print a row for each figure."""
+    bench = Bench(simulated(fus=FUS_1_2_0), folder / "journal")
+    first, again = measure(bench, *IMAGES), measure(bench, *IMAGES)
     scan = bench.chip.part.image_limit(FUS_1_2_0) - FLASH
-    images = sum(len(content(name)) for name in IMAGES)
-    least = scan + 2 * images
-    return [
-        f"| install: bytes on the wire / minimum of {least} | {(first.read + first.written) / least:.3f} | 1.15 |",
-        f"| install: calls that move memory | {first.calls} | |",
-        f"| install: questions to FUS for each simulated second | {first.questions / first.seconds:.1f} | 10 |",
-        f"| install: simulated seconds, 4 MHz SWD, FUS included | {first.seconds:.1f} | |",
-        f"| install again: bytes written to flash | {again.written_to_flash} | 0 |",
-        f"| install again: simulated seconds | {again.seconds:.1f} | |",
-    ]
+    least = scan + 2 * sum(len(content(name)) for name in IMAGES)
+    on_the_wire, rate = (first.read + first.written) / least, first.questions / first.seconds
+    against = f"flash read once, images written and read: {least // 1024} KiB"
+    row("install: bytes on the wire", against, f"{on_the_wire:.3f}", "", verdict("1.15", on_the_wire <= 1.15))
+    row("install: accesses", "", f"{first.calls}", "", "")
+    row("install: FUS is asked, a second", "simulated time", f"{rate:.1f}", "", verdict("10", rate <= 10))
+    row("install: simulated seconds", "SWD at 4 MHz; FUS as in logs", f"{first.seconds:.1f}", "", "")
+    done = again.written_to_flash
+    row("install again: bytes programmed", "", f"{done}", "", verdict("0", not done))
+    row("install again: simulated seconds", "SWD at 4 MHz", f"{again.seconds:.1f}", "", "")
+
+
+def main() -> None:
+    """Print one table."""
+    head("measured", "against", "", "", "goal")
+    with tempfile.TemporaryDirectory() as folder:
+        report_costs(Path(folder))
 
 
 if __name__ == "__main__":
-    print("| | measured | goal |", "|---|---|---|", *rows(), sep="\n")
+    main()

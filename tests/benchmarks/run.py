@@ -29,7 +29,7 @@ from imagekit.errors import ParseError
 from imagekit.image import Image
 from imagekit.signing_keys import SigningKey, st_keys
 from imagekit.targets import select_target
-from tests.benchmarks import breakdown, peers, probe
+from tests.benchmarks import breakdown, install, peers, probe
 from tests.benchmarks.measure import (
     PROGRAM,
     ROOT,
@@ -242,8 +242,8 @@ def measure_probe(folder: Path) -> None:  # noqa: ARG001
     probe.measure()
 
 
-BLOCKS = (measure_start_up, measure_bundle, measure_probe)
-"""Blocks of rows, each a function of a folder to work in. A module beside this one adds its own here."""
+BLOCKS = (measure_start_up, measure_bundle, measure_probe, install.report_costs)
+"""Blocks of rows, each a function of a folder to work in."""
 
 BLOCKS_OF_CORPUS = (measure_assess, measure_check, measure_audit)
 """Blocks that need STM32CubeWB releases."""
