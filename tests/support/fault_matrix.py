@@ -463,7 +463,7 @@ def judge(strike: Case | None, run: Run) -> Iterator[str]:
         yield f"nothing is wrong with the link: {run.text}"
     elif kind == "link-lost" and error is None:
         yield "the link is lost, and nobody noticed"
-    elif kind in _LINK and error is not None and not isinstance(error, ProbeError):
+    elif kind in _LINK and error is not None and not isinstance(error, ProbeError) and "again" not in str(error):
         yield f"the link failed, not the chip: {run.text}"
 
 
