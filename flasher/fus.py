@@ -21,8 +21,8 @@ READY_SECONDS = 15.0
 ANSWER_SECONDS = 33.0  # ST's own limit for a system command; the first answer after FW_UPGRADE took 3.6 s
 GIVE_WAY_ATTEMPTS = 10
 IDLE_SECONDS = 10.0
-BLIND_SECONDS = 120.0
 """How long FUS must be idle, and nothing done, before that counts as an answer."""
+BLIND_SECONDS = 120.0
 DELETE_SECONDS, UPGRADE_SECONDS, START_SECONDS = 120.0, 600.0, 60.0
 """No source has a limit; logs show 7 s, 12 s and one reset."""
 _ERROR, _NOT_RUNNING, _UNKNOWN = 0xFF, 0xFE, 0xFF

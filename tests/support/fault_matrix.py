@@ -160,7 +160,7 @@ class Bench(FaultyChip):
         super().__init__(chip)
         self.fault, self.accesses, self.is_killed = fault, 0, False
         self.kinds: list[str] = []
-        self.struck = ""
+        self.is_struck = self.is_harm_spared = False
         self.unplug: Callable[[], None] = lambda: None
         self._end = chip.clock + MOST_SECONDS
 
@@ -176,11 +176,11 @@ class Bench(FaultyChip):
         return [self.fault] if is_due and self.fault is not None else []
 
     def _do(self, fault: Fault, address: int) -> None:
-        secret, fus = self.chip.fus.secret, self.chip.fus
-        is_at_work = self.chip.cpu2.state.running == "fus" and bool(secret.operation and secret.operation.is_writing)
-        self.struck = "fus-writes" if is_at_work else "struck"
-        self.is_killed = fault.kind == "host-killed"
-        if is_at_work and fault.kind in ("reset", "power-cut"):
+        fus, operation = self.chip.fus, self.chip.fus.secret.operation
+        is_at_work = self.chip.cpu2.state.running == "fus" and operation is not None and operation.is_writing
+        self.is_struck, self.is_killed = True, fault.kind == "host-killed"
+        self.is_harm_spared = is_at_work and fault.kind in ("reset", "power-cut")
+        if self.is_harm_spared:
             before, fus.behaviour = fus.behaviour, replace(fus.behaviour, interrupted_write="abort")
             try:
                 super()._do(fault, address)
@@ -324,7 +324,8 @@ class Verdict:
     texts: list[str] = field(default_factory=list)
     installed_by: int = 0
     """The run after which the chip had what the bundle holds; 0: none."""
-    struck: str = ""
+    struck_while_writing: bool = False
+    """Whether a reset or a loss of power came while FUS wrote."""
     factory_reset: bool = False
     refused_first: bool = False
     brick: str = ""
@@ -425,9 +426,9 @@ def run_case(case: Case, folder: Path) -> Verdict:
             fault, consent = strike.fault() if strike else None, EVERYTHING if number == 3 else CAUTIOUS
             run = run_once(scenario, chip, folder, fault, consent)
             verdict.texts.append(run.text)
-            verdict.struck = verdict.struck or run.bench.struck
+            verdict.struck_while_writing |= run.bench.is_harm_spared
             verdict.refused_first |= isinstance(run.error, RefusedError)
-            verdict.wrong += [f"run {number}: {why}" for why in judge(strike if run.bench.struck else None, run)]
+            verdict.wrong += [f"run {number}: {why}" for why in judge(strike if run.bench.is_struck else None, run)]
             verdict.brick = chip.fus.secret.dead
             verdict.factory_reset = watch.factory_resets > 0
             if not verdict.factory_reset:
@@ -462,17 +463,17 @@ def judge(strike: Case | None, run: Run) -> Iterator[str]:
         yield f"nothing is wrong with the link: {run.text}"
     elif kind == "link-lost" and error is None:
         yield "the link is lost, and nobody noticed"
-    elif kind in _LINK and error is not None and not isinstance(error, ProbeError):
+    elif kind in _LINK and error is not None and not isinstance(error, ProbeError) and "again" not in str(error):
         yield f"the link failed, not the chip: {run.text}"
 
 
 SCENARIOS = {one.name: one for one in _scenarios()}
 
 
-def cases(scenario: str, every: int = 1, first: int = 1) -> Iterator[Case]:
+def cases(scenario: str, every: int = 1) -> Iterator[Case]:
     """Every case of a scenario; short reads at reads alone."""
     accesses, _ = clean_run(SCENARIOS[scenario])
-    for at in range(first, len(accesses) + 1, every):
+    for at in range(1, len(accesses) + 1, every):
         for kind in STRIKES:
             if kind != "short-read" or accesses[at - 1].startswith("read"):
                 yield Case(scenario, kind, at)
@@ -516,6 +517,6 @@ def tally(verdicts: list[Verdict]) -> Counter[str]:
         count["bricks"] += bool(one.brick)
         count["blind commands"] += bool(one.blind)
         count["stray writes"] += bool(one.stray)
-        count["struck while FUS wrote"] += one.struck == "fus-writes" and one.case.kind in ("reset", "power-cut")
+        count["struck while FUS wrote"] += one.struck_while_writing
         count["wrong"] += bool(one.problems)
     return count
