@@ -122,11 +122,15 @@ class Chip:
 
         `under_reset`: pull the reset pin if the chip does not answer otherwise. Never while FUS may be at work.
         """
-        try:
-            self.probe.connect()
-        except TargetUnavailableError:
-            if not under_reset:
-                raise
+        for attempt in range(_ATTEMPTS):  # a chip that has just been reset does not answer for a moment
+            try:
+                self.probe.connect()
+                break
+            except TargetUnavailableError:
+                if attempt == _ATTEMPTS - 1 and not under_reset:
+                    raise
+                self.clock.sleep(_PAUSE_SECONDS)
+        else:
             self.probe.connect(under_reset=True)
         self._debug = (self.word(reg.DBGMCU_CR), self.word(reg.DBGMCU_APB1FZR1))
         self.probe.write32(reg.DBGMCU_CR, reg.DEBUG_IN_LOW_POWER)

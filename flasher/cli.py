@@ -5,8 +5,9 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -308,9 +309,15 @@ def install(
     _run_steps(
         choice,
         folder,
-        _Output(json_lines=json_lines, report=report, report_serials=report_serials),
+        _Output(json_lines=json_lines, report=report, report_serials=report_serials, bundle=_named(verified)),
         lambda it: _finished(it, carry(it, verified, consent, lambda made: _agreed(it, made, consent, json_lines))),
     )
+
+
+def _named(verified: "VerifiedBundle") -> dict[str, Any]:
+    """The bundle in a report."""
+    manifest = verified.manifest
+    return {"name": manifest.name, "sequence": manifest.sequence, "images": [one.sha256 for one in manifest.images]}
 
 
 def _finished(it: "Session", done: "Plan") -> str:
@@ -470,16 +477,22 @@ class _Output:
     report: str | None = None
     report_serials: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
+    bundle: dict[str, Any] | None = None
     options: "Options | None" = None
     """The option registers as they were found."""
+    begun: float = field(default_factory=time.monotonic)
     _bar: Any = None
     _last: str = ""
 
     def say(self, event: "Event") -> None:
-        """Tell one event."""
+        """Tell one event. Whoever stops listening stops no installation."""
+        with suppress(OSError):
+            self._tell(event)
+
+    def _tell(self, event: "Event") -> None:
         from flasher.show import event_document
 
-        document = event_document(event)
+        document = event_document(event) | {"at": round(time.monotonic() - self.begun, 3)}
         if event.event != "progress":
             self.events.append(document)
         if self.json_lines:
@@ -500,6 +513,37 @@ class _Output:
         if event.done >= event.of:
             self.end_bar()
 
+    def write_report(self, result: dict[str, Any], taken: "Sequence[Session]", error: Exception | None) -> None:
+        """Write what support needs to know. Exits with one line when that fails."""
+        import platform
+        from datetime import UTC, datetime
+
+        from flasher.show import anonymous, chip_document, probe_document
+
+        document: dict[str, Any] = {
+            "schema": "flasher.report/1",
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"flasher": __version__, "python": platform.python_version(), "system": platform.platform()},
+            "bundle": self.bundle,
+            "result": result,
+            "events": self.events,
+        }
+        for it in taken:
+            document["probe"] = probe_document(it.chip.probe.info)
+            document["chip"] = chip_document(it.chip.identity)
+            document["probe_log"] = list(getattr(error, "log", ()) or getattr(it.chip.probe, "log", ()))
+        if self.options is not None:
+            document["option_bytes"] = {name: f"0x{word:08X}" for name, word in self.options.words.items()}
+        text = json.dumps(document, indent=1)
+        if taken and not self.report_serials:
+            text = anonymous(text, taken[0].chip.identity.uid, taken[0].chip.probe.info.serial)
+        path = self.report or ""
+        try:
+            write_file(path, text.encode() + b"\n")
+        except OSError as problem:
+            complain(f"{shown(path)}: {why(problem)}: no report can be written there")
+            raise typer.Exit(4) from problem
+
     def end_bar(self) -> None:
         """Leave the line of the bar."""
         if self._bar is not None:
@@ -507,9 +551,10 @@ class _Output:
             self._bar = None
 
     def _line(self, event: "Event") -> None:
-        text = {"begin": event.step, "reset": "  the chip resets itself"}.get(event.event, f"  FUS: {event.text}")
-        is_idle = event.event == "state" and event.text.startswith("0x00")
-        if event.event != "end" and not is_idle and text != self._last:
+        text = {"begin": event.step, "reset": "  the chip resets itself"}.get(event.event, f"  {event.text}")
+        # Idle is no news; FF passes at the first question of a chip's life and near the end of an installation.
+        is_passing = event.event == "state" and event.text.startswith(("0x00", "0xFF"))
+        if event.event != "end" and not is_passing and text != self._last:
             self._last = text
             typer.echo(painter()(text, "bold" if event.event == "begin" else "dim"), err=True)
 
@@ -520,6 +565,8 @@ def _run_steps(choice: "Choice", folder: Path | None, output: _Output, work: "Ca
 
     result: dict[str, Any] = {"event": "result", "code": 0}
     taken: list[Session] = []
+    if output.report is not None:  # before anything is done: a record that cannot be kept is no surprise at the end
+        output.write_report(result | {"code": None}, (), None)
     try:
         with _held_signals(), _opened(choice, folder, output.say) as it:
             taken.append(it)
@@ -536,7 +583,8 @@ def _run_steps(choice: "Choice", folder: Path | None, output: _Output, work: "Ca
     output.end_bar()
     _finish(output, result, taken, None)
     if not output.json_lines:
-        print_result(said)
+        with suppress(OSError):
+            print_result(said)
 
 
 @contextmanager
@@ -560,7 +608,7 @@ def _opened(
 @contextmanager
 def _held_signals() -> Iterator[None]:
     """Ctrl-C, and being told to end, count between two steps only."""
-    names = [name for name in ("SIGINT", "SIGTERM") if hasattr(signal, name)]
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), _stop.ask) for name in names}
     try:
         yield
@@ -570,43 +618,12 @@ def _held_signals() -> Iterator[None]:
 
 
 def _finish(output: _Output, result: dict[str, Any], taken: "Sequence[Session]", error: Exception | None) -> None:
-    """Print the last event, and write the report."""
+    """Print the last event, and write the report. Whoever stops listening changes nothing about what was done."""
     if output.json_lines:
-        print_result(json.dumps(result))
-    if output.report is None:
-        return
-    text = json.dumps(_report(output, result, taken, error), indent=1)
-    if taken and not output.report_serials:
-        from flasher.show import anonymous
-
-        text = anonymous(text, taken[0].chip.identity.uid, taken[0].chip.probe.info.serial)
-    try:
-        write_file(output.report, text.encode() + b"\n")
-    except OSError as problem:
-        complain(f"{shown(output.report)}: {why(problem)}: no report was written")
-
-
-def _report(
-    output: _Output, result: dict[str, Any], taken: "Sequence[Session]", error: Exception | None
-) -> dict[str, Any]:
-    """What support needs to know."""
-    import platform
-
-    from flasher.show import chip_document, probe_document
-
-    document: dict[str, Any] = {
-        "schema": "flasher.report/1",
-        "versions": {"flasher": __version__, "python": platform.python_version(), "system": platform.platform()},
-        "result": result,
-        "events": output.events,
-        "probe_log": list(getattr(error, "log", ())),
-    }
-    for it in taken:
-        document["probe"] = probe_document(it.chip.probe.info)
-        document["chip"] = chip_document(it.chip.identity)
-    if output.options is not None:
-        document["option_bytes"] = {name: f"0x{word:08X}" for name, word in output.options.words.items()}
-    return document
+        with suppress(OSError):
+            print_result(json.dumps(result))
+    if output.report is not None:
+        output.write_report(result, taken, error)
 
 
 def _agreed(it: "Session", made: "Plan", consent: "Consent", json_lines: bool) -> "Plan":
@@ -617,7 +634,8 @@ def _agreed(it: "Session", made: "Plan", consent: "Consent", json_lines: bool) -
     if json_lines:
         return made
     if made.steps:
-        typer.echo("\n".join(plan_lines(made)), err=True)
+        with suppress(OSError):
+            typer.echo("\n".join(plan_lines(made)), err=True)
     only_names = made.to_accept and len(made.refusals) == len(made.to_accept)
     if not only_names or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return made

@@ -71,6 +71,13 @@ class SilentError(ChipError):
     """Something did not happen within its limit."""
 
 
+class StillAtWorkError(SilentError):
+    """FUS may be at work for longer than this program waits: it goes on by itself, and the next run finds it."""
+
+    code = ExitCode.STOPPED
+    is_fus_at_work = True
+
+
 class RefusedError(FlasherError):
     """The plan is refused, for all these reasons."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from flasher import mailbox
 from flasher import registers as reg
 from flasher.chip import Chip
-from flasher.errors import ChipError, FusError, ProbeError, SilentError
+from flasher.errors import ChipError, FusError, ProbeError, SilentError, StillAtWorkError
 from flasher.mailbox import OURS, Answer, DeviceInfo, Places
 from imagekit import explanations
 from imagekit.errors import ExplanationError
@@ -107,7 +107,9 @@ class Cpu2:
         end = self.chip.clock.now() + BLIND_SECONDS
         while self.chip.clock.now() < end:
             if not self._is_started() or self.chip.word(reg.FLASH_SR) & reg.SR_BUSY:
-                raise SilentError("FUS is at work, and cannot be asked: leave the board powered, and run this again")
+                raise StillAtWorkError(
+                    "FUS is at work, and cannot be asked: leave the board powered, and run this again"
+                )
             self.chip.clock.sleep(POLL_SECONDS * 5)
 
     def _greet(self) -> None:
@@ -261,7 +263,7 @@ class Cpu2:
             elif clock.now() >= (still_until := still_until or clock.now() + IDLE_SECONDS):
                 return error or answer
             clock.sleep(POLL_SECONDS)
-        raise SilentError(
+        raise StillAtWorkError(
             f"FUS has not finished {what} after {seconds:g} s: leave the board powered and alone, and run this again"
         )
 

@@ -193,7 +193,7 @@ def install(
         raise RefusedError(*plan.refusals)
     if plan.steps:
         carry_out(it, plan)
-    elif (it.journal.history.sequence or 0) < bundle.manifest.sequence:
+    elif it.journal.history.sequences.get(bundle.manifest.name, -1) < bundle.manifest.sequence:
         _note_begin(it, plan)
     return plan
 

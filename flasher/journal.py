@@ -7,7 +7,8 @@ hold what this tool has staged, and the highest sequence of a bundle that the ch
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from flasher.registers import OPTR_BOOT
 class History:
     """What the journal knows of a chip.
 
-    `sequence`: the highest of a bundle that was begun. `optr`: what OPTR was before it was changed last, None when it
-    was restored. `staged`: first address, and the one behind the last, of pages that this tool has written to.
+    `sequences`: name of a bundle -> the highest that was seen. `optr`: what OPTR was before it was changed last, None
+    when it was restored. `staged`: first address, and the one behind the last, of pages that this tool has written to.
     """
 
-    sequence: int | None = None
+    sequences: Mapping[str, int] = field(default_factory=dict)
     optr: int | None = None
     staged: tuple[tuple[int, int], ...] = ()
     is_unfinished: bool = False
@@ -106,7 +107,8 @@ def _after(now: History, entry: dict[str, Any]) -> History:
     """What one more line makes of it."""
     match entry["event"]:
         case "begin":
-            return replace(now, sequence=max(now.sequence or 0, int(entry["sequence"])))
+            name, sequence = str(entry["bundle"]), int(entry["sequence"])
+            return replace(now, sequences={**now.sequences, name: max(now.sequences.get(name, 0), sequence)})
         case "option-bytes":
             found = int(entry["optr"], 16)  # one that boots nothing but SRAM1 is what an earlier run has made of it
             return replace(now, optr=found if found & OPTR_BOOT or now.optr is None else now.optr)

@@ -107,7 +107,7 @@ def _board(path: Path, choice: Choice) -> Iterator[Chip]:
         raise BoardFileError(f"{path}: {reason}") from error
     faulty = FaultyChip(board, faults)
     # A serial number of its own for each file: pylink's lock then keeps two programs from one board.
-    serial = zlib.crc32(str(path.resolve()).encode())
+    serial = zlib.crc32(str(path.resolve()).encode()) & 0x7FFF_FFFF
     dll = SimulatedDll([Probe(serial=serial, chip=faulty, product="simulated J-Link")])
     clock = _BoardClock(faulty)
     probe = JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)

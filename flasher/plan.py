@@ -149,7 +149,21 @@ def find_images(flash: bytes, target: Target) -> tuple[Stray, ...]:
         if (stray := _image_before(flash, at, target)) is not None:
             found.append(stray)
         at = flash.find(_MARKERS, at + 1)
-    return tuple(found)
+    held = [range(one.start, one.end) for one in found]
+    return (*found, *(one for one in _lone_footers(flash, target) if not any(one.start in pages for pages in held)))
+
+
+def _lone_footers(flash: bytes, target: Target) -> Iterator[Stray]:
+    """The pages of image footers, whatever stands behind them: FUS looks for these words (fus-protocol 8.6)."""
+    page = target.sector_size
+    for magic in _MAGICS:
+        word = magic.to_bytes(4, "little")
+        at = flash.find(word)
+        while at >= 0:
+            if at % 4 == 0 and flash[at - 12 : at - 8] == _MARKERS[4:]:  # info2 of the same footer
+                start = reg.FLASH_BASE + at // page * page
+                yield Stray(start, start + page)
+            at = flash.find(word, at + 1)
 
 
 def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
@@ -256,10 +270,10 @@ def _refuse_chip(bundle: VerifiedBundle, facts: Facts, history: History) -> None
     if target not in manifest.targets:
         names = ", ".join(one.name for one in manifest.targets)
         raise RefusedError(f"this chip is {target.name}, and the bundle is for {names}")
-    if history.sequence is not None and manifest.sequence < history.sequence:
+    if manifest.sequence < (seen := history.sequences.get(manifest.name, 0)):
         raise RefusedError(
-            f"the bundle has sequence {manifest.sequence}, and this chip has seen {history.sequence}: no way back to "
-            "an older release"
+            f"this is sequence {manifest.sequence} of {manifest.name}, and the chip has seen {seen}: no way back to an "
+            "older release"
         )
     if facts.info.fus.major + facts.info.fus.minor == 0:
         raise RefusedError(f"FUS {facts.info.fus.text} is none that is known")
@@ -276,7 +290,8 @@ def _chain(
             continue  # the chip is beyond it
         if fus < first or (below is not None and fus >= below):
             end = f" and below {below.text}" if below else ""
-            todo = "take a bundle that leads there" if fus < first else "there is no way back"
+            names = f"(`imagekit plan --part PART --fus {fus.text}` names the files)"
+            todo = f"take a bundle that leads there {names}" if fus < first else "there is no way back"
             raise RefusedError(
                 f"{entry.role} {step.gives} needs FUS {first.text} or later{end}, and the chip has {fus.text}: {todo}"
             )
@@ -330,6 +345,9 @@ def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: Step
 # --- what is in the way
 
 
+_IN_THE_WAY = "something (an application, or what another program has staged) where an image must go or CPU1 boots"
+
+
 def _clearing(
     bundle: VerifiedBundle, steps: Sequence[Step], facts: Facts, history: History, consent: Consent
 ) -> tuple[tuple[Step, ...], list[str]]:
@@ -349,7 +367,7 @@ def _clearing(
     refusals = [
         f"{_range_text(run, page)} holds {what}; look at it, and if it may go: {option} {_range_text(run, page)}"
         for pages, allowed, what, option in (
-            (in_the_way, consent.erase_application, "something where an image must go", "--erase-application"),
+            (in_the_way, consent.erase_application, _IN_THE_WAY, "--erase-application"),
             (stray, consent.erase_stray, "an image that FUS might install instead", "--erase-stray"),
         )
         for run in _runs({at for at in pages if not _is_in(at, page, allowed)}, page)

@@ -75,7 +75,7 @@ def info_lines(
             f"running       {'FUS' if info.is_fus else 'the stack'}",
         ]
     good = [one.name for one in option_verdicts(options) if one.grade is Grade.GOOD]
-    lines.append(f"option bytes  as they should be: {', '.join(good)}")
+    lines.append(f"option bytes  {len(good)} as they should be")
     lines += [
         f"  {_SEVERITIES[one.grade]}: {_verdict_text(one)}"
         for one in option_verdicts(options)
@@ -121,10 +121,14 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [chip_line(plan.facts.identity, plan.facts.info)]
     if not plan.steps and not plan.refusals:
         return [*lines, "nothing to do: the chip has what the bundle holds"]
+    known = {one.sha256: one.known_as for one in plan.bundle.manifest.images}
     for number, step in enumerate(plan.steps, start=1):
+        name = known.get(step.image or "")
         cost = f"{len(step.staging.data)} bytes, {len(step.area.pages)} pages" if step.staging and step.area else ""
         mark = "IRREVERSIBLE" if step.is_irreversible else ""
-        lines.append("   ".join(part for part in (f"{number}. {step.title}", cost, mark, f"({step.why})") if part))
+        lines.append(
+            "   ".join(part for part in (f"{number}. {step.title}", name, cost, mark, f"({step.why})") if part)
+        )
     return lines
 
 

@@ -229,7 +229,7 @@ def test_a_stack_is_deleted_and_there_is_none_to_start() -> None:
 
 def test_the_report_names_no_serial_number_unless_asked(folder: Path) -> None:
     uid = load_board(folder / "board.json").read(0x1FFF7590, 12, 4).hex()
-    serial = str(zlib.crc32(str((folder / "board.json").resolve()).encode()))
+    serial = str(zlib.crc32(str((folder / "board.json").resolve()).encode()) & 0x7FFF_FFFF)
     run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--report", "r.json")
     text = (folder / "r.json").read_text(encoding="utf-8")
     assert uid not in text
@@ -241,7 +241,7 @@ def test_the_report_names_no_serial_number_unless_asked(folder: Path) -> None:
     run("install", "product.wbz", *TRUST, *BOARD, "--report", "r.json", "--report-serials")
     assert uid in (folder / "r.json").read_text(encoding="utf-8")
     refused(
-        run("install", "product.wbz", "--trust", public_file("p256"), *BOARD, "--report", "nix/r.json"), 0, "nix/r.json"
+        run("install", "product.wbz", "--trust", public_file("p256"), *BOARD, "--report", "nix/r.json"), 4, "nix/r.json"
     )
 
 

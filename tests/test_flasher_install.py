@@ -644,9 +644,9 @@ def test_an_older_bundle_is_refused_after_a_newer_one_was_begun(bench: Callable[
     chip = simulated()
     run = bench(chip)
     connected = run.connect()
-    run.journal(connected).note("begin", sequence=8)
+    run.journal(connected).note("begin", bundle="product", sequence=8)
     connected.disconnect()
-    with pytest.raises(RefusedError, match="sequence 7, and this chip has seen 8"):
+    with pytest.raises(RefusedError, match="sequence 7 of product, and the chip has seen 8"):
         bench(chip).install(opened(*UPGRADE))
 
 

@@ -51,7 +51,7 @@ def test_a_line_is_on_the_disk_when_note_returns(tmp_path: Path, monkeypatch: py
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     journal = Journal(tmp_path, UID)
-    journal.note("begin", sequence=1)
+    journal.note("begin", bundle="product", sequence=1)
     assert len(synced) == 2, "the file, and the folder that has its new name"
     journal.note("done", step="x")
     assert len(synced) == 3
@@ -61,7 +61,7 @@ def test_the_next_run_reads_what_the_last_one_wrote(tmp_path: Path) -> None:
     Journal(tmp_path, UID).note(**BEGIN)
     second = Journal(tmp_path, UID)
     second.note("option-bytes", optr="0x3FFFF1AA", fus="1.2.0")
-    assert Journal(tmp_path, UID).history == second.history == History(sequence=7, optr=0x3FFFF1AA)
+    assert Journal(tmp_path, UID).history == second.history == History(sequences={"product": 7}, optr=0x3FFFF1AA)
 
 
 def test_chips_have_journals_of_their_own(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_chips_have_journals_of_their_own(tmp_path: Path) -> None:
 # --- what a crash leaves
 
 
-GOOD = b'{"event": "begin", "sequence": 7}\n'
+GOOD = b'{"event": "begin", "bundle": "product", "sequence": 7}\n'
 
 
 @settings(max_examples=40)
@@ -81,8 +81,8 @@ def test_a_last_line_that_was_cut_anywhere_was_never_acted_on(
     tmp_path_factory: pytest.TempPathFactory, at: int
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
-    written(folder, GOOD + b'{"event": "begin", "sequence": 9}\n'[:at])
-    assert Journal(folder, UID).history == History(sequence=7)
+    written(folder, GOOD + b'{"event": "begin", "bundle": "product", "sequence": 9}\n'[:at])
+    assert Journal(folder, UID).history == History(sequences={"product": 7})
 
 
 @settings(max_examples=40)
@@ -92,20 +92,20 @@ def test_after_a_cut_line_and_a_cut_mark_all_goes_on(
 ) -> None:
     folder = tmp_path_factory.mktemp("journal")
     path = written(folder, GOOD + GOOD[:at])
-    Journal(folder, UID).note("begin", sequence=8)
+    Journal(folder, UID).note("begin", bundle="product", sequence=8)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(GOOD) + at + second])  # the crash comes again, in the middle of that
-    Journal(folder, UID).note("begin", sequence=10)
-    Journal(folder, UID).note("begin", sequence=9)
-    assert Journal(folder, UID).history.sequence == 10
+    Journal(folder, UID).note("begin", bundle="product", sequence=10)
+    Journal(folder, UID).note("begin", bundle="product", sequence=9)
+    assert Journal(folder, UID).history.sequences["product"] == 10
 
 
 def test_zeros_at_the_end_are_a_line_that_never_came(tmp_path: Path) -> None:
     """Some file systems leave them where a file was made longer and the power went."""
     written(tmp_path, GOOD + bytes(100))
     journal = Journal(tmp_path, UID)
-    journal.note("begin", sequence=8)
-    assert Journal(tmp_path, UID).history.sequence == 8
+    journal.note("begin", bundle="product", sequence=8)
+    assert Journal(tmp_path, UID).history.sequences["product"] == 8
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_a_damaged_line_in_the_middle_is_told_by_its_number(tmp_path: Path, dama
     "line",
     [
         {"event": "begin"},
-        {"event": "begin", "sequence": "seven"},
-        {"event": "begin", "sequence": None},
+        {"event": "begin", "bundle": "product", "sequence": "seven"},
+        {"event": "begin", "bundle": "product", "sequence": None},
         {"event": "option-bytes", "optr": 5},
         {"event": "option-bytes", "optr": "0xZZ"},
         {"event": "step", "step": "x", "start": "0x08000000"},
@@ -141,7 +141,7 @@ def test_a_line_that_lacks_what_it_must_have_is_told(tmp_path: Path, line: dict[
 def test_events_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
     """A newer program may have written them."""
     written(tmp_path, b'{"event": "weather"}\n{"event": ["begin"]}\n' + GOOD)
-    assert Journal(tmp_path, UID).history == History(sequence=7)
+    assert Journal(tmp_path, UID).history == History(sequences={"product": 7})
 
 
 # --- folders
@@ -163,7 +163,7 @@ def test_a_folder_that_went_away_meanwhile(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "x", UID)
     (tmp_path / "x").rmdir()
     with pytest.raises(JournalError, match="no such file or directory; nothing is done without a journal"):
-        journal.note("begin", sequence=7)
+        journal.note("begin", bundle="product", sequence=7)
     assert journal.history == History(), "what is not on the disk did not happen"
 
 
@@ -173,7 +173,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(JournalError, match="permission denied; nothing is done without a journal"):
-            journal.note("begin", sequence=7)
+            journal.note("begin", bundle="product", sequence=7)
     finally:
         tmp_path.chmod(0o700)
 
@@ -185,7 +185,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path, UID)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(JournalError, match="no space left on device; nothing is done"):
-        journal.note("begin", sequence=7)
+        journal.note("begin", bundle="product", sequence=7)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def history(folder: Path, *events: dict[str, object]) -> History:
 
 
 def begin(sequence: int) -> dict[str, object]:
-    return {"event": "begin", "sequence": sequence}
+    return {"event": "begin", "bundle": "product", "sequence": sequence}
 
 
 def options(word: int) -> dict[str, object]:
@@ -241,8 +241,8 @@ RESTORED: dict[str, object] = {"event": "restored"}
 
 
 def test_the_highest_sequence_counts_finished_or_not(tmp_path: Path) -> None:
-    assert history(tmp_path, begin(3), RESULT, begin(9), begin(4), RESULT).sequence == 9
-    assert history(tmp_path, begin(0)).sequence == 0
+    assert history(tmp_path, begin(3), RESULT, begin(9), begin(4), RESULT).sequences["product"] == 9
+    assert history(tmp_path, begin(0)).sequences["product"] == 0
 
 
 def test_option_bytes_are_remembered_until_they_are_restored(tmp_path: Path) -> None:

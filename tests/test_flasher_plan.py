@@ -200,11 +200,11 @@ def test_another_target() -> None:
 
 
 def test_a_lower_sequence_than_the_chip_has_seen() -> None:
-    assert "sequence 7, and this chip has seen 8: no way back" in reasons(
-        facts(), *UPGRADE, history=History(sequence=8), **FUS2
+    assert "this is sequence 7 of product, and the chip has seen 8: no way back" in reasons(
+        facts(), *UPGRADE, history=History(sequences={"product": 8}), **FUS2
     )
-    for seen in (None, 0, 7):
-        assert actions(facts(), *UPGRADE, history=History(sequence=seen), **FUS2)
+    for seen in ({}, {"product": 0}, {"product": 7}, {"another": 9}):
+        assert actions(facts(), *UPGRADE, history=History(sequences=seen), **FUS2)
 
 
 def test_a_fus_that_says_it_is_none() -> None:

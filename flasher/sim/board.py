@@ -53,17 +53,22 @@ def make_board(
     stack: bytes | None = None,
     application: bytes | None = None,
     sram2rst: int = 1,
+    accepted: tuple[str, ...] = (),
+    serial: int = 0x0065_8473,
     behaviour: Behaviour | None = None,
 ) -> SimulatedChip:
     """A new chip, with a stack installed and running or with an application if asked for.
 
-    `sram2rst` is the option of that name as the factory left it: 0 erases SRAM2 at every system reset.
+    `sram2rst` is the option of that name as the factory left it: 0 erases SRAM2 at every system reset. `accepted`:
+    SHA-256 of images that FUS 0.5.3 and 1.0.x believe. `serial` makes the UID.
     Raises PartError, ImageError and ApplicationError.
     """
     if fus_version & ~0xFF not in part.fus_versions:
         known = ", ".join(map(version_text, part.fus_versions))
         raise PartError(f"no {part.name} has FUS {version_text(fus_version)}; known: {known}")
-    chip = SimulatedChip(part, fus_version=fus_version, keys=keys, behaviour=behaviour)
+    chip = SimulatedChip(
+        part, fus_version=fus_version, keys=keys, accepted=accepted, serial=serial, behaviour=behaviour
+    )
     chip.options.set_by_cpu2(SRAM2RST=sram2rst)
     if stack is not None and (error := chip.fus.install_at_factory(stack)):
         why = _WHY.get(error, "not a stack for it")

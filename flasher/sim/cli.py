@@ -1,10 +1,12 @@
 """`flasher sim`: make simulated boards and look at them. Exit codes as in docs/exit-codes.md."""
 
+import hashlib
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +38,10 @@ def new(
         list[Path] | None,
         typer.Option("--root-key", metavar="PEM", help="Public key that FUS believes instead of ST's; again for more."),
     ] = None,
+    believed: Annotated[
+        list[Path] | None,
+        typer.Option("--believed", metavar="IMAGE", help="Image that FUS 0.5.3 or 1.0.x believes; again for more."),
+    ] = None,
     sram2rst: Annotated[
         int, typer.Option("--sram2rst", min=0, max=1, help="Option SRAM2RST; 0: a reset erases SRAM2.")
     ] = 1,
@@ -43,16 +49,22 @@ def new(
     """Make a new board."""
     from flasher.sim.board import create_board
 
-    chip = _made(part, fus, stack, application, root_key, sram2rst)
+    accepted = tuple(hashlib.sha256(_content(path)).hexdigest() for path in believed or ())
+    chip = _made(part, fus, stack, application, root_key, {"sram2rst": sram2rst, "accepted": accepted})
     with _about(file):
         create_board(chip, file)
     typer.echo(f"{_shown(file)}: {chip.part.name}")
 
 
 def _made(
-    part: str, fus: str, stack: Path | None, application: Path | None, root_key: list[Path] | None, sram2rst: int
+    part: str,
+    fus: str,
+    stack: Path | None,
+    application: Path | None,
+    root_key: list[Path] | None,
+    more: dict[str, Any],
 ) -> "SimulatedChip":
-    """The chip that was asked for."""
+    """The chip that was asked for, with a UID of its own."""
     from flasher.sim.board import make_board
 
     kind, version = _part(part), _version(fus)
@@ -60,7 +72,9 @@ def _made(
     image = _content(stack) if stack else None
     code = _content(application) if application else None
     try:
-        return make_board(kind, fus_version=version, keys=keys, stack=image, application=code, sram2rst=sram2rst)
+        return make_board(
+            kind, fus_version=version, keys=keys, stack=image, application=code, serial=secrets.randbits(24), **more
+        )
     except PartError as error:
         raise _left(str(error), _USAGE) from error
     except ImageError as error:

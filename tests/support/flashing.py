@@ -83,7 +83,7 @@ class Bench:
     dll: SimulatedDll = field(init=False)
     faulty: FaultyChip = field(init=False)
 
-    def connect(self) -> Chip:
+    def connect(self, *, under_reset: bool = False) -> Chip:
         """Open the probe anew, as a new run of the program does."""
         self.faulty = FaultyChip(self.chip, self.faults)
         settings = Settings(after_reset=self.after_reset) if self.after_reset else None
@@ -91,7 +91,7 @@ class Bench:
         clock = SimulatedClock(self.faulty)
         probe = JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
         chip = Chip(probe, clock)
-        chip.connect()
+        chip.connect(under_reset=under_reset)
         return chip
 
     def journal(self, chip: Chip) -> Journal:
