@@ -345,7 +345,7 @@ def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: Step
 # --- what is in the way
 
 
-_IN_THE_WAY = "something (an application, or what another program has staged) where an image must go or CPU1 boots"
+_IN_THE_WAY = "something (an application?) where an image must go, or that CPU1 boots"
 
 
 def _clearing(

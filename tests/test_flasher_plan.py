@@ -215,7 +215,8 @@ def test_a_fus_that_says_it_is_none() -> None:
 
 def test_a_fus_that_is_too_old() -> None:
     assert reasons(facts(fus="1.1.0"), *UPGRADE, **FUS2) == (
-        "fus 2.2.0 needs FUS 1.2.0 or later and below 2.2.0, and the chip has 1.1.0: take a bundle that leads there"
+        "fus 2.2.0 needs FUS 1.2.0 or later and below 2.2.0, and the chip has 1.1.0: take a bundle that leads there "
+        "(`imagekit plan --part PART --fus 1.1.0` names the files)"
     )
     assert "stack 1.13.3 needs FUS 1.2.0 or later, and the chip has 1.1.0" in reasons(facts(fus="1.1.0"), "stack-4k")
 
@@ -293,7 +294,8 @@ def test_what_has_no_place_on_this_chip() -> None:
 def test_an_application_where_an_image_must_go_is_named_and_not_touched() -> None:
     chip = facts(fus="2.2.0", flash={0x080EF800: LINE, 0x080F2000: LINE})
     assert reasons(chip, *UPGRADE) == "\n".join(
-        f"0x{first}-0x{last} holds something where an image must go; look at it, and if it may go: "
+        f"0x{first}-0x{last} holds something (an application?) where an image must go, or that CPU1 boots; "
+        f"look at it, and if it may go: "
         f"--erase-application 0x{first}-0x{last}"
         for first, last in (("080EF000", "080EFFFF"), ("080F2000", "080F2FFF"))
     )
@@ -589,13 +591,24 @@ def test_an_image_that_is_damaged_before_its_signature_is_found_by_that() -> Non
     assert (stray.start, stray.end) == (0x08002000, 0x08003000)
 
 
-def test_words_that_make_no_signature_footer_are_no_image() -> None:
+def test_the_footer_of_an_image_is_found_whatever_stands_behind_it() -> None:
+    """FUS looks for its words (fus-protocol 8.6); how closely, nobody knows."""
     image = content("stack-4k")
     for gone in (slice(-20, -16), slice(-16, -12), slice(-4, None)):
         damaged = bytearray(image)
         damaged[gone] = bytes(4)
+        (stray,) = find_images(bytes(damaged), G)
+        assert (stray.start, stray.end) == (0x08000000, 0x08001000), gone
+    assert find_images(image[:-84], G), "nothing behind it at all"
+
+
+def test_words_that_make_no_footer_are_no_image() -> None:
+    image = content("stack-4k")
+    for gone in (slice(-100, -96), slice(-88, -84)):
+        damaged = bytearray(image[:-84])
+        damaged[gone.start + 84 : gone.stop + 84 or None] = bytes(4)
         assert find_images(bytes(damaged), G) == (), gone
-    assert find_images(image[:-4], G) == (), "flash ends within it"
+    assert find_images(b"\xff" + image[:-84], G) == (), "not at a word"
     assert find_images(image[-64:], G) == (), "there is no room for an image before it"
 
 
