@@ -395,6 +395,9 @@ def _ours(bundle: VerifiedBundle, facts: Facts, history: History) -> set[int]:
             image = at_start.get(start, b"")[at - start : at - start + page].ljust(page, b"\xff")
             is_image = image.startswith(flash[at - base : at - base + page].rstrip(b"\xff"))
             (found.add if is_image else torn.append)(at)
+    for at, image in at_start.items():  # one that stands there whole is lost nothing of: the bundle has it
+        if flash.startswith(image, at - base):
+            found |= set(range(at, at + len(image), page))
     return found | set(torn if history.is_unfinished and len(torn) == 1 else ())
 
 

@@ -70,7 +70,7 @@ def create(
     sequence: Annotated[
         int,
         typer.Option(
-            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: the flasher takes no chip to a lower one."
+            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: for one name, the flasher takes no chip lower."
         ),
     ] = 0,
     waive: Annotated[
