@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flasher.cli import app as flasher
 from imagekit.cli import app
 from imagekit.console import ExitCode
 from tests.support.bundles import BUNDLES, public_file
@@ -122,6 +123,11 @@ def test_code_on_st_s_own(code: int, arguments: tuple[str, ...]) -> None:
 def test_the_page_has_every_code_and_every_command() -> None:
     page = (FIXTURES.parent / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == {*ExitCode} | {5, 6, 7}
+    page, flashers = page.split("`flasher`:\n")
     rows = " ".join(re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE))
     tried = {arguments[:1] for _, arguments in _cases(CODES) + _cases(WITH_CORPUS) if arguments}
     assert {name for (name,) in tried} == set(re.findall(r"`([a-z]+)", rows)) - {"extract", "payload", "attach"}
+    commands = {
+        command.name or command.callback.__name__ for command in flasher.registered_commands if command.callback
+    }
+    assert all(f"`{name}`" in flashers for name in commands)
