@@ -30,8 +30,19 @@ _VALUES += [float("inf"), float("nan"), "", "0", "0xFFFFFFFF", "-0x1", "\0", "\u
 _HEX_LINE = re.compile(rb":((?:[0-9A-Fa-f]{2}){4,})[0-9A-Fa-f]{2}")
 
 
+CUT = b"\n--cut--\n"
+"""What stands between the parts of an input that has several."""
+
+
 def mutate(data: bytes, chance: Random) -> bytes:
-    """Change an input here and there: JSON by its values three times of four, anything else by its bytes."""
+    """Change one part here and there: JSON by its values three times of four, anything else by its bytes."""
+    parts = data.split(CUT)
+    at = chance.choice((0, chance.randrange(len(parts))))
+    parts[at] = _mutate(parts[at], chance)
+    return CUT.join(parts)
+
+
+def _mutate(data: bytes, chance: Random) -> bytes:
     if data[:1] in (b"{", b"[") and chance.random() < 0.75:
         with suppress(ValueError, RecursionError):
             document = json.loads(data)

@@ -9,14 +9,14 @@ import re
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from flasher.sim.errors import SimError
 from imagekit import application, container, intel_hex, option_bytes, release_notes
 from imagekit.assessment import assess
 from imagekit.bundle import archive, envelope, manifest
-from imagekit.bundle.envelope import Envelope, Signature
+from imagekit.bundle.envelope import Envelope, Signature, pae
 from imagekit.bundle.keys import fingerprint, sign
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.check import CheckedFile, Verdict
@@ -29,7 +29,7 @@ from imagekit.report.check_document import check_document
 from imagekit.rules import Chip, Finding, Severity, findings
 from imagekit.targets import TARGETS
 from tests.fuzz.boards import board_seeds, run_board
-from tests.fuzz.mutate import with_checksums
+from tests.fuzz.mutate import CUT, with_checksums
 from tests.support.applications import VECTORS, Segment, elf, program
 from tests.support.bundles import BUNDLES, private, public, trusted
 from tests.support.corpus import CORPUS
@@ -185,68 +185,47 @@ def run_manifest(data: bytes) -> None:
 
 
 def run_bundle(data: bytes) -> None:
-    """An envelope and images between cuts, put into an archive.
-
-    As it is: nothing opens but what was signed. With the images' own names in the manifest and signed again: what opens
-    can be reported.
-    """
-    content, *images = data.split(_CUT)
-    members = {f"images/{sha256(one).hexdigest()}": one for one in sorted(images, key=lambda one: sha256(one).digest())}
-    with suppress(BundleError):
-        whole = archive.write_archive([(archive.MANIFEST_NAME, content), *members.items()])
-        opened = open_bundle(whole, trusted(), st_keys=throw_away_keys())
-        assert manifest.dumps(opened.manifest) in _signed_payloads()
-    payload = envelope.loads(content).payload
+    """A bundle as it is; or a manifest and images between cuts, signed by a stranger and then by a trusted key."""
+    if data.startswith(b"PK"):
+        opened = open_bundle(data, trusted(), st_keys=throw_away_keys())
+        assert manifest.dumps(opened.manifest) in _signed_payloads(), "opened, and nobody signed it"
+        return
+    payload, *images = data.split(CUT)
     stated = [payload[found.start() + 7 : found.end()] for found in _NAME.finditer(payload)]
     for old, new in zip(stated, images, strict=False):
         payload = payload.replace(old, sha256(new).hexdigest().encode())
-    run_payload(payload, members)
-
-
-_CUT = b"\n--cut--\n"
-_NAME = re.compile(rb"images/[0-9a-f]{64}")
-
-
-def bundle_seeds() -> Iterator[bytes]:
-    for data in _bundles():
-        with suppress(BundleError):
-            yield _CUT.join(archive.read_archive(data).values())
-
-
-def run_payload(payload: bytes, members: dict[str, bytes]) -> None:
-    """Open a bundle of a manifest that a trusted key has signed, whatever it says."""
-    signed = Envelope(payload, ())
-    signature = Signature(fingerprint(public("ed25519")), sign(private("ed25519"), signed.signed))
-    content = envelope.dumps(replace(signed, signatures=(signature,)))
-    data = archive.write_archive([(archive.MANIFEST_NAME, content), *members.items()])
-    _report(open_bundle(data, trusted(), st_keys=throw_away_keys()))
-
-
-def run_signed_manifest(data: bytes) -> None:
-    run_manifest(data)
-    run_payload(data, _images())
-
-
-def _report(bundle: VerifiedBundle) -> None:
+    with suppress(BundleError):
+        _open("stranger", payload, images)
+        raise AssertionError("opened, and a stranger signed it")
+    bundle = _open("ed25519", payload, images)
     json.dumps(bundle_report.document(bundle.manifest, bundle.assessments, bundle.signers))
     bundle_report.text(bundle.manifest, bundle.assessments, [("verified", "")], width=60)
 
 
-@functools.cache
-def _good() -> tuple[bytes, ...]:
-    """The fixtures that open."""
-    return tuple(path.read_bytes() for path in sorted(BUNDLES.glob("good-*.wbz")))
+_NAME = re.compile(rb"images/[0-9a-f]{64}")
 
 
-@functools.cache
-def _images() -> dict[str, bytes]:
-    members = archive.read_archive(_good()[0])
-    return {name: content for name, content in members.items() if name != archive.MANIFEST_NAME}
+def _open(signer: str, payload: bytes, images: Iterable[bytes]) -> VerifiedBundle:
+    signature = Signature(fingerprint(public(signer)), sign(private(signer), pae(envelope.PAYLOAD_TYPE, payload)))
+    content = envelope.dumps(Envelope(payload, (signature,)))
+    members = sorted((f"images/{sha256(one).hexdigest()}", one) for one in images)
+    whole = archive.write_archive([(archive.MANIFEST_NAME, content), *members])
+    return open_bundle(whole, trusted(), st_keys=throw_away_keys())
+
+
+def bundle_seeds() -> Iterator[bytes]:
+    for data in _bundles():
+        yield data
+        with suppress(BundleError):
+            members = archive.read_archive(data)
+            payload = envelope.loads(members.pop(archive.MANIFEST_NAME)).payload
+            yield CUT.join([payload, *members.values()])
 
 
 @functools.cache
 def _signed_payloads() -> frozenset[bytes]:
-    return frozenset(envelope.loads(one).payload for one in _envelopes(_good()))
+    good = (path.read_bytes() for path in BUNDLES.glob("good-*.wbz"))
+    return frozenset(envelope.loads(one).payload for one in _envelopes(good))
 
 
 def _bundles() -> Iterator[bytes]:
@@ -289,7 +268,7 @@ def _targets() -> Iterator[Target]:
     yield Target("release-notes", run_release_notes, release_notes_seeds, (ReleaseNotesError,), 15000)
     yield Target("archive", run_archive, _bundles, (BundleError,), 50000)
     yield Target("envelope", run_envelope, lambda: _envelopes(_bundles()), (BundleError,), 30000)
-    yield Target("manifest", run_signed_manifest, _payloads, (BundleError,), 20000)
+    yield Target("manifest", run_manifest, _payloads, (BundleError,), 20000)
     yield Target("bundle", run_bundle, bundle_seeds, (BundleError,), 6000)
     yield Target("board", run_board, board_seeds, (SimError,), 150)
     yield Target("elf", run_elf, elf_seeds, (ApplicationError,), 3500)
