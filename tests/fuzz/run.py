@@ -32,7 +32,8 @@ def fuzz(name: str, seconds: int, out: Path) -> None:
         from tests.fuzz.targets import TARGETS_BY_NAME
     target, corpus, seen, count, told = TARGETS_BY_NAME[name], out / "corpus", set[str](), 0, 0.0
     corpus.mkdir(exist_ok=True)
-    for one in target.seeds():
+    found = [path.read_bytes() for path in (ROOT / "tests" / "fuzz" / "findings" / name).glob("*")]
+    for one in (*target.seeds(), *found):
         (corpus / sha256(one).hexdigest()[:16]).write_bytes(one)
 
     def try_one(data: bytes) -> None:
