@@ -78,6 +78,7 @@ def run(name: str, seconds: int, out: Path) -> dict[str, Any]:
     began, executions = time.monotonic(), 0
     with (folder / "log").open("ab") as log:
         while (left := seconds - int(time.monotonic() - began)) > 0:
+            (folder / "executions").unlink(missing_ok=True)
             command = [sys.executable, __file__, "--child", name, "--seconds", str(left), "--out", str(folder)]
             subprocess.run(command, stdout=log, stderr=log, check=False)
             executions += int((folder / "executions").read_text(encoding="ascii"))
