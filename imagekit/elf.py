@@ -14,6 +14,7 @@ from elftools.elf.elffile import ELFFile
 from imagekit.errors import ApplicationError
 
 MAGIC = b"\x7fELF"
+_SECTION_HEADER, _PROGRAM_HEADER = 40, 32  # bytes: Elf32_Shdr, Elf32_Phdr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ def _content(elf: ELFFile, data: bytes) -> ElfContent:
         raise ApplicationError("an ELF file for another processor: STM32WB takes 32-bit little-endian Arm")
     if header["e_type"] != "ET_EXEC":
         raise ApplicationError("an ELF file that is not linked to fixed addresses: give the program, no object file")
+    _refuse_counts(elf, len(data))
     allocated = [one for one in elf.iter_sections() if one["sh_flags"] & SH_FLAGS.SHF_ALLOC and one["sh_size"]]
     lowest = min((one["sh_offset"] for one in allocated if one["sh_type"] != "SHT_NOBITS"), default=0)
     blocks, memory, view = [], [], memoryview(data)
@@ -71,3 +73,9 @@ def _content(elf: ELFFile, data: bytes) -> ElfContent:
         if size:
             blocks.append((segment["p_paddr"] + skipped, view[offset + skipped : offset + size]))
     return ElfContent(blocks=tuple(blocks), memory=tuple(memory), unfilled=tuple(unfilled), entry=header["e_entry"])
+
+
+def _refuse_counts(elf: ELFFile, size: int) -> None:
+    """Raise ELFError for more headers than there is room for: 180 bytes may announce 2**32 of them, in one place."""
+    if elf.num_sections() * _SECTION_HEADER + elf.num_segments() * _PROGRAM_HEADER > size:
+        raise ELFError("more headers than bytes")

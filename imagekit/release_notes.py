@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagekit.errors import ReleaseNotesError
+from imagekit.targets import TARGETS
 
 _HEADINGS = re.compile(r"stm32wb([135])xx?([geyc])?\((1m|640k|512k|320k|256k)\)")
+_TARGETS = frozenset(target.name for target in TARGETS)
 _FLASH_LETTERS = {"1m": "G", "640k": "Y", "512k": "E", "320k": "C", "256k": "C"}
 _RELEASE = re.compile(r"\s*[Vv](\d+\.\d+\.\d+)\s*/")
 _VERSION = re.compile(r"\s*[Vv]?(\d+\.\d+\.\d+)")
@@ -98,7 +100,9 @@ def _rows(elements: Iterable[Any]) -> Iterator[Row]:
 
 def _table_rows(table: Any, release: str) -> Iterator[Row]:
     """The rows of one table; nothing when its header names no target."""
-    header, *body = [[_cell(one) for one in row.iter("th", "td")] for row in table.iter("tr")] or [[]]
+    # Its own rows and their own cells: in damaged pages tables stand in tables, and each is read by itself.
+    rows = table.xpath("tr | thead/tr | tbody/tr | tfoot/tr")
+    header, *body = [[_cell(one) for one in row.xpath("th | td")] for row in rows] or [[]]
     headings = [cell.text.lower().replace(" ", "") for cell in header]
     targets = {index: target for index, heading in enumerate(headings) if (target := _target(heading))}
     if not targets or "device" in headings:  # v1.1.1 and v1.2.0 had a row for each device
@@ -126,4 +130,5 @@ def _target(heading: str) -> str:
     if heading == "installaddress":
         return "STM32WB5xxG"  # v1.1.0 knew 1 MiB parts only
     match = _HEADINGS.fullmatch(heading)
-    return f"STM32WB{match[1]}xx{_FLASH_LETTERS[match[3]]}" if match else ""
+    name = f"STM32WB{match[1]}xx{_FLASH_LETTERS[match[3]]}" if match else ""
+    return name if name in _TARGETS else ""

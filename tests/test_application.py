@@ -21,6 +21,7 @@ from tests.support.images import IMAGES, content, throw_away_keys
 
 STACK = str(IMAGES / "stack-4k.bin")
 PART = ("--part", "STM32WB55RG")
+FINDINGS = Path(__file__).parent / "fuzz" / "findings"
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +175,7 @@ def test_many_sections_and_segments_are_read_once(monkeypatch: pytest.MonkeyPatc
         (elf(Segment(0x08000000, VECTORS), type_=1), "not linked to fixed addresses"),
         (elf(Segment(0x08000000, VECTORS))[:-1], "truncated"),
         (elf(Segment(0x08000000, VECTORS))[:60], "damaged ELF"),
+        ((FINDINGS / "elf" / "four-thousand-million-segments.elf").read_bytes(), "damaged ELF"),
         (elf(), "no bytes for flash"),
         (elf(Segment(0x08000000, VECTORS), Segment(0x08000004, VECTORS)), "overlap at 0x08000004"),
         (elf(Segment(0x20000000, VECTORS)), "bytes at 0x20000000-0x2000000F, outside of flash"),

@@ -364,6 +364,18 @@ def test_a_table_with_a_row_for_each_device_is_left_out() -> None:
     )
 
 
+def test_a_column_for_a_part_that_is_none_is_left_out() -> None:
+    headings = ["Binary", "STM32WB1x(1M)", "STM32WB5xxG(1M)"]
+    (row,) = read_rows(page(section("1.2.0", ["a.bin", "0x080EC000", "0x080EC000"], headings=headings)).encode())
+    assert list(row.addresses) == ["STM32WB5xxG"]
+
+
+def test_a_table_in_a_table_is_read_by_itself() -> None:
+    inner = "<table><tr><th>Binary<th>STM32WB5xxG(1M)</tr><tr><td>b.bin<td>NA</tr></table>"
+    rows = read_rows(page(section("1.2.0", ["a.bin", f"0x080EC000{inner}", *["NA"] * 4])).encode())
+    assert [row.file for row in rows] == ["a.bin", "b.bin"]
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

@@ -162,10 +162,16 @@ WRONG: list[tuple[str, Any]] = [
     ("time", {"now": "late"}),
     ("time", {"now": True}),
     ("time", {"now": 10**400}),
+    ("time", {"now": float("nan")}),
+    ("time", {"now": 1e300}),
+    ("time", {"now": -1.0}),
     ("chip", None),
     ("options", {"stored": [], "loaded": {}, "pending": {}, "damaged": False}),
     ("ram", {"blocks": {"0x20000000": "!"}, "power_ups": 1}),
     ("ram", {"blocks": {"0x20000000": "AAAA"}, "power_ups": 1}),
+    ("ram", {"blocks": {"0x20000000": pack(bytes(1 << 18))}, "power_ups": 1}),
+    ("ram", {"blocks": {}, "power_ups": 1}),
+    ("registers", {"words": {}, "dbgmcu": {}, "csr": 1 << 32}),
     ("flash", {"registers": {}, "pages": {}}),
     ("options", {"stored": {}, "loaded": {}, "pending": {}, "damaged": False}),
     ("flash", {"registers": {}, "pages": {"0x08000000": "eJwDAAAAAAE="}}),
@@ -213,6 +219,28 @@ def test_an_operation_that_fus_does_not_have_is_damage(name: str) -> None:
     document = to_document(busy_chip())
     document["secret"]["operation"][name] = "tea"
     with pytest.raises(BoardError, match="'tea' is missing or not known"):
+        from_document(changed(document))
+
+
+def test_a_choice_of_another_type_is_damage() -> None:
+    document = to_document(chip())
+    document["behaviour"]["num_hci"] = 1.0
+    with pytest.raises(BoardError, match="damaged"):
+        from_document(changed(document))
+
+
+def test_values_in_values_are_damage_however_deep(tmp_path: Path) -> None:
+    """Just below what `json` reads, what looks at the document again is too deep itself."""
+    for depth in range(900, 1100):
+        nested = "[" * depth + "]" * depth
+        (tmp_path / "board.json").write_text(f'{{"schema": "{board.SCHEMA}", "part": {nested}}}', encoding="ascii")
+        assert "damaged" in (refusal(tmp_path / "board.json") or "")
+
+
+def test_an_operation_on_flash_that_is_not_there_is_damage() -> None:
+    document = to_document(busy_chip())
+    document["secret"]["operation"] |= {"stage": "finish", "target": 0x080FF000}
+    with pytest.raises(BoardError, match="no chip has such operation of FUS"):
         from_document(changed(document))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
+from flasher.sim.secret import UserKey
 from tests.support.sim_chips import idle, in_fus, installed, security, upgrade
 from tests.support.sim_driver import (
     ATTACK,
@@ -345,6 +346,13 @@ def test_the_second_get_state_brings_fus(kind: str, answer: bytes) -> None:
 def test_a_stack_serves_user_keys() -> None:
     _, driver = installed()
     assert driver.command(STORE_KEY, bytes([1, 16]) + bytes(16)) == b"\0\0"
+
+
+def test_a_user_key_beyond_the_last_index_is_refused() -> None:
+    it, driver = installed()
+    it.fus.secret.user_keys = [UserKey(1, bytes(16)) for _ in range(255)]
+    assert driver.command(STORE_KEY, bytes([1, 16]) + bytes(16)) == b"\0\xff"
+    assert driver.command(STORE_KEY, bytes([1, 16]) + bytes(16)) == b"\1"
 
 
 # --- fus-protocol 11, item 16: delete

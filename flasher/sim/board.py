@@ -28,6 +28,7 @@ from flasher.sim.ipcc import IpccState
 from flasher.sim.memory import Clock, RamState
 from flasher.sim.option_bytes import OptionState
 from flasher.sim.parts import FLASH_BASE, Part, find_part
+from flasher.sim.possible import refuse_impossible
 from flasher.sim.registers import RegisterState
 from flasher.sim.secret import Secret
 from flasher.sim.show import version_text
@@ -136,17 +137,17 @@ def from_document(document: Any) -> SimulatedChip:
     """The chip that a document holds. Raises BoardError."""
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise BoardError("no board of the simulator")
-    if document.get("sha256") != _checksum(document):
-        raise BoardError("the board is damaged: its checksum does not fit its content")
     try:
         return _restore(document)
     except KeyError as error:
         raise BoardError(f"the board is damaged: {error} is missing or not known") from error
-    except (ValueError, TypeError, OverflowError, SimError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, SimError) as error:
         raise BoardError(f"the board is damaged: {error}") from error
 
 
 def _restore(document: dict[str, Any]) -> SimulatedChip:
+    if document.get("sha256") != _checksum(document):
+        raise ValueError("its checksum does not fit its content")
     chip = SimulatedChip(
         find_part(decode(str, document["part"])),
         behaviour=decode(Behaviour, document["behaviour"]),
@@ -170,6 +171,7 @@ def _restore(document: dict[str, Any]) -> SimulatedChip:
     chip.registers.state = decode(RegisterState, document["registers"])
     chip.ram.state = decode(RamState, document["ram"])
     _restore_flash(chip, document["flash"])
+    refuse_impossible(chip)
     return chip
 
 

@@ -181,7 +181,7 @@ class SimulatedChip:
             self.time.now = max(self.time.now, due)
             self.flash.step()
             self.application.step()
-            if (self.cpu2.due or end + 1) <= self.time.now:
+            if (due := self.cpu2.due) is not None and due <= self.time.now:
                 self.cpu2.step()
             self._after_access()
         self.time.now = max(self.time.now, end)

@@ -1,7 +1,7 @@
 """Values of the simulation to JSON and back: dataclasses of numbers, texts, bytes, lists and maps, nothing else.
 
 Reading is strict: a value that is not of the type its field declares is an error, so a damaged board is never half
-loaded.
+loaded. Numbers are words of 32 bits, and times are finite and not before the board was made.
 """
 
 import base64
@@ -11,6 +11,11 @@ import types
 import typing
 import zlib
 from typing import Any
+
+_LARGEST_BYTES = 192 * 1024  # SRAM1, the largest block of memory that is kept in one piece
+_MOST_ITEMS = 2048  # there are fewer registers and fewer pages of flash
+_WORD = 0xFFFF_FFFF
+_LONGEST_SECONDS = 1e9  # a clock that is a float still counts microseconds there
 
 
 def encode(value: object) -> Any:
@@ -33,10 +38,16 @@ def pack(content: bytes | bytearray) -> str:
 
 def unpack(text: str) -> bytes:
     """Undo `pack`. Raises ValueError."""
+    if not text:
+        return b""
+    reader = zlib.decompressobj()
     try:
-        return zlib.decompress(base64.b64decode(text, validate=True)) if text else b""
+        content = reader.decompress(base64.b64decode(text, validate=True), _LARGEST_BYTES)
     except (zlib.error, binascii.Error) as error:
         raise ValueError(str(error)) from error
+    if not reader.eof or reader.unused_data:
+        raise ValueError(f"compressed bytes that are cut off, or more than {_LARGEST_BYTES}")
+    return content
 
 
 def decode(kind: Any, value: Any) -> Any:
@@ -48,13 +59,13 @@ def decode(kind: Any, value: Any) -> Any:
         inner = next(argument for argument in arguments if argument is not type(None))
         return None if value is None else decode(inner, value)
     if origin is typing.Literal:
-        return _checked(value in arguments, value)
+        return _checked(any(value == one and type(value) is type(one) for one in arguments), value)
     if origin in (list, tuple):
-        _checked(isinstance(value, list), value)
+        _checked(isinstance(value, list) and len(value) <= _MOST_ITEMS, value)
         return origin(decode(arguments[0], item) for item in value)
     if origin is dict:
-        _checked(isinstance(value, dict), value)
-        keys = (int(key, 16) if arguments[0] is int else key for key in value)
+        _checked(isinstance(value, dict) and len(value) <= _MOST_ITEMS, value)
+        keys = (decode(int, int(key, 16)) if arguments[0] is int else key for key in value)
         return dict(zip(keys, (decode(arguments[1], item) for item in value.values()), strict=True))
     return _decode_plain(kind, value)
 
@@ -73,8 +84,10 @@ def _decode_plain(kind: Any, value: Any) -> Any:
         return kind(unpack(value))
     if kind is float:
         _checked(isinstance(value, int | float) and not isinstance(value, bool), value)
+        _checked(0 <= value <= _LONGEST_SECONDS, value)  # and neither inf nor nan
         return float(value)
-    return _checked(type(value) is kind, value)
+    _checked(type(value) is kind, value)
+    return _checked(kind is not int or 0 <= value <= _WORD, value)
 
 
 def _checked(good: bool, value: Any) -> Any:

@@ -9,6 +9,7 @@ from flasher.sim.image import FUS_1_2_0
 from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Secret, UserKey
 
 _CUSTOMER_KEY_SIZE = 64  # shci.h: at most; x and y of a point
+MOST_USER_KEYS = 0x100  # the index is a byte (shci.h); how many there is room for nobody tells
 _USER_KEY_SIZES = {1: (16, 32), 2: (16, 32), 3: (28, 44)}  # simple, master, encrypted with its 12-byte IV
 
 
@@ -54,5 +55,7 @@ def user_key(secret: Secret, opcode: int, payload: bytes) -> bytes:
 def _store(secret: Secret, payload: bytes) -> bytes:
     if len(payload) < 2 or len(payload) - 2 not in _USER_KEY_SIZES.get(payload[0], ()):
         return INVALID_PARAMETERS
+    if len(secret.user_keys) == MOST_USER_KEYS:
+        return NOT_STARTED
     secret.user_keys.append(UserKey(payload[0], payload[2:]))
     return bytes([0, len(secret.user_keys) - 1])

@@ -27,7 +27,7 @@ class Ram:
     """The three blocks of RAM."""
 
     def __init__(self, part: Part) -> None:
-        self._sizes = {
+        self.sizes = {
             SRAM1_BASE: part.sram1_kib * 1024,
             SRAM2A_BASE: SRAM2A_KIB * 1024,
             SRAM2B_BASE: part.sram2b_kib * 1024,
@@ -38,18 +38,18 @@ class Ram:
     def power_up(self) -> None:
         """Fill all RAM with noise, the same for the same board: content does not survive without power."""
         self.state.power_ups += 1
-        for base, size in self._sizes.items():
+        for base, size in self.sizes.items():
             seed = f"{base:X} {self.state.power_ups}".encode()
             self.state.blocks[base] = bytearray(hashlib.shake_128(seed).digest(size))
 
     def erase_sram2(self) -> None:
         """What a system reset does when SRAM2RST is 0 (HAL)."""
         for base in (SRAM2A_BASE, SRAM2B_BASE):
-            self.state.blocks[base] = bytearray(self._sizes[base])
+            self.state.blocks[base] = bytearray(self.sizes[base])
 
     def find(self, address: int, size: int) -> int | None:
         """The base of the block that holds all these bytes, or None."""
-        for base, length in self._sizes.items():
+        for base, length in self.sizes.items():
             if base <= address and address + size <= base + length:
                 return base
         return None

@@ -1,0 +1,27 @@
+"""Every reader with changed inputs, the same ones every time; and with every input that one has ever failed on.
+
+Hours of it: tests/fuzz/README.md.
+"""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.fuzz.mutate import mutate
+from tests.fuzz.targets import TARGETS_BY_NAME
+
+FINDINGS = sorted((Path(__file__).parent / "fuzz" / "findings").glob("*/*"))
+
+
+@pytest.mark.parametrize("path", FINDINGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_was_found_stays_mended(path: Path) -> None:
+    TARGETS_BY_NAME[path.parent.name].try_one(path.read_bytes())
+
+
+@pytest.mark.parametrize("name", TARGETS_BY_NAME)
+def test_changed_inputs(name: str) -> None:
+    target, chance = TARGETS_BY_NAME[name], Random(name)  # noqa: S311
+    seeds = list(target.seeds())
+    for _ in range(target.smoke):
+        target.try_one(mutate(chance.choice(seeds), chance))
