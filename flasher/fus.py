@@ -93,7 +93,7 @@ class Cpu2:
             self.restart()
 
     def _boots_stack(self) -> bool:
-        """Whether what CPU2 has booted is a stack: SBRV points where SFSA does (fus-protocol 2.3)."""
+        """Whether what CPU2 has booted is a stack: SBRV points where SFSA does (dumps of boards)."""
         options, target = self.chip.options(), self.chip.identity.target
         return reg.FLASH_BASE + options.sbrv * 4 == target.sector_address(options.sfsa) < target.limit
 
@@ -101,7 +101,7 @@ class Cpu2:
         """Wait until FUS must be idle that was started without a mailbox, so that it cannot be asked.
 
         Nobody can have given it work, but it may go on with what it began before a reset. In every log it resets the
-        chip or has the flash busy long before this is over. Raises SilentError when it does so.
+        chip or has the flash busy long before this is over. Raises StillAtWorkError when it does so.
         """
         self._say("state", f"FUS was started without a mailbox, and is watched for {BLIND_SECONDS:g} s")
         end = self.chip.clock.now() + BLIND_SECONDS
@@ -194,7 +194,7 @@ class Cpu2:
         self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
 
     def _refuse_magic(self, word: int) -> None:
-        """Raise ChipError for what a CPU2 that died leaves behind (RN 190951; Flipper); it is at work no more."""
+        """Raise ChipError for what a CPU2 that died leaves behind (notes of v1.21.0; Flipper); it is at work no more."""
         if (told := _dead(word)) is not None:
             self.is_unsettled = False
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
@@ -247,7 +247,7 @@ class Cpu2:
         """Follow FUS until it is done, through resets and lost links; else what it said when it stopped.
 
         None: done. The first answer with an error, once FUS is idle or stays so; or an idle one after IDLE_SECONDS in
-        which nothing was done. Raises SilentError when FUS is at work for longer than `seconds`.
+        which nothing was done. Raises StillAtWorkError when FUS is at work for longer than `seconds`.
         """
         clock = self.chip.clock
         end, still_until, error = clock.now() + seconds, None, None

@@ -86,7 +86,8 @@ class DeviceInfo:
 
 
 def parse_device_info(data: bytes) -> DeviceInfo:
-    """Read the device information table in FUS's layout or in a stack's (mbox_def.h; fus-protocol 3.5, 3.6)."""
+    """Read the device information table in FUS's layout or in a stack's (mbox_def.h, MB_FUS_DeviceInfoTable_t and
+    MB_DeviceInfoTable_t)."""
     words = struct.unpack_from("<13I", data)
     is_fus = words[0] == FUS_TABLE
     safeboot, fus, stack, memory = (words[at] for at in ((2, 3, 5, 6) if is_fus else (0, 1, 4, 5)))

@@ -154,7 +154,7 @@ def find_images(flash: bytes, target: Target) -> tuple[Stray, ...]:
 
 
 def _lone_footers(flash: bytes, target: Target) -> Iterator[Stray]:
-    """The pages of image footers, whatever stands behind them: FUS looks for these words (fus-protocol 8.6)."""
+    """The pages of image footers, whatever stands behind them: FUS looks for these words (ST, community.st.com)."""
     page = target.sector_size
     for magic in _MAGICS:
         word = magic.to_bytes(4, "little")
@@ -181,7 +181,7 @@ def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
 def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
     """Say how an installed stack differs from the bundle's; empty when it does not.
 
-    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do, but for four of 263.
+    The version alone names no variant; version, sectors and what it leaves CPU1 of SRAM2 do, but for a few pairs.
     """
     wanted = Version.from_text(entry.version) if entry.version else None
     if info.stack is None or info.stack != wanted:
@@ -307,7 +307,7 @@ def _has_stack(facts: Facts) -> bool:
 
 
 def _is_fus_selected(facts: Facts) -> bool:
-    """Whether CPU2 boots FUS though a stack is there: SBRV points elsewhere than SFSA (fus-protocol 2.3)."""
+    """Whether CPU2 boots FUS though a stack is there: SBRV points elsewhere than SFSA (dumps of boards)."""
     options = facts.options
     return facts.info.is_fus or options.sbrv * 4 != options.sfsa * options.target.sector_size
 

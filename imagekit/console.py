@@ -210,11 +210,11 @@ def can_print(text: str) -> bool:
 
 
 def read_text(path: str) -> bytes:
-    """Read a page of release notes or a catalogue: 16 MiB at most, fifty times the largest known. Raises OSError."""
+    """Read a page of release notes, a catalogue or a key: 16 MiB at most, far more than any has. Raises OSError."""
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
         data = file.read(_LARGEST_TEXT + 1)
     if len(data) > _LARGEST_TEXT:
-        raise OSError(f"larger than {_LARGEST_TEXT} bytes: neither release notes nor a catalogue")
+        raise OSError(f"larger than {_LARGEST_TEXT} bytes: no text that is expected here")
     return data
 
 

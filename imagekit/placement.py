@@ -175,7 +175,7 @@ def _place_below_sfsa(image: Image, placement: Placement, sfsa: int, fus: Versio
         raise _stack_installed("a stack", sfsa, placement)
     if placement.address < by_sfsa:
         # FUS then needs more room than SFSA tells (AN5185: twice the size less the old one), and that path has killed
-        # a chip: fus-protocol, hazard 5.
+        # a chip: community.st.com, thread 122966.
         raise _stack_installed("a smaller stack", sfsa, placement)
     source = f"SFSA 0x{sfsa:X}: a stack that is no smaller is installed from here up"
     below = replace(placement, limit=by_sfsa, limit_source=source, after_delete=placement.address)

@@ -14,7 +14,7 @@ from imagekit.catalogue import StName
 from imagekit.errors import PlacementError, PlanError, printable
 from imagekit.image import FUS_1_2, FUS_2, ImageKind, Version
 from imagekit.placement import holds_stack, place
-from imagekit.rules import Chip, Severity, findings
+from imagekit.rules import ADDRESS_STANDS, Chip, Severity, findings
 from imagekit.signature import SignatureStatus
 from imagekit.steps import Action, Step, delete_stack, install_fus, install_safeboot, install_stack, start_stack
 from imagekit.targets import Series, Target, series_names
@@ -116,7 +116,7 @@ def _why_unusable(candidate: Candidate, target: Target) -> str:
     and 1.0.x is not known (docs/image-format.md, "Signature").
     """
     known, is_fus = candidate.assessment.known, candidate.image.kind is ImageKind.FUS
-    stands = {"WB105", "WB201"} if known and is_fus else {"WB105"}
+    stands = ADDRESS_STANDS if known and is_fus else ADDRESS_STANDS - {"WB201"}
     for finding in findings(candidate.assessment, Chip(target=target)):
         if finding.severity is Severity.ERROR and finding.rule not in stands:
             return f"{finding.rule} {finding.message}"

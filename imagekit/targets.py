@@ -78,8 +78,8 @@ class Target:
         return FLASH_BASE + sector * self.sector_size
 
 
-# Seen with SFSA 0xF4 on 1 MiB and on 512 KiB (fus-protocol, 9.2: insided 53408): the die is the same, so the parts with
-# 256 and 640 KiB are taken to be like that. WB1x: SFSA 0x8C (F:580319). WB3x: not known.
+# Seen with SFSA 0xF4 on 1 MiB and on 512 KiB (community.st.com, thread 276287): the die is the same, so the parts with
+# 256 and 640 KiB are taken to be like that. WB1x: SFSA 0x8C (thread 580319). WB3x: not known.
 _WB5X_FUS, _WB1X_FUS = 0x080F_4000, 0x0804_6000
 _ABOVE = "the end of this part's flash; FUS lies above it"
 

@@ -196,7 +196,7 @@ def test_named_is_for_what_has_no_code() -> None:
 
 
 def test_what_must_never_be_forgotten() -> None:
-    """The traps that have cost chips (fus-protocol 8.3, 8.4; users-and-peers 2.12)."""
+    """The traps that have cost chips."""
     assert any("cannot be undone" in text for text in fus_error(0x11).never)
     assert "normal answer" in fus_error(0x01).means
     assert any("same FUS version" in cause.text for cause in fus_error(0x03).causes)

@@ -202,7 +202,7 @@ def test_a_command_that_fus_refuses_at_once(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("word", [0x3DE96F61, 0x1170FD0F])
 def test_a_cpu2_that_an_application_has_hung_is_started_anew(tmp_path: Path, word: int) -> None:
-    """The application gave it a bad mailbox (fus-protocol 3.8): nothing is at work, so the chip may be reset."""
+    """The application gave it a bad mailbox: nothing is at work, so the chip may be reset."""
     it = simulated()
     it.advance(0.1)
     it.write(0x58000050, (1 << 20).to_bytes(4, "little"), 4)

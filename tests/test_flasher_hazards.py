@@ -63,7 +63,7 @@ def test_under_reset_is_no_way_to_a_fus_at_work(tmp_path: Path) -> None:
 
 
 def test_a_state_that_nobody_knows_is_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FUS 2.x may have states of its own (fus-protocol 12, item 10)."""
+    """FUS 2.x may have states of its own."""
     chip, known = simulated(fus=FUS_2_2_0, fus_flash_work="hidden"), Fus._get_state
     monkeypatch.setattr(Fus, "_get_state", lambda it: b"\x45\0" if known(it)[0] in range(0x10, 0x40) else known(it))
     monkeypatch.setattr(flasher.sim.fus, "_FINISH_SECONDS", 30.0)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from flasher.chip import Area, Options, Staging
 from flasher.journal import History
-from flasher.plan import Facts, Step, difference, find_images, has_application, hindrances
+from flasher.plan import _MAGICS, Facts, Step, difference, find_images, has_application, hindrances
 from flasher.registers import FLASH_BASE
 from imagekit import placement
+from imagekit.container import IMAGE_MAGICS
 from imagekit.image import Version
 from imagekit.targets import TARGETS, select_target
 from tests.support.facts import accepting, facts, planned
@@ -593,7 +594,7 @@ def test_an_image_that_is_damaged_before_its_signature_is_found_by_that() -> Non
 
 
 def test_the_footer_of_an_image_is_found_whatever_stands_behind_it() -> None:
-    """FUS looks for its words (fus-protocol 8.6); how closely, nobody knows."""
+    """FUS looks for its words; how closely, nobody knows."""
     image = content("stack-4k")
     for gone in (slice(-20, -16), slice(-16, -12), slice(-4, None)):
         damaged = bytearray(image)
@@ -704,3 +705,8 @@ def assert_consented(steps: tuple[Step, ...], chip: Facts, allowed: tuple[Any, .
             )
             named = any(first <= at and at + size <= end for ranges in allowed for first, end in ranges)
             assert held or named or page == b"\xff" * len(page), step.title
+
+
+def test_every_magic_of_an_image_is_looked_for() -> None:
+    """The flasher may not import it: who adds one must add it here too."""
+    assert set(_MAGICS) == set(IMAGE_MAGICS)

@@ -1,4 +1,4 @@
-"""FUS on the simulated chip: tables, events, mailbox, commands, delete and start (fus-protocol 11)."""
+"""FUS on the simulated chip: tables, events, mailbox, commands, delete and start."""
 
 import json
 import struct

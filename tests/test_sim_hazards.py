@@ -1,4 +1,4 @@
-"""What kills a part or spoils its work: interruptions, damage, early FUS, an application (fus-protocol 10)."""
+"""What kills a part or spoils its work: interruptions, damage, early FUS, an application."""
 
 import struct
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """The simulated chip behind the simulated J-Link library behind the real pylink: whole installations over the wire.
 
-The sequences are psdb's (fus-protocol 7.1) by tests/support/sim_driver.py, which has never heard of J-Link; every
+The sequences are psdb's by tests/support/sim_driver.py, which has never heard of J-Link; every
 policy for what an access does around a reset is tried, since nobody knows what SEGGER's library does (12, item 12).
 """
 
@@ -111,7 +111,7 @@ def test_a_stack_is_installed_left_and_deleted_over_the_wire(policy: str) -> Non
     driver = ready(fresh(), POLICIES[policy])
     assert driver.run(FW_UPGRADE).startswith("stack after")
     driver.enter_fus()
-    assert driver.info(0x14)  # the stack's version in FUS's table (fus-protocol 3.5)
+    assert driver.info(0x14)  # the stack's version in FUS's table
     assert driver.run(FW_DELETE).startswith("fus after")
     assert driver.info(0x14) == 0
 
@@ -227,4 +227,4 @@ def test_a_real_stack_is_installed_over_the_wire() -> None:
     assert driver.state() == (0xFF, 0xFF), "the first contact of a part's life"
     driver.burn(0x080D0000, data)
     assert driver.run(FW_UPGRADE).startswith("stack after")
-    assert driver.info(0x10) >> 8 == 0x010D03  # 1.13.3 (fus-protocol 3.6)
+    assert driver.info(0x10) >> 8 == 0x010D03  # 1.13.3

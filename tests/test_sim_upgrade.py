@@ -1,4 +1,4 @@
-"""FUS_FW_UPGRADE on the simulated chip: stacks, FUS itself, Safeboot, keys, and every refusal (fus-protocol 11)."""
+"""FUS_FW_UPGRADE on the simulated chip: stacks, FUS itself, Safeboot, keys, and every refusal."""
 
 import struct
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """ST's real images on simulated chips: what fits a part installs and runs there; what is wrong is refused.
 
-Addresses are computed here, by the dossier's formula (image-format 3), from the bytes of the files alone.
+Addresses are computed here, by the dossier's formula, from the bytes of the files alone.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from tests.support.sim_images import FUS, FUS2_STACK, FUS_0_5_3, FUS_1_1_0, FUS_
 
 pytestmark = needs_corpus
 
-# One part of each flash size: part, series of the images, sector, limit (image-format 3).
+# One part of each flash size: part, series of the images, sector, limit.
 TARGETS = [
     ("STM32WB55RG", "5x", 4096, 0x080F4000),
     ("STM32WB55VY", "5x", 4096, 0x080A0000),
@@ -193,7 +193,7 @@ def test_fus_goes_its_whole_way(part: str, start: int, way: list[tuple[str, int]
     driver.start()
     driver.state()  # the first contact of a part's life
     for image, (_, version) in zip(images, way, strict=True):
-        # FUS 1.x stands two sectors lower on the largest part (image-format 3)
+        # FUS 1.x stands two sectors lower on the largest part
         spare = 2 if limit == 0x080F4000 and version < FUS_2_0 else 0
         address = limit - (image[-96] + spare) * page
         driver.burn(address, image)

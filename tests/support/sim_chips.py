@@ -78,7 +78,7 @@ def refusal(driver: Driver, image: bytes, address: int | None = None) -> tuple[i
 
 
 def security(driver: Driver) -> tuple[int, int, int, int]:
-    """SFSA, SBRV, KiB of SRAM2A and SRAM2B open to CPU1 (fus-protocol 2.2)."""
+    """SFSA, SBRV, KiB of SRAM2A and SRAM2B open to CPU1."""
     srrvr = driver.word(SRRVR)
     return driver.word(SFR) & 0xFF, srrvr & 0x3FFFF, srrvr >> 18 & 31, srrvr >> 25 & 31
 

@@ -1,7 +1,7 @@
 """A tiny flasher for tests of the simulated chip: plain register accesses, its own constants, nothing of flasher.
 
-The sequences are those that are proven on hardware: psdb's over a probe, and MicroPython's, as the dossier tells them
-(fus-protocol 7.1, 7.2). Written against the documents, so that driver and chip can disagree.
+The sequences are those that are proven on hardware: psdb's over a probe, and MicroPython's. Written against the documents,
+so that driver and chip can disagree.
 """
 
 import struct

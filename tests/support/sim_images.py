@@ -1,4 +1,4 @@
-"""Images for the simulated chip, signed with a key of these tests; in the format of the dossier (fus-protocol 8.6)."""
+"""Images for the simulated chip, signed with a key of these tests; in the format of the dossier."""
 
 import hashlib
 import struct
@@ -43,7 +43,7 @@ def signature_footer(magic: int) -> bytes:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A stack of 38 sectors of 4 KiB unless told otherwise: that of a hardware dump (fus-protocol 3.5)."""
+    """A stack of 38 sectors of 4 KiB unless told otherwise: that of a hardware dump."""
 
     magic: int = STACK
     version: int = V1_15
@@ -79,5 +79,5 @@ def chip(part: str = "STM32WB55RG", fus_version: int = FUS_1_2_0, **switches: An
 
 
 def place(image: bytes, limit: int = 0x080F4000, page: int = 4096, gap: int = 0) -> int:
-    """The dossier's formula (fus-protocol 9.1)."""
+    """The dossier's formula."""
     return limit - (max(-(-len(image) // page), image[-96]) + gap) * page
