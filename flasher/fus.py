@@ -194,7 +194,7 @@ class Cpu2:
         self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
 
     def _refuse_magic(self, word: int) -> None:
-        """Raise ChipError for what a CPU2 that died leaves behind (notes of v1.21.0; Flipper); it is at work no more."""
+        """Raise ChipError for what a CPU2 that died leaves behind (notes of v1.21.0; Flipper): at work no more."""
         if (told := _dead(word)) is not None:
             self.is_unsettled = False
             raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")

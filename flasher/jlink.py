@@ -161,7 +161,10 @@ class JLink:
 
     def _attach(self, *, under_reset: bool) -> None:
         jlink = self._jlink
-        with self._translated(TargetUnavailableError, "the chip does not answer over SWD"):
+        with self._translated(
+            TargetUnavailableError,
+            "the chip does not answer over SWD, as when a cable is loose; the J-Link's library says",
+        ):
             if not jlink.set_tif(pylink.enums.JLinkInterfaces.SWD):
                 raise TargetUnavailableError("this probe has no SWD", self.log)
             if under_reset:

@@ -89,7 +89,8 @@ def _processor() -> str:
 
 def _system() -> str:
     with suppress(OSError):
-        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {platform.system()} {platform.release()}"
+        release = platform.release().partition("-")[0]
+        return f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {platform.system()} {release}"
     return f"{platform.system()} {platform.release()}"
 
 

@@ -1,6 +1,6 @@
 """A tiny flasher for tests of the simulated chip: plain register accesses, its own constants, nothing of flasher.
 
-The sequences are those that are proven on hardware: psdb's over a probe, and MicroPython's. Written against the documents,
+The sequences are those that are proven on hardware, psdb's and MicroPython's. Written against the documents,
 so that driver and chip can disagree.
 """
 
