@@ -107,7 +107,7 @@ class Chip:
     def __init__(self, probe: Probe, clock: Clock) -> None:
         self.probe, self.clock = probe, clock
         self._identity: Identity | None = None
-        self._debug = (0, 0)
+        self._debug, self._is_quiet = (0, 0), False
 
     # --- the link
 
@@ -142,10 +142,11 @@ class Chip:
         return self._identity
 
     def disconnect(self) -> None:
-        """Let the probe go, and low-power modes and watchdogs be as they were. Never raises."""
+        """Let the probe go, and low-power modes and watchdogs be as they were if CPU1 runs. Never raises."""
         with suppress(ProbeError):
             for address, word in zip((reg.DBGMCU_CR, reg.DBGMCU_APB1FZR1), self._debug, strict=True):
-                self.put(address, word)
+                if not self._is_quiet:
+                    self.put(address, word)
         self.probe.close()
 
     def reconnect(self, seconds: float = RECONNECT_SECONDS) -> None:
@@ -220,6 +221,7 @@ class Chip:
 
     def quieten(self) -> None:
         """Halt CPU1, have it caught at its reset vector, and leave a loop where it boots from SRAM1."""
+        self._is_quiet = True
         self.put(reg.DBGMCU_APB1FZR1, self._debug[1] | reg.STOP_WATCHDOGS)
         self.put(reg.DHCSR, reg.DBGKEY | reg.C_DEBUGEN | reg.C_HALT)
         self.put(reg.DEMCR, reg.VC_CORERESET)
@@ -241,6 +243,7 @@ class Chip:
         """Let CPU1 run, as if no debugger had been there."""
         self.put(reg.DEMCR, 0)
         self.put(reg.DHCSR, reg.DBGKEY)
+        self._is_quiet = False
 
     # --- option bytes
 

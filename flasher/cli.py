@@ -325,7 +325,12 @@ def _finished(it: "Session", done: "Plan") -> str:
     from flasher.show import chip_line
 
     did = "done: " if done.steps else "nothing to do: "
-    return f"{did}{chip_line(it.chip.identity, it.cpu2.info)}"
+    return f"{did}{chip_line(it.chip.identity, it.cpu2.info)}{_simulated(it)}"
+
+
+def _simulated(it: "Session") -> str:
+    """What tells a rehearsal from the real thing."""
+    return ", on a simulated board" if it.chip.probe.info.kind == "sim" else ""
 
 
 @app.command()
@@ -344,7 +349,7 @@ def delete(
 
     def work(it: "Session") -> str:
         had = do(it).info.stack
-        return f"{'done' if had else 'nothing to do'}: {chip_line(it.chip.identity, it.cpu2.info)}"
+        return f"{'done' if had else 'nothing to do'}: {chip_line(it.chip.identity, it.cpu2.info)}{_simulated(it)}"
 
     choice = replace(_choice(probe, library, speed, under_reset), fault=sim_fault)
     _run_steps(choice, folder, _Output(json_lines=json_lines), work)
@@ -515,8 +520,16 @@ class _Output:
         if event.done >= event.of:
             self.end_bar()
 
-    def write_report(self, result: dict[str, Any], taken: "Sequence[Session]", error: Exception | None) -> None:
-        """Write what support needs to know. Exits with one line when that fails."""
+    def refuse_other_file(self) -> None:
+        """Exit when the report would replace anything but a report."""
+        path = Path(self.report or "")
+        with suppress(OSError):
+            if path.is_file() and b'"schema": "flasher.report/' not in path.read_bytes()[:200]:
+                complain(f"{shown(str(path))}: is there already, and is no report; nothing was done")
+                raise typer.Exit(4)
+
+    def write_report(self, result: dict[str, Any], taken: "Sequence[Session]", error: Exception | None) -> bool:
+        """Write what support needs to know; False, and one line, when that fails."""
         import platform
         from datetime import UTC, datetime
 
@@ -537,14 +550,15 @@ class _Output:
         if self.options is not None:
             document["option_bytes"] = {name: f"0x{word:08X}" for name, word in self.options.words.items()}
         text = json.dumps(document, indent=1)
-        if taken and not self.report_serials:
-            text = anonymous(text, taken[0].chip.identity.uid, taken[0].chip.probe.info.serial)
+        if not self.report_serials:
+            text = anonymous(text, *(it.chip.probe.info.serial for it in taken))
         path = self.report or ""
         try:
             write_file(path, text.encode() + b"\n")
         except OSError as problem:
             complain(f"{shown(path)}: {why(problem)}: no report can be written there")
-            raise typer.Exit(4) from problem
+            return False
+        return True
 
     def end_bar(self) -> None:
         """Leave the line of the bar."""
@@ -568,25 +582,33 @@ def _run_steps(choice: "Choice", folder: Path | None, output: _Output, work: "Ca
     result: dict[str, Any] = {"event": "result", "code": 0}
     taken: list[Session] = []
     if output.report is not None:  # before anything is done: a record that cannot be kept is no surprise at the end
-        output.write_report(result | {"code": None}, (), None)
+        output.refuse_other_file()
+        if not output.write_report(result | {"code": None}, (), None):
+            raise typer.Exit(4)
     try:
         with _held_signals(), _opened(choice, folder, output.say) as it:
             taken.append(it)
             output.options = it.chip.options()
             said = work(it)
             told = it.cpu2.info
-            result |= {"fus": told.fus.text, "stack": told.stack.full_text if told.stack else None}
+            result |= {
+                "probe": it.chip.probe.info.kind,
+                "fus": told.fus.text,
+                "stack": told.stack.full_text if told.stack else None,
+            }
     except FlasherError as error:
         output.end_bar()
         result |= {"code": int(error.code), "error": str(error)}
-        _finish(output, result, taken, error)
-        with _told():
-            raise
+        try:
+            with _told():
+                raise
+        finally:
+            _finish(output, result, taken, error)
     output.end_bar()
-    _finish(output, result, taken, None)
     if not output.json_lines:
         with suppress(OSError):
             print_result(said)
+    _finish(output, result, taken, None)
 
 
 @contextmanager
@@ -624,8 +646,8 @@ def _finish(output: _Output, result: dict[str, Any], taken: "Sequence[Session]",
     if output.json_lines:
         with suppress(OSError):
             print_result(json.dumps(result))
-    if output.report is not None:
-        output.write_report(result, taken, error)
+    if output.report is not None and not output.write_report(result, taken, error) and not result["code"]:
+        raise typer.Exit(4)
 
 
 def _agreed(it: "Session", made: "Plan", consent: "Consent", json_lines: bool) -> "Plan":

@@ -60,8 +60,9 @@ class Cpu2:
 
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
-        self.is_taken = self.is_unsettled = True
+        self.is_taken = True
         for attempt in range(3):
+            self.is_unsettled = True
             try:
                 self._take_over()
                 if self.info.is_fus:
@@ -80,7 +81,11 @@ class Cpu2:
         if not self._is_started():
             self._start()
             return
+        if self.is_ours():
+            self._await()  # a run that broke off has started it
         places, info = self._adopted()
+        if places != OURS:
+            self._info = None
         if _dead(self.chip.word(reg.SRAM2A)) is not None:
             places = info = None  # CPU2 hangs: nothing is at work that a reset could hurt
         elif info is not None and places is not None and info.is_fus:
@@ -163,6 +168,7 @@ class Cpu2:
         """Give CPU2 a mailbox and let it go (psdb, ipc.py: tables, clock, C2BOOT)."""
         chip = self.chip
         if chip.has_damaged_options():
+            self.is_unsettled = False  # whatever was at work, is no more
             raise ChipError("the option bytes are damaged (SFSA 0): CPU2 started now would erase all of the user flash")
         self._info, self._places = None, OURS
         chip.quieten()
@@ -209,6 +215,9 @@ class Cpu2:
         self._refuse_magic(head[0])
         if self._places == OURS and head[:4:3] != _HEAD:
             places, info = self._adopted()
+            if not self._is_started():  # a reset came between the two looks
+                self._follow()
+                return
             if places is None or info is None:
                 raise ChipError("the application has started CPU2 in between, without a mailbox that could be used")
             self._places, self._info = places, info
@@ -350,6 +359,8 @@ class Cpu2:
         answer, lost = self._send(opcode)
         ended = self._watch(what, seconds, is_done)
         self.is_unsettled = False
+        if ended is not None and ended.error and is_done():
+            return  # what the chip proves outranks what FUS said on the way
         if ended is not None and lost is not None and not ended.error:
             raise lost  # FUS is idle: the command never reached it
         if ended is not None:

@@ -11,7 +11,16 @@ from typing import TypeVar
 
 from flasher import registers as reg
 from flasher.chip import Area, Chip
-from flasher.errors import ChipError, FlasherError, FlashError, FusError, ProbeError, RefusedError, StoppedError
+from flasher.errors import (
+    ChipError,
+    FlasherError,
+    FlashError,
+    FusError,
+    ProbeError,
+    RefusedError,
+    StillAtWorkError,
+    StoppedError,
+)
 from flasher.fus import READY_SECONDS, Cpu2
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
@@ -87,11 +96,21 @@ def session(chip: Chip, journal: Journal, say: Say, stop: Stop, *, restores: boo
     except ProbeError as error:
         error.is_fus_at_work = made.cpu2.is_taken and made.cpu2.is_unsettled
         raise
-    except (FlasherError, KeyboardInterrupt):
+    except (FlasherError, KeyboardInterrupt) as error:
+        if isinstance(error, FlasherError) and made.cpu2.is_taken and made.cpu2.is_unsettled:
+            raise _still_at_work(error) from error
         with suppress(FlasherError):
             _give_back(made)
         raise
     _give_back(made)
+
+
+def _still_at_work(error: FlasherError) -> FlasherError:
+    """The same error, for a chip whose FUS may be at work."""
+    if isinstance(error, ChipError) and not isinstance(error, StillAtWorkError):
+        return StillAtWorkError(f"{error}; FUS may be at work: leave the board powered and alone, and run this again")
+    error.is_fus_at_work = True
+    return error
 
 
 def _give_back(it: Session) -> None:
@@ -144,7 +163,7 @@ def survey(it: Session, *, passive: bool = False) -> Facts:
     """Read the chip; `passive` leaves a CPU2 that somebody has started alone. Raises ChipError, ProbeError."""
     chip = it.chip
     info = it.cpu2.peek()
-    is_fus_at_work = info is not None and info.is_fus and not passive
+    is_fus_at_work = _is_fus_at_work(it, info) and not passive
     if reasons := hindrances(chip.options(), is_fus_at_work=is_fus_at_work):
         raise ChipError("; ".join(reasons))
     if info is None or not passive:
@@ -158,6 +177,11 @@ def survey(it: Session, *, passive: bool = False) -> Facts:
     total = end - reg.FLASH_BASE
     flash = chip.read_flash(reg.FLASH_BASE, end, _counter(it, total))
     return Facts(identity=chip.identity, options=options, info=info, flash=flash)
+
+
+def _is_fus_at_work(it: Session, info: DeviceInfo | None) -> bool:
+    """Whether FUS may be in the middle of something: it runs, or waits to be started again after a reset."""
+    return info.is_fus if info is not None else it.journal.history.is_unfinished
 
 
 def _counter(it: Session, total: int) -> Callable[[int], None]:
@@ -193,7 +217,9 @@ def install(
         raise RefusedError(*plan.refusals)
     if plan.steps:
         carry_out(it, plan)
-    elif it.journal.history.sequences.get(bundle.manifest.name, -1) < bundle.manifest.sequence:
+    elif it.journal.history.is_unfinished:
+        it.journal.note("done", step="found as it should be")
+    if not plan.steps and it.journal.history.sequences.get(bundle.manifest.name, -1) < bundle.manifest.sequence:
         _note_begin(it, plan)
     return plan
 
@@ -359,6 +385,7 @@ def _stage(it: Session, step: Step, flash: bytearray) -> None:
         it.chip.program(staging, _counter(it, len(staging.data)))
 
     _retried(it, write, _begin_anew)
+    it.journal.note("staged", step=step.title)
     flash[start : start + (staging.area.end - staging.area.start)] = staging.data.ljust(
         staging.area.end - staging.area.start, b"\xff"
     )
@@ -440,8 +467,7 @@ def delete(it: Session) -> Facts:
 
 def start_stack(it: Session) -> DeviceInfo:
     """Start the installed stack. Raises ChipError, FusError, ProbeError."""
-    info = it.cpu2.peek()
-    is_fus_at_work = info is not None and info.is_fus
+    is_fus_at_work = _is_fus_at_work(it, it.cpu2.peek())
     if reasons := hindrances(it.chip.options(), is_fus_at_work=is_fus_at_work):
         raise ChipError("; ".join(reasons))
     info = it.cpu2.begin()

@@ -163,7 +163,7 @@ class JLink:
         jlink = self._jlink
         with self._translated(
             TargetUnavailableError,
-            "the chip does not answer over SWD, as when a cable is loose; the J-Link's library says",
+            "no answer over SWD, as when a cable is loose",
         ):
             if not jlink.set_tif(pylink.enums.JLinkInterfaces.SWD):
                 raise TargetUnavailableError("this probe has no SWD", self.log)

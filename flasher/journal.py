@@ -28,6 +28,8 @@ class History:
     sequences: Mapping[str, int] = field(default_factory=dict)
     optr: int | None = None
     staged: tuple[tuple[int, int], ...] = ()
+    is_torn: bool = False
+    """Whether the last image was being staged when the run broke off, and not read back."""
     is_unfinished: bool = False
     """Whether the last step that was begun did not end: FUS may be at work for it."""
     stack: str | None = None
@@ -50,6 +52,8 @@ class Journal:
         """Every line; one that a crash has cut short was never acted on, and the run after it has marked it."""
         if not self._path.exists():
             return []
+        if not self._path.is_file() or self._path.stat().st_size > _LARGEST:
+            raise JournalError(f"{self._path}: no journal: not a regular file, or far too large; {_ADVICE}")
         *lines, last = self._path.read_bytes().split(b"\n")
         self._has_torn_end = bool(last)
         entries = []
@@ -57,7 +61,7 @@ class Journal:
             try:
                 entry = json.loads(line)
                 _ = entry["event"]
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 if line.endswith(_TORN):
                     continue
                 raise JournalError(f"{self._path}: line {number} is damaged: {error}; {_ADVICE}") from error
@@ -90,7 +94,7 @@ class Journal:
         try:
             for one in self._entries:
                 now = _after(now, one)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise JournalError(f"{self._path}: a line lacks what it must have: {error}; {_ADVICE}") from error
         return now
 
@@ -100,6 +104,7 @@ class Journal:
 
 
 _TORN = b" #torn"
+_LARGEST = 16 * 1024 * 1024
 _ADVICE = "look at it, and move the file away when you know that the chip needs nothing of it"
 
 
@@ -117,11 +122,13 @@ def _after(now: History, entry: dict[str, Any]) -> History:
         case "step":
             area = [(int(entry["start"], 16), int(entry["end"], 16))] if "start" in entry else []
             stack = entry.get("stack", now.stack)
-            return replace(now, staged=(*now.staged, *area), stack=stack, is_unfinished=True)
+            return replace(now, staged=(*now.staged, *area), stack=stack, is_unfinished=True, is_torn=bool(area))
+        case "staged":
+            return replace(now, is_torn=False)
         case "done":
-            return replace(now, is_unfinished=False)
+            return replace(now, is_torn=False, is_unfinished=False)
         case "result":
-            return replace(now, staged=(), is_unfinished=False)
+            return replace(now, staged=(), is_torn=False, is_unfinished=False)
     return now
 
 
@@ -132,14 +139,21 @@ def unfinished(folder: Path) -> tuple[str, ...]:
 
 
 def default_folder() -> Path:
-    """Where journals are kept: the user's folder for state on this system."""
+    """Where journals are kept: the user's folder for state on this system. Raises JournalError when there is none."""
+    try:
+        return _state_folder() / "stm32wb-flasher"
+    except RuntimeError as error:  # no HOME, and nobody in the list of users: a container
+        raise JournalError("this user has no home folder; say where journals are kept: --journal FOLDER") from error
+
+
+def _state_folder() -> Path:
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
         base = str(Path.home() / "Library" / "Application Support")
     else:
         base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "stm32wb-flasher"
+    return Path(base)
 
 
 def _sync_folder(folder: Path) -> None:

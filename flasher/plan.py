@@ -72,7 +72,7 @@ class Step:
     @property
     def is_irreversible(self) -> bool:
         """Whether nothing takes it back."""
-        return self.name is not None and self.action != "boot-from-flash"
+        return self.action in ("install-fus", "install-safeboot")
 
     @property
     def title(self) -> str:
@@ -113,7 +113,8 @@ def hindrances(options: Options, *, is_fus_at_work: bool = False) -> tuple[str, 
 
 def _hindrances(options: Options, is_fus_at_work: bool) -> Iterator[str]:
     for one in option_verdicts(options):
-        if is_fus_at_work and (one.name in ("SFSA", "SBRV", "C2OPT") or one.name.startswith("OB_")):
+        may_start = one.explains not in ("OB_SFSA_ZERO", "OB_SBRV_SAFEBOOT", "OB_C2OPT_ZERO")  # else: a factory reset
+        if is_fus_at_work and may_start and (one.name in ("SFSA", "SBRV", "C2OPT") or one.name.startswith("OB_")):
             continue
         if one.grade is Grade.ERROR or one.explains in ("OB_SFSA_IMPOSSIBLE", "OB_RDP_1", "OB_RDP_2", "OB_IPCCDBA"):
             what = f"{one.name} {one.value}".strip()
@@ -253,8 +254,20 @@ def refuse_delete(facts: Facts) -> None:
         )
 
 
+def _name(entry: ImageEntry, step: StepEntry) -> str | None:
+    """What must be accepted of an installation: that it cannot be undone, or that nobody knows what it is."""
+    if step.irreversible:
+        return f"{entry.role}-{step.gives}"
+    return f"unverified-{entry.sha256[:8]}" if entry.st_key is None else None
+
+
 def _must_be_known(name: str) -> str:
     """What must be known of a thing before it is accepted."""
+    if name.startswith("unverified-"):
+        return (
+            f"no key of ST's verifies the stack {name.partition('-')[2]}..., and the bundle's maker has waived that; "
+            "FUS has the last word, but only after the old stack is gone"
+        )
     if name == "boot-from-flash":
         return (
             "CPU1 boots from SRAM1, and nothing here knows what it booted before: perhaps an installation broke off at "
@@ -338,7 +351,7 @@ def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: Step
         version=Version.from_text(entry.version or step.gives)
         if entry.role == "stack"
         else Version.from_text(step.gives),
-        name=f"{entry.role}-{step.gives}" if step.irreversible else None,
+        name=_name(entry, step),
     )
 
 
@@ -373,7 +386,7 @@ def _clearing(
         for run in _runs({at for at in pages if not _is_in(at, page, allowed)}, page)
     ]
     # What stands where a later image will be staged goes at once: FUS would see it beside the first.
-    erased = (in_the_way | stray | (ours & filled)) - set(range(first.start, first.end, page))
+    erased = (in_the_way | stray | (ours & filled)) - (set(range(first.start, first.end, page)) - stray)
     return tuple(
         Step(action="erase", why="it is in the way", area=Area(run[0], run[-1] + page, target))
         for run in _runs(erased, page)
@@ -387,7 +400,7 @@ def _ours(bundle: VerifiedBundle, facts: Facts, history: History) -> set[int]:
     was being erased or programmed, which may hold anything.
     """
     target, flash, base = facts.identity.target, facts.flash, reg.FLASH_BASE
-    page, found, torn = target.sector_size, set[int](), list[int]()
+    page, found, torn, start = target.sector_size, set[int](), list[int](), 0
     at_start = {at: bundle.images[sha256] for sha256, at in bundle.manifest.addresses[target.name].items()}
     for start, end in history.staged:
         torn.clear()
@@ -396,15 +409,20 @@ def _ours(bundle: VerifiedBundle, facts: Facts, history: History) -> set[int]:
             is_image = image.startswith(flash[at - base : at - base + page].rstrip(b"\xff"))
             (found.add if is_image else torn.append)(at)
     for at, image in at_start.items():  # one that stands there whole is lost nothing of: the bundle has it
-        if flash.startswith(image, at - base):
+        if flash.startswith(_padded(image, page), at - base):
             found |= set(range(at, at + len(image), page))
-    return found | set(torn if history.is_unfinished and len(torn) == 1 else ())
+    return found | set(torn if history.is_torn and len(torn) == 1 and start in at_start else ())
+
+
+def _padded(image: bytes, page: int) -> bytes:
+    """An image as it stands in flash: nothing of anybody else behind it in its last page."""
+    return image + b"\xff" * (-len(image) % page)
 
 
 def _held(staging: Staging, facts: Facts) -> set[int]:
     """Pages that hold an image already, where and as it will be staged; empty when it is not there."""
     start, page = staging.area.start, facts.identity.target.sector_size
-    is_there = facts.flash.startswith(staging.data, start - reg.FLASH_BASE)
+    is_there = facts.flash.startswith(_padded(staging.data, page), start - reg.FLASH_BASE)
     return set(range(start, start + len(staging.data), page)) if is_there else set()
 
 

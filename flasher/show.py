@@ -4,7 +4,10 @@ JSON: docs/json.md; addresses as `0x080D0000`, hashes in lower case.
 """
 
 import hashlib
+import os
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from flasher.chip import Identity, Options
@@ -12,6 +15,7 @@ from flasher.install import Event
 from flasher.mailbox import DeviceInfo
 from flasher.plan import Plan, Step, option_verdicts
 from flasher.probe import ProbeInfo
+from imagekit.bundle.manifest import known_as
 from imagekit.option_verdicts import Grade, Verdict
 
 _SEVERITIES = {Grade.ERROR: "error", Grade.WARNING: "warning", Grade.NOTE: "note"}
@@ -121,7 +125,11 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [chip_line(plan.facts.identity, plan.facts.info)]
     if not plan.steps and not plan.refusals:
         return [*lines, "nothing to do: the chip has what the bundle holds"]
-    known = {one.sha256: one.known_as for one in plan.bundle.manifest.images}
+    manifest, assessments = plan.bundle.manifest, plan.bundle.assessments
+    signers = ", ".join(one[:16] for one in plan.bundle.signers)
+    lines.append(f"{manifest.name}, sequence {manifest.sequence}, signed by {signers}")
+    lines += [f"waived by its maker: {one.rule} of {one.image[:8]}: {one.reason}" for one in manifest.waivers]
+    known = {sha256: known_as(one) for sha256, one in assessments.items()}  # not what the bundle's maker calls it
     for number, step in enumerate(plan.steps, start=1):
         name = known.get(step.image or "")
         cost = f"{len(step.staging.data)} bytes, {len(step.area.pages)} pages" if step.staging and step.area else ""
@@ -140,8 +148,9 @@ def event_document(event: Event) -> dict[str, Any]:
     return document | ({"text": event.text} if event.text else {})
 
 
-def anonymous(text: str, *secrets: str) -> str:
-    """A text in which each serial number is the start of its SHA-256."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, f"sha256:{hashlib.sha256(secret.encode()).hexdigest()[:12]}")
-    return text
+def anonymous(text: str, *serials: str) -> str:
+    """A text in which serial numbers and UIDs are pseudonyms, and the user's folder is `~`."""
+    known = [rf"\b{one}\b" for one in serials if one]
+    numbers = "|".join([r"\b[0-9a-f]{24}\b", r"(?<=J-Link )[0-9]{6,10}\b", *known])
+    text = re.sub(numbers, lambda one: f"sha256:{hashlib.sha256(one[0].encode()).hexdigest()[:12]}", text)
+    return text.replace(str(Path.home()), "~") if os.environ.get("HOME") else text

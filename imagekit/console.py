@@ -130,7 +130,7 @@ def trace(error: BaseException) -> None:
 def complain(message: str) -> None:
     """Print one line on standard error, if anybody takes it."""
     with suppress(OSError):
-        typer.echo(f"{_program}: {message}", err=True)
+        typer.echo(f"{_program}: {printable(message)}", err=True)
 
 
 def print_result(text: str) -> None:

@@ -1,5 +1,6 @@
 """The flasher's commands as people and scripts use them, on simulated boards through the real pylink."""
 
+import hashlib
 import json
 import os
 import pty
@@ -78,7 +79,10 @@ def test_a_fresh_board_is_looked_at_planned_installed_and_left_alone(folder: Pat
     assert "1. install-fus 2.2.0 at 0x080F3000" in planned.stdout
     assert load_board(folder / "board.json").flash.state.cells == load_board_bytes(folder, before)
     done = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
-    assert (done.exit_code, done.stdout) == (0, "done: STM32WB5xxG with FUS 2.2.0 and stack 1.24.0.1\n"), done.output
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "done: STM32WB5xxG with FUS 2.2.0 and stack 1.24.0.1, on a simulated board\n",
+    ), done.output
     again = run("install", "product.wbz", *TRUST, *BOARD)
     assert (again.exit_code, again.stdout[:14]) == (0, "nothing to do:"), again.output
     assert run("plan", "product.wbz", *TRUST, *BOARD, "--json").exit_code == 0
@@ -152,7 +156,7 @@ def test_events_are_json_lines_and_the_last_one_is_the_result() -> None:
         for line in run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--json-lines").stdout.splitlines()
     ]
     assert {"begin", "progress", "reset", "end", "result"} <= {line["event"] for line in lines}
-    assert lines[-1] == {"event": "result", "code": 0, "fus": "2.2.0", "stack": "1.24.0.1"}
+    assert lines[-1] == {"event": "result", "code": 0, "probe": "sim", "fus": "2.2.0", "stack": "1.24.0.1"}
     failed = run("delete", "--probe", "sim:nix.json", "--json-lines")
     assert failed.exit_code == 4
     assert json.loads(failed.stdout.splitlines()[-1])["code"] == 4
@@ -222,8 +226,10 @@ def test_install_and_plan_say_so_too() -> None:
 
 def test_a_stack_is_deleted_and_there_is_none_to_start() -> None:
     run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
-    assert run("delete", *BOARD).stdout == "done: STM32WB5xxG with FUS 2.2.0 and no stack\n"
-    assert run("delete", *BOARD).stdout == "nothing to do: STM32WB5xxG with FUS 2.2.0 and no stack\n"
+    assert run("delete", *BOARD).stdout == "done: STM32WB5xxG with FUS 2.2.0 and no stack, on a simulated board\n"
+    assert (
+        run("delete", *BOARD).stdout == "nothing to do: STM32WB5xxG with FUS 2.2.0 and no stack, on a simulated board\n"
+    )
     refused(run("start-stack", *BOARD), 6, "no stack is installed")
 
 
@@ -248,7 +254,7 @@ def test_the_report_names_no_serial_number_unless_asked(folder: Path) -> None:
 def test_the_journal_has_every_step_and_the_result(folder: Path) -> None:
     run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
     events = [entry["event"] for entry in journal(folder)]
-    assert events == ["begin", "option-bytes", *["step", "done"] * 3, "result", "restored"]
+    assert events == ["begin", "option-bytes", *["step", "staged", "done"] * 2, "step", "done", "result", "restored"]
 
 
 def test_a_damaged_journal_is_refused_before_anything_is_done(folder: Path) -> None:
@@ -288,9 +294,12 @@ def on_a_terminal(*arguments: str, typed: bytes = b"") -> tuple[int, bytes, str]
 def test_a_terminal_has_a_bar(folder: Path) -> None:
     """The board believes the throw-away keys, imagekit in a process of its own does not: hence the waiver."""
     made_of(folder / "w.wbz", {"stack": content("stack-4k")}, waived="a rehearsal")
-    code, out, shown = on_a_terminal("install", "w.wbz", *TRUST, *BOARD)
+    name = f"unverified-{hashlib.sha256(content('stack-4k')).hexdigest()[:8]}"
+    code, out, shown = on_a_terminal("install", "w.wbz", *TRUST, *BOARD, typed=name.encode() + b"\n")
     assert code == 0, shown
-    assert out == b"done: STM32WB5xxG with FUS 1.2.0 and stack 1.13.3.5\n"
+    assert out == b"done: STM32WB5xxG with FUS 1.2.0 and stack 1.13.3.5, on a simulated board\n"
+    assert "waived by its maker: WB201" in shown
+    assert "no key of ST's verifies the stack" in shown
     assert "1. install-stack 1.13.3 at 0x080F3000" in shown
     assert "100%" in shown
 
@@ -308,7 +317,7 @@ def test_on_a_terminal_what_cannot_be_undone_is_asked_by_name(folder: Path) -> N
     assert (code, out) == (3, b""), shown
     assert "Type fus-2.1.0 to accept it" in shown
     code, out, shown = on_a_terminal(*arguments, typed=b"fus-2.1.0\n")
-    assert (code, out) == (0, b"done: STM32WB5xxG with FUS 2.1.0 and stack 1.23.0.3\n"), shown
+    assert (code, out) == (0, b"done: STM32WB5xxG with FUS 2.1.0 and stack 1.23.0.3, on a simulated board\n"), shown
 
 
 def test_programs_start_without_loading_what_they_do_not_need() -> None:

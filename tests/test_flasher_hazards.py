@@ -7,7 +7,7 @@ import pytest
 
 import flasher.sim.fus
 from flasher import registers as reg
-from flasher.errors import ChipError, FlasherError, RefusedError
+from flasher.errors import ChipError, FlasherError, FusError, RefusedError
 from flasher.install import Event, delete, session, start_stack
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.errors import HostKilledError
@@ -163,3 +163,47 @@ def test_a_board_that_another_computer_left_booting_from_sram1_is_not_done(tmp_p
     with pytest.raises(RefusedError, match="--accept boot-from-flash"):
         Bench(chip, tmp_path / "other").install(opened(*UPGRADE))
     assert is_alive(chip)
+
+
+def test_a_fus_that_waits_between_two_resets_is_started_again(tmp_path: Path) -> None:
+    """Its option bytes may be half-way to what it makes of them, as boards in the field had them."""
+    chip = simulated()
+    killed(chip, tmp_path, "the chip was reset", 2)
+    chip.options.set_by_cpu2(SBRV=0x33800)
+    chip.options.load()
+    from flasher.plan import hindrances
+
+    bench = Bench(chip, tmp_path)
+    connected = bench.connect()
+    assert hindrances(connected.options())
+    assert not hindrances(connected.options(), is_fus_at_work=True)
+    assert bench.journal(connected).history.is_unfinished
+    connected.probe.close()
+
+
+def test_settings_that_their_owner_keeps_where_fus_has_refused_an_image_stay(tmp_path: Path) -> None:
+    chip = simulated(fus=FUS_2_2_0)
+    chip.fus.state.forced_error = 6
+    with pytest.raises(FusError):
+        Bench(chip, tmp_path).install(opened("stack-fus2-4k"))
+    chip.flash.erase_cells(0x080EF000, 4096)
+    chip.flash.put_cells(0x080EF000, b"settings")
+    with pytest.raises(RefusedError, match="--erase-application 0x080EF000-0x080EFFFF"):
+        Bench(chip, tmp_path).install(opened("stack-fus2-4k"))
+    assert chip.flash.read_cells(0x080EF000, 8) == b"settings"
+
+
+def test_a_new_fus_that_says_unknown_at_first_is_there_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip, known, told = simulated(), Fus._get_state, list[bool]()
+
+    def at_first(it: Fus) -> bytes:
+        if it.secret.fus_version == FUS_2_2_0 and not told:
+            told.append(True)
+            return b"\xff\xff"
+        return known(it)
+
+    monkeypatch.setattr(Fus, "_get_state", at_first)
+    Bench(chip, tmp_path).install(opened(*UPGRADE))
+    assert told

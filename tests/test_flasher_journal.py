@@ -155,7 +155,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 def test_a_journal_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / f"{UID}.jsonl").mkdir()
-    with pytest.raises(JournalError, match="is a directory; nothing is done without a journal"):
+    with pytest.raises(JournalError, match="no journal: not a regular file"):
         Journal(tmp_path, UID)
 
 

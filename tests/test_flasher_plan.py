@@ -382,12 +382,12 @@ def test_pages_that_an_earlier_run_has_written_are_nobodys() -> None:
         chip = facts(flash={STACK_AT: written})
         assert actions(chip, *UPGRADE, history=History(staged=staged), **FUS2)[0] == erased
     torn = facts(flash={STACK_AT: LINE})
-    assert actions(torn, *UPGRADE, history=History(staged=staged, is_unfinished=True), **FUS2)[0] == erased
+    assert actions(torn, *UPGRADE, history=History(staged=staged, is_torn=True), **FUS2)[0] == erased
     assert "--erase-application 0x080EF000-0x080EFFFF" in reasons(
         torn, *UPGRADE, history=History(staged=staged), **FUS2
     )
     two = facts(flash={STACK_AT: LINE, STACK_AT + 4096: LINE})
-    wider = History(staged=((STACK_AT, STACK_AT + 2 * 4096),), is_unfinished=True)
+    wider = History(staged=((STACK_AT, STACK_AT + 2 * 4096),), is_torn=True)
     assert "--erase-application 0x080EF000-0x080F0FFF" in reasons(two, *UPGRADE, history=wider, **FUS2)
     assert actions(facts(), *UPGRADE, history=History(staged=staged), **FUS2)[0].startswith("install-fus")
 

@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
 from flasher.cli import app as flasher
 from imagekit.cli import app
+from tests.support.bundles import private, public_file
 from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.images import FIXTURES
 from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
@@ -71,7 +73,10 @@ def test_the_block_on_a_board_shows_what_is_printed(
     monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journal"))
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    runner.invoke(app, ["keys", "generate", "release.pem"])
+    pem = private("ed25519").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    Path("release.pem").write_bytes(pem)
+    Path("release.pem").chmod(0o600)
+    Path("release.pub").write_bytes(public_file("ed25519").read_bytes())
     made = ["bundle", "create", "product.wbz", "--part", "STM32WB55RG", "--key", "release.pem", *map(str, images)]
     assert runner.invoke(app, made).exit_code == 0
 
