@@ -7,6 +7,7 @@ ws_client.py), MicroPython (rfcore_firmware.py), shci.h.
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from flasher import mailbox
 from flasher import registers as reg
@@ -173,7 +174,7 @@ class Cpu2:
         self._info, self._places = None, OURS
         chip.quieten()
         chip.probe.write(reg.SRAM2A, mailbox.tables())
-        chip.put(reg.RCC_AHB3ENR, chip.word(reg.RCC_AHB3ENR) | reg.IPCCEN)
+        self._clock_ipcc()
         chip.put(reg.PWR_CR4, chip.word(reg.PWR_CR4) | reg.C2BOOT)
         self._await()
 
@@ -249,8 +250,15 @@ class Cpu2:
         self.chip.wait_for(reg.C1TOC2SR, reg.SYSTEM_CHANNEL, 0, ANSWER_SECONDS, POLL_SECONDS, what)
 
     def _relink(self) -> None:
-        """Reach the chip again."""
+        """Reach the chip again, and IPCC's clock, which a reset has stopped if it came just before CPU2 was started."""
         self.chip.reconnect()
+        with suppress(ProbeError):
+            self._clock_ipcc()
+
+    def _clock_ipcc(self) -> None:
+        enabled = self.chip.word(reg.RCC_AHB3ENR)
+        if not enabled & reg.IPCCEN:
+            self.chip.put(reg.RCC_AHB3ENR, enabled | reg.IPCCEN)
 
     def _watch(self, what: str, seconds: float, is_done: Callable[[], bool]) -> Answer | None:
         """Follow FUS until it is done, through resets and lost links; else what it said when it stopped.
