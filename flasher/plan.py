@@ -401,17 +401,21 @@ def _ours(bundle: VerifiedBundle, facts: Facts, history: History) -> set[int]:
     """
     target, flash, base = facts.identity.target, facts.flash, reg.FLASH_BASE
     page, found, torn, start = target.sector_size, set[int](), list[int](), 0
-    at_start = {at: bundle.images[sha256] for sha256, at in bundle.manifest.addresses[target.name].items()}
+    images = [
+        (at, _padded(bundle.images[sha256], page)) for sha256, at in bundle.manifest.addresses[target.name].items()
+    ]  # several may go to one address
     for start, end in history.staged:
         torn.clear()
         for at in range(start, min(end, base + len(flash)), page):
-            image = at_start.get(start, b"")[at - start : at - start + page].ljust(page, b"\xff")
-            is_image = image.startswith(flash[at - base : at - base + page].rstrip(b"\xff"))
-            (found.add if is_image else torn.append)(at)
-    for at, image in at_start.items():  # one that stands there whole is lost nothing of: the bundle has it
-        if flash.startswith(_padded(image, page), at - base):
+            there = flash[at - base : at - base + page].rstrip(b"\xff")
+            pages = [image[at - start : at - start + page] for first, image in images if first == start]
+            (found.add if not there or any(one.startswith(there) for one in pages) else torn.append)(at)
+    for at, image in images:  # one that stands there whole is lost nothing of: the bundle has it
+        if flash.startswith(image, at - base):
             found |= set(range(at, at + len(image), page))
-    return found | set(torn if history.is_torn and len(torn) == 1 and start in at_start else ())
+    return found | set(
+        torn if history.is_torn and len(torn) == 1 and any(first == start for first, _ in images) else ()
+    )
 
 
 def _padded(image: bytes, page: int) -> bytes:
