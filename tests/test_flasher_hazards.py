@@ -1,6 +1,5 @@
 """What could kill a board, or take something from its owner: each is refused, or outlived."""
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,6 @@ class Killed(list[Event]):
 def killed(chip: SimulatedChip, folder: Path, text: str, at: int = 1) -> None:
     with pytest.raises(HostKilledError):
         Bench(chip, folder, events=Killed(text, at)).install(opened(*UPGRADE))
-    gc.collect()  # pylink's lock goes with its object, which the traceback holds
 
 
 def is_alive(chip: SimulatedChip) -> bool:
@@ -101,8 +99,11 @@ def test_starting_the_stack_is_no_factory_reset(tmp_path: Path) -> None:
 def single(chip: SimulatedChip, folder: Path, do: Any) -> None:
     bench = Bench(chip, folder)
     connected = bench.connect()
-    with session(connected, bench.journal(connected), lambda _: None, lambda: False) as it:
-        do(it)
+    try:
+        with session(connected, bench.journal(connected), lambda _: None, lambda: False) as it:
+            do(it)
+    finally:
+        connected.disconnect()
 
 
 def test_a_double_word_that_was_half_written_stops_nobody(tmp_path: Path) -> None:
