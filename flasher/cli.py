@@ -31,7 +31,7 @@ from imagekit.console import (
     trace,
     write_file,
 )
-from imagekit.errors import why
+from imagekit.errors import printable, why
 
 if TYPE_CHECKING:
     from flasher.chip import Options
@@ -205,7 +205,7 @@ def list_(library: Library = None, as_json: Json = False) -> None:
         print_json({"schema": "flasher.list/1", "probes": probes})
         return
     for one in found:
-        print_result(f"jlink:{one.serial}  {one.product}  {one.connection}")
+        print_result(f"jlink:{one.serial}  {printable(one.product)}  {one.connection}")
     if not found:
         complain("no J-Link is connected")
 

@@ -262,6 +262,8 @@ def write_file(path: str, data: bytes) -> None:
     # A rename would replace a file that somebody made read-only, and root could write to it: neither is meant.
     if os.path.exists(path) and not mode & _ANY_WRITE:  # noqa: PTH110
         raise PermissionError(errno.EACCES, "is read-only, and stays as it is", path)
+    if os.path.exists(path) and _holds_private_key(path):  # noqa: PTH110
+        raise PermissionError(errno.EACCES, "holds a private key, and stays as it is", path)
     import tempfile
 
     handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".imagekit-")  # noqa: PTH120
@@ -278,6 +280,12 @@ def write_file(path: str, data: bytes) -> None:
         with suppress(OSError):
             os.unlink(beside)  # noqa: PTH108
         raise
+
+
+def _holds_private_key(path: str) -> bool:
+    """Whether a file is one that nobody can make again."""
+    with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
+        return b"PRIVATE KEY-----" in file.read(4096)
 
 
 def files_in(folder: str, endings: tuple[str, ...]) -> list[str]:

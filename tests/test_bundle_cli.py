@@ -18,6 +18,7 @@ from imagekit.bundle.archive import read_archive
 from imagekit.bundle.envelope import loads as read_envelope
 from imagekit.bundle.keys import fingerprint, sign
 from imagekit.cli import app
+from imagekit.console import write_file
 from tests.support.bundles import BUNDLES, fixture, private, public, public_file
 from tests.support.images import IMAGES, content, throw_away_keys
 
@@ -585,3 +586,14 @@ def test_what_was_made_is_read_back_before_anybody_gets_it(folder: Path, monkeyp
     refused(attach, 3, "the end record is not at the very end")
     assert left_behind(folder) == {"product.wbz", "sig"}
     assert (folder / "product.wbz").read_bytes() == before
+
+
+def test_nothing_that_is_written_replaces_a_private_key(folder: Path) -> None:
+    before = (folder / "ed25519.pem").read_bytes()
+    arguments = ["catalogue", "build", str(IMAGES), "-o", "ed25519.pem", "--release", "v1.0.0"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    assert result.exit_code != 0
+    assert (folder / "ed25519.pem").read_bytes() == before
+    with pytest.raises(PermissionError, match="holds a private key, and stays as it is"):
+        write_file("ed25519.pem", b"anything")
+    assert (folder / "ed25519.pem").read_bytes() == before
