@@ -23,8 +23,8 @@ from imagekit.console import (
     painter,
     print_json,
     print_result,
+    public_keys,
     read_bundle,
-    read_text,
     run,
     set_debug,
     shown,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from flasher.install import Event, Session
     from flasher.link import Choice
     from flasher.plan import Consent, Plan, Range
-    from imagekit.bundle.keys import PublicKey
     from imagekit.bundle.verified import VerifiedBundle
 
 app = typer.Typer(
@@ -305,7 +304,7 @@ def install(
 
     consent = _consent(accept, erase_application, erase_stray)
     verified = _verified(bundle, trust, threshold)
-    choice = replace(_choice(probe, library, speed, under_reset), fault=sim_fault)
+    choice = _choice(probe, library, speed, under_reset, sim_fault)
     _run_steps(
         choice,
         folder,
@@ -351,7 +350,7 @@ def delete(
         had = do(it).info.stack
         return f"{'done' if had else 'nothing to do'}: {chip_line(it.chip.identity, it.cpu2.info)}{_simulated(it)}"
 
-    choice = replace(_choice(probe, library, speed, under_reset), fault=sim_fault)
+    choice = _choice(probe, library, speed, under_reset, sim_fault)
     _run_steps(choice, folder, _Output(json_lines=json_lines), work)
 
 
@@ -369,7 +368,7 @@ def start_stack(
     from flasher.install import start_stack as do
     from flasher.show import chip_line
 
-    choice = replace(_choice(probe, library, speed, under_reset), fault=sim_fault)
+    choice = _choice(probe, library, speed, under_reset, sim_fault)
     _run_steps(
         choice, folder, _Output(json_lines=json_lines), lambda it: f"{chip_line(it.chip.identity, do(it))} running"
     )
@@ -378,21 +377,17 @@ def start_stack(
 # --- what every command does
 
 
-def _choice(name: str, library: str | None, speed: int, under_reset: bool) -> "Choice":
+def _choice(name: str, library: str | None, speed: int, under_reset: bool, fault: str | None = None) -> "Choice":
     from flasher.link import Choice
 
-    return Choice(name=name, library=library, speed_khz=speed, under_reset=under_reset)
+    return Choice(name=name, library=library, speed_khz=speed, under_reset=under_reset, fault=fault)
 
 
 def _verified(file: str, trust: Sequence[str], threshold: int) -> "VerifiedBundle":
     """The bundle, through the only door. Exits with what is wrong with it."""
-    from imagekit.bundle.keys import load_public_keys
     from imagekit.bundle.verified import open_bundle
 
-    trusted: list[PublicKey] = []
-    for path in trust:
-        with about(path):
-            trusted += load_public_keys(read_text(path))
+    trusted = [key for path in trust for key in public_keys(path)]
     if threshold > len(trusted):
         keys = "one trusted key" if len(trusted) == 1 else f"{len(trusted)} trusted keys"
         raise typer.BadParameter(f"{threshold} signatures by {keys} cannot be", param_hint="--threshold")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flasher import registers as reg
-from flasher.chip import Area, Chip
+from flasher.chip import Area, Chip, Options
 from flasher.errors import (
     ChipError,
     FlasherError,
@@ -164,19 +164,24 @@ def survey(it: Session, *, passive: bool = False) -> Facts:
     chip = it.chip
     info = it.cpu2.peek()
     is_fus_at_work = _is_fus_at_work(it, info) and not passive
-    if reasons := hindrances(chip.options(), is_fus_at_work=is_fus_at_work):
-        raise ChipError("; ".join(reasons))
+    _proven_options(it, is_fus_at_work=is_fus_at_work)
     if info is None or not passive:
         info = it.cpu2.begin()
-    options = chip.options()
-    if reasons := hindrances(options):
-        raise ChipError("; ".join(reasons))
+    options = _proven_options(it)
     target = chip.identity.target
     end = min(target.sector_address(options.sfsa), target.limit)
     it.step = "scan"
     total = end - reg.FLASH_BASE
     flash = chip.read_flash(reg.FLASH_BASE, end, _counter(it, total))
     return Facts(identity=chip.identity, options=options, info=info, flash=flash)
+
+
+def _proven_options(it: Session, *, is_fus_at_work: bool = False) -> Options:
+    """Read the option registers. Raises ChipError when they forbid any work on this chip."""
+    options = it.chip.options()
+    if reasons := hindrances(options, is_fus_at_work=is_fus_at_work):
+        raise ChipError("; ".join(reasons))
+    return options
 
 
 def _is_fus_at_work(it: Session, info: DeviceInfo | None) -> bool:
@@ -381,14 +386,13 @@ def _stage(it: Session, step: Step, flash: bytearray) -> None:
         return
 
     def write() -> None:
-        it.chip.erase(staging.area)
+        it.chip.erase(area)
         it.chip.program(staging, _counter(it, len(staging.data)))
 
     _retried(it, write, _begin_anew)
     it.journal.note("staged", step=step.title)
-    flash[start : start + (staging.area.end - staging.area.start)] = staging.data.ljust(
-        staging.area.end - staging.area.start, b"\xff"
-    )
+    size = area.end - area.start
+    flash[start : start + size] = staging.data.ljust(size, b"\xff")
 
 
 def _look_again(it: Session, area: Area, flash: bytearray) -> None:
@@ -467,9 +471,7 @@ def delete(it: Session) -> Facts:
 
 def start_stack(it: Session) -> DeviceInfo:
     """Start the installed stack. Raises ChipError, FusError, ProbeError."""
-    is_fus_at_work = _is_fus_at_work(it, it.cpu2.peek())
-    if reasons := hindrances(it.chip.options(), is_fus_at_work=is_fus_at_work):
-        raise ChipError("; ".join(reasons))
+    _proven_options(it, is_fus_at_work=_is_fus_at_work(it, it.cpu2.peek()))
     info = it.cpu2.begin()
     if info.stack is None:
         raise ChipError("no stack is installed: there is nothing to start; install a bundle")

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from imagekit.errors import BundleError, ImagekitError, NotABundleError, PlacementError, printable, why
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
+
+if TYPE_CHECKING:
+    from imagekit.bundle.keys import PublicKey
 
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
@@ -224,6 +227,15 @@ def read_bundle(path: str) -> bytes:
 
     with open(path, "rb") as file:  # noqa: PTH123 - the path as the user typed it
         return file.read(LARGEST_BUNDLE + 1)
+
+
+def public_keys(path: str) -> "tuple[PublicKey, ...]":
+    """The public keys of a PEM file."""
+    from imagekit.bundle.keys import load_public_keys
+
+    with about(path):
+        return load_public_keys(read_text(path))
+    raise AssertionError  # about() does not swallow errors
 
 
 def create_file(path: str, data: bytes, *, private: bool) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import group, output_name, part_numbers, public_keys, target_of, write_result
+from imagekit.cli.options import group, output_name, part_numbers, target_of, write_result
 from imagekit.console import (
     about,
     complain,
     painter,
     print_json,
     print_result,
+    public_keys,
     read_bundle,
     read_text,
     shown,

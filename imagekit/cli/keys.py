@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import ask_passphrase, expanded, group, private_key, public_keys, require
-from imagekit.console import ExitCode, about, complain, create_file, print_result, read_image, read_text, shown, trace
+from imagekit.cli.options import ask_passphrase, expanded, group, private_key, require
+from imagekit.console import (
+    ExitCode,
+    about,
+    complain,
+    create_file,
+    print_result,
+    public_keys,
+    read_image,
+    read_text,
+    shown,
+    trace,
+)
 from imagekit.errors import ImagekitError, why
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from imagekit.errors import KeyFileError, TargetError, VersionError, why
 
 if TYPE_CHECKING:
     from imagekit.application import Application
-    from imagekit.bundle.keys import PrivateKey, PublicKey
+    from imagekit.bundle.keys import PrivateKey
     from imagekit.catalogue import Catalogue
     from imagekit.image import Version
     from imagekit.rules import Chip
@@ -254,15 +254,6 @@ def group(app: typer.Typer, name: str, help_: str) -> typer.Typer:
             raise typer.Exit(ExitCode.USAGE)
 
     return made
-
-
-def public_keys(path: str) -> "tuple[PublicKey, ...]":
-    """The public keys of a PEM file."""
-    from imagekit.bundle.keys import load_public_keys
-
-    with about(path):
-        return load_public_keys(read_text(path))
-    raise AssertionError  # about() does not swallow errors
 
 
 def ask_passphrase(prompt: str, *, twice: bool = False) -> str:
