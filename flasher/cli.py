@@ -16,7 +16,7 @@ import typer
 
 from flasher.sim.cli import app as sim
 from imagekit import __version__
-from imagekit.console import (
+from imagekit.cli.console import (
     about,
     complain,
     is_debugging,
@@ -24,14 +24,13 @@ from imagekit.console import (
     print_json,
     print_result,
     public_keys,
-    read_bundle,
     run,
     set_debug,
     shown,
     trace,
-    write_file,
 )
-from imagekit.errors import printable, why
+from imagekit.files import read_bundle, write_file
+from imagekit.text import printable, why
 
 if TYPE_CHECKING:
     from flasher.chip import Options

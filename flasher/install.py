@@ -38,7 +38,7 @@ from flasher.plan import (
     refuse_delete,
 )
 from imagekit.bundle.verified import VerifiedBundle
-from imagekit.image import Version
+from imagekit.image.model import Version
 
 Result = TypeVar("Result")
 _ATTEMPTS = 3

@@ -15,7 +15,7 @@ from flasher.chip import Chip
 from flasher.errors import ExitCode, FlasherError, ProbeUnavailableError
 from flasher.jlink import JLink, load_library
 from flasher.probe import RealClock
-from imagekit.errors import why
+from imagekit.text import why
 
 if TYPE_CHECKING:
     from flasher.sim.faults import FaultyChip

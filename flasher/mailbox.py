@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flasher.errors import ChipError
 from flasher.registers import SRAM2A
-from imagekit.image import Version
+from imagekit.image.model import Version
 
 SIZE = 2048
 FUS_TABLE = 0xA946_56B9  # shci.h: the device information table is FUS's

@@ -15,12 +15,12 @@ from flasher.mailbox import DeviceInfo
 from imagekit.bundle.manifest import ImageEntry, StepEntry
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.errors import PlacementError
-from imagekit.image import Version
-from imagekit.option_bytes import decode_pairs
-from imagekit.option_verdicts import Grade, Verdict, judge_fields, judge_together
+from imagekit.fus_versions import needs_fus_first
+from imagekit.image.model import Version
+from imagekit.option_bytes.decode import decode_pairs
+from imagekit.option_bytes.verdicts import Grade, Verdict, judge_fields, judge_together
 from imagekit.placement import place
 from imagekit.targets import Target
-from imagekit.upgrade import needs_fus_first
 
 FUS_1_1_0 = Version(1, 1, 0)
 """The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""

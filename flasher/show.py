@@ -16,7 +16,7 @@ from flasher.mailbox import DeviceInfo
 from flasher.plan import Plan, Step, option_verdicts
 from flasher.probe import ProbeInfo
 from imagekit.bundle.manifest import known_as
-from imagekit.option_verdicts import Grade, Verdict
+from imagekit.option_bytes.verdicts import Grade, Verdict
 
 _SEVERITIES = {Grade.ERROR: "error", Grade.WARNING: "warning", Grade.NOTE: "note"}
 

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from imagekit.errors import PlacementError as PlacementError
     from imagekit.errors import TargetError as TargetError
     from imagekit.errors import VersionError as VersionError
-    from imagekit.image import Image as Image
-    from imagekit.image import ImageKind as ImageKind
-    from imagekit.image import Version as Version
+    from imagekit.image.model import Image as Image
+    from imagekit.image.model import ImageKind as ImageKind
+    from imagekit.image.model import Version as Version
+    from imagekit.image.signature import SignatureStatus as SignatureStatus
+    from imagekit.image.signature import SignatureVerdict as SignatureVerdict
+    from imagekit.image.signature import signature_verdict as signature_verdict
+    from imagekit.image.signing_keys import SigningKey as SigningKey
+    from imagekit.image.signing_keys import st_keys as st_keys
     from imagekit.placement import Placement as Placement
     from imagekit.placement import place as place
-    from imagekit.rules import Finding as Finding
     from imagekit.rules import findings as findings
-    from imagekit.signature import SignatureStatus as SignatureStatus
-    from imagekit.signature import SignatureVerdict as SignatureVerdict
-    from imagekit.signature import signature_verdict as signature_verdict
-    from imagekit.signing_keys import SigningKey as SigningKey
-    from imagekit.signing_keys import st_keys as st_keys
+    from imagekit.rules.registry import Finding as Finding
     from imagekit.targets import TARGETS as TARGETS
     from imagekit.targets import Series as Series
     from imagekit.targets import Target as Target
@@ -35,28 +35,28 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "Assessment": "assessment",
-    "Finding": "rules",
-    "Image": "image",
-    "ImageKind": "image",
+    "Finding": "rules.registry",
+    "Image": "image.model",
+    "ImageKind": "image.model",
     "ImagekitError": "errors",
     "ParseError": "errors",
     "Placement": "placement",
     "PlacementError": "errors",
     "Series": "targets",
-    "SignatureStatus": "signature",
-    "SignatureVerdict": "signature",
-    "SigningKey": "signing_keys",
+    "SignatureStatus": "image.signature",
+    "SignatureVerdict": "image.signature",
+    "SigningKey": "image.signing_keys",
     "TARGETS": "targets",
     "Target": "targets",
     "TargetError": "errors",
-    "Version": "image",
+    "Version": "image.model",
     "VersionError": "errors",
     "assess": "assessment",
     "findings": "rules",
     "place": "placement",
     "select_target": "targets",
-    "signature_verdict": "signature",
-    "st_keys": "signing_keys",
+    "signature_verdict": "image.signature",
+    "st_keys": "image.signing_keys",
 }
 
 __all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - the keys are texts

@@ -11,8 +11,8 @@ def main() -> None:
     # most of all while modules are loaded.
     gc.set_threshold(100_000)
     try:
-        from imagekit.cli import app
-        from imagekit.console import run
+        from imagekit.cli.console import run
+        from imagekit.cli.program import app
     except KeyboardInterrupt:
         sys.stderr.write("imagekit: interrupted\n")
         sys.stderr.flush()

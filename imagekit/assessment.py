@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from imagekit.catalogue import Catalogue, Content, shipped
 from imagekit.errors import PlacementError
-from imagekit.image import Image
+from imagekit.image.model import Image
+from imagekit.image.signature import SignatureStatus, SignatureVerdict, signature_verdict
+from imagekit.image.signing_keys import SigningKey, st_keys
 from imagekit.placement import place
-from imagekit.signature import SignatureStatus, SignatureVerdict, signature_verdict
-from imagekit.signing_keys import SigningKey, st_keys
 from imagekit.targets import SECTOR_SIZES, TARGETS, Target, series_names
 
 

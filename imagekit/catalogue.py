@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.errors import CatalogueError
-from imagekit.image import Version
+from imagekit.image.model import Version
 from imagekit.targets import Series
 
 SCHEMA = "imagekit.catalogue/1"

@@ -101,18 +101,3 @@ class OptionBytesError(ImagekitError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-def why(error: ImagekitError | OSError) -> str:
-    """What went wrong: imagekit's own words, or the operating system's."""
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-
-
-def printable(text: str) -> str:
-    """A text from outside without what a terminal would act on."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 sector`, `2 sectors`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"

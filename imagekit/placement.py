@@ -9,9 +9,9 @@ It reproduces ST's address tables over 37 releases; where it does not, the table
 from dataclasses import dataclass, replace
 
 from imagekit.errors import PlacementError
-from imagekit.image import Image, ImageKind, Version
+from imagekit.fus_versions import FUS_0_5_3, lock_up, refusal
+from imagekit.image.model import Image, ImageKind, Version
 from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target, series_names
-from imagekit.upgrade import FUS_0_5_3, lock_up, refusal
 
 FUS_2_GAP = 16 * 1024
 """Bytes that a stack for FUS 2 leaves free above itself, on every series."""

@@ -9,12 +9,12 @@ import pytest
 from intelhex import IntelHex
 from typer.testing import CliRunner, Result
 
-from imagekit import application
-from imagekit.application import LARGEST_ELF, Application, from_binary, from_elf, from_hex
-from imagekit.cli import app
-from imagekit.console import read_application
+from imagekit.application import model as application
+from imagekit.application.intel_hex import StartRecord, write_hex
+from imagekit.application.model import Application, from_binary, from_elf, from_hex
+from imagekit.cli.program import app
 from imagekit.errors import ApplicationError
-from imagekit.intel_hex import StartRecord, write_hex
+from imagekit.files import LARGEST_ELF, read_application
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 from tests.support.applications import VECTORS, Segment, elf, program
 from tests.support.images import IMAGES, content, throw_away_keys

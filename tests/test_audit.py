@@ -10,9 +10,9 @@ import pytest
 from junitparser import JUnitXml
 from typer.testing import CliRunner, Result
 
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import ReleaseNotesError
-from imagekit.release_notes import Cell, current, published_address, published_version, read_rows
+from imagekit.releases.release_notes import Cell, current, published_address, published_version, read_rows
 from tests.support.images import content, throw_away_keys
 from tests.support.sarif import validate_sarif
 

@@ -23,7 +23,8 @@ from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import NEVER_WAIVED, VerifiedBundle, _compare_addresses, open_bundle
 from imagekit.bundle.write import Content
 from imagekit.errors import BundleError, KeyFileError, NotABundleError, PlacementError
-from imagekit.image import Image
+from imagekit.files import LARGEST_BUNDLE
+from imagekit.image.model import Image
 from imagekit.targets import select_target
 from tests.support.bundles import bundle, fixture, maker, private, public, trusted, waiver
 from tests.support.images import FIXTURES, assessed, content, throw_away_keys
@@ -114,8 +115,8 @@ def test_the_first_check_that_fails_is_told() -> None:
 
 
 def test_more_bytes_than_any_bundle_has() -> None:
-    with pytest.raises(BundleError, match=f"more than {archive.LARGEST_BUNDLE} bytes"):
-        archive.read_archive(bytes(archive.LARGEST_BUNDLE + 1))
+    with pytest.raises(BundleError, match=f"more than {LARGEST_BUNDLE} bytes"):
+        archive.read_archive(bytes(LARGEST_BUNDLE + 1))
 
 
 @pytest.mark.parametrize("data", [b"", b"P", b"PK\x03", b"MZ", b"\x7fELF" * 10, b"PK\x07\x08" * 10])

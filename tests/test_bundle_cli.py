@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 from imagekit.bundle.archive import read_archive
 from imagekit.bundle.envelope import loads as read_envelope
 from imagekit.bundle.keys import fingerprint, sign
-from imagekit.cli import app
-from imagekit.console import write_file
+from imagekit.cli.program import app
+from imagekit.files import write_file
 from tests.support.bundles import BUNDLES, fixture, private, public, public_file
 from tests.support.images import IMAGES, content, throw_away_keys
 
@@ -462,7 +462,7 @@ def test_the_name_of_a_file_counts_when_a_bundle_is_made(folder: Path) -> None:
 
 
 def test_warnings_are_told_wherever_a_bundle_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagekit.rules import Finding, Severity
+    from imagekit.rules.registry import Finding, Severity
 
     def found(*_: object, **__: object) -> tuple[Finding, ...]:
         return (Finding("WB405", Severity.WARNING, "it burns"),)
@@ -559,7 +559,7 @@ def test_extract_into_the_folder_that_one_is_in(folder: Path, monkeypatch: pytes
 
 
 def test_a_file_keeps_its_mode_and_never_gets_one_by_its_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagekit.console import write_file
+    from imagekit.files import write_file
 
     monkeypatch.setattr(os, "chmod", _fail(AssertionError()))
     before = os.umask(0o027)

@@ -48,7 +48,7 @@ def test_a_range_with_nothing_in_it_is_refused() -> None:
 
 
 def test_nothing_but_fus_below_1_0_2_on_a_small_wb5x(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagekit.upgrade import FUS_1_0_1
+    from imagekit.fus_versions import FUS_1_0_1
 
     monkeypatch.setattr("imagekit.bundle.order.fus_range", lambda *_: (FUS_1_0_1, None))
     stack = [assessed("stack-4k")]

@@ -14,8 +14,9 @@ from imagekit.bundle.write import Content
 from imagekit.catalogue import shipped
 from imagekit.cli.bundle_inputs import Inputs, judged_inputs, waivers_of
 from imagekit.errors import BundleError
-from imagekit.image import Image
-from imagekit.rules import Finding, Severity
+from imagekit.files import LARGEST_BUNDLE
+from imagekit.image.model import Image
+from imagekit.rules.registry import Finding, Severity
 from imagekit.targets import select_target
 from tests.support.bundles import bundle, fixture, private, public, trusted
 from tests.support.images import assessed, content, throw_away_keys
@@ -107,7 +108,7 @@ def test_a_threshold_is_a_number(threshold: object) -> None:
 
 
 def test_the_largest_bundle_has_16_mib() -> None:
-    assert archive.LARGEST_BUNDLE == 16 * 1024 * 1024
+    assert LARGEST_BUNDLE == 16 * 1024 * 1024
     with pytest.raises(BundleError, match="more than 16777216 bytes"):
         archive.read_archive(b"PK\x03\x04" + bytes(16 * 1024 * 1024 - 3))
     with pytest.raises(BundleError, match="the end record is not at the very end"):

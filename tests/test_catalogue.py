@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 
 from imagekit import catalogue
 from imagekit.catalogue import Catalogue, Content, Publication, StName
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import CatalogueError
-from imagekit.image import Version
+from imagekit.image.model import Version
 from imagekit.targets import Series
 from tests.support.corpus import CORPUS, counts_hold, needs_corpus
 from tests.support.images import IMAGES, content, image

@@ -11,12 +11,12 @@ from intelhex import IntelHex
 from junitparser import JUnitXml
 from typer.testing import CliRunner, Result
 
-from imagekit import check
 from imagekit.assessment import Assessment, assess
-from imagekit.check import Verdict, check_files
-from imagekit.cli import app
-from imagekit.image import Image
-from imagekit.rules import Chip
+from imagekit.cli.program import app
+from imagekit.image.model import Image
+from imagekit.rules import check
+from imagekit.rules.check import Verdict, check_files
+from imagekit.rules.registry import Chip
 from tests.support.images import IMAGES, content, throw_away_keys
 from tests.support.sarif import validate_sarif
 

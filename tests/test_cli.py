@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import imagekit
-from imagekit import console
-from imagekit.cli import app
+from imagekit.cli import console
+from imagekit.cli.program import app
 from imagekit.targets import LARGEST_FLASH
 from tests.support.images import IMAGES, content
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from imagekit import container, not_an_image
 from imagekit.errors import ParseError
-from imagekit.image import Image
+from imagekit.image import container
+from imagekit.image import diagnosis as not_an_image
+from imagekit.image.model import Image
 from imagekit.targets import LARGEST_FLASH
 from tests.support.images import IMAGES, content
 

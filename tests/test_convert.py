@@ -7,9 +7,9 @@ import pytest
 from intelhex import IntelHex
 from typer.testing import CliRunner, Result
 
-from imagekit.application import from_elf
-from imagekit.cli import app
-from imagekit.intel_hex import StartRecord, read_blocks, write_hex
+from imagekit.application.intel_hex import StartRecord, read_blocks, write_hex
+from imagekit.application.model import from_elf
+from imagekit.cli.program import app
 from tests.support.applications import program
 from tests.support.corpus import IMAGES as REAL
 from tests.support.corpus import name, needs_corpus
@@ -98,11 +98,11 @@ def test_a_hex_file_that_could_not_be_read_is_not_written(tmp_path: Path, monkey
     assert run(STACK, out, *PART).exit_code == 0
     size = out.stat().st_size
     out.unlink()
-    monkeypatch.setattr("imagekit.intel_hex.LARGEST_HEX", size - 1)
+    monkeypatch.setattr("imagekit.application.intel_hex.LARGEST_HEX", size - 1)
     result = run(STACK, out, *PART)
     assert (result.exit_code, list(tmp_path.iterdir())) == (4, [])
     assert f"x.hex: more than {size - 1} bytes of Intel HEX" in result.stderr
-    monkeypatch.setattr("imagekit.intel_hex.LARGEST_HEX", size)
+    monkeypatch.setattr("imagekit.application.intel_hex.LARGEST_HEX", size)
     assert run(STACK, out, *PART).exit_code == 0
     assert len(read_blocks(out.read_bytes()).blocks) == 1
 

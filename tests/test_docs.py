@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from imagekit.catalogue import shipped
-from imagekit.container import IMAGE_MAGICS
-from imagekit.image import GAP_SECTORS
-from imagekit.signing_keys import SigningKey, st_keys
+from imagekit.image.container import IMAGE_MAGICS
+from imagekit.image.model import GAP_SECTORS
+from imagekit.image.signing_keys import SigningKey, st_keys
 from imagekit.targets import PARTS, TARGETS
 from tests.support.commands import refuse_unknown
 from tests.support.corpus import CORPUS, needs_corpus

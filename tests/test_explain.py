@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-import imagekit.audit  # noqa: F401 - it enters its rules into the table
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import ExplanationError
 from imagekit.explanations import (
     Explanation,

@@ -21,8 +21,8 @@ from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.write import Content
-from imagekit.image import Image
-from imagekit.signing_keys import st_keys
+from imagekit.image.model import Image
+from imagekit.image.signing_keys import st_keys
 from imagekit.targets import select_target
 from tests.support.bundles import bundle, private, public_file
 from tests.support.corpus import CORPUS, needs_corpus

@@ -14,8 +14,8 @@ from flasher.journal import History
 from flasher.plan import _MAGICS, Facts, Step, difference, find_images, has_application, hindrances
 from flasher.registers import FLASH_BASE
 from imagekit import placement
-from imagekit.container import IMAGE_MAGICS
-from imagekit.image import Version
+from imagekit.image.container import IMAGE_MAGICS
+from imagekit.image.model import Version
 from imagekit.targets import TARGETS, select_target
 from tests.support.facts import accepting, facts, planned
 from tests.support.flashing import opened

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from imagekit.cli import app
+from imagekit.cli.program import app
 from tests.support.images import IMAGES
 
 STEMS = sorted(path.stem for path in IMAGES.glob("*.bin"))

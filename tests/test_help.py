@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from imagekit.cli import app
+from imagekit.cli.program import app
 from tests.support.commands import GROUPS, LEAVES, refuse_unknown
 
 

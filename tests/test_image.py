@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from imagekit.container import IMAGE_MAGICS, OTHER_MAGIC
 from imagekit.errors import VersionError
-from imagekit.image import GAP_SECTORS, Image, ImageKind, Version
+from imagekit.image.container import IMAGE_MAGICS, OTHER_MAGIC
+from imagekit.image.model import GAP_SECTORS, Image, ImageKind, Version
 from imagekit.targets import Series
 from tests.support.images import content, image
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flasher.cli import app as flasher
 from flasher.sim.board import save_board
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.targets import TARGETS
 from tests.support.bundles import BUNDLES, bundle, private, public_file
 from tests.support.corpus import CORPUS

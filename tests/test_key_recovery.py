@@ -6,9 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner
 
-from imagekit.cli import app
-from imagekit.image import Image
-from imagekit.key_recovery import candidates, recover
+from imagekit.cli.program import app
+from imagekit.image.key_recovery import candidates, recover
+from imagekit.image.model import Image
 from tests.support.images import IMAGES, content, image, throw_away_keys
 
 WB5X = ("stack-4k", "fus-2.2.0", "stack-fus2-4k")

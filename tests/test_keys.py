@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner, Result
 
 from imagekit.bundle.keys import _SMALL_ORDER, MOST_KEYS, distinct, fingerprint, load_private_key, load_public_keys
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import KeyFileError
 from tests.support.bundles import maker, public, public_file
 from tests.support.images import IMAGES, throw_away_keys

@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagekit.cli import app
-from imagekit.intel_hex import write_hex
-from imagekit.report.fitting import cells
-from imagekit.report.flash_map import Region, RegionKind, bands
+from imagekit.application.intel_hex import write_hex
+from imagekit.cli.program import app
+from imagekit.flash_map import Region, RegionKind, bands
+from imagekit.text import cells
 from tests.support.applications import Segment, elf, program
 from tests.support.corpus import IMAGES as REAL
 from tests.support.corpus import name, needs_corpus
@@ -345,9 +345,9 @@ def test_bands_line_up_and_give_every_region_its_room() -> None:
 @pytest.mark.parametrize("path", REAL, ids=name)
 def test_every_real_image_is_drawn_on_every_part_that_it_fits(path: Path) -> None:
     from imagekit.errors import PlacementError
-    from imagekit.image import Image
+    from imagekit.flash_map import Step, picture
+    from imagekit.image.model import Image
     from imagekit.placement import place
-    from imagekit.report.flash_map import Step, picture
     from imagekit.report.flash_map_svg import svg
     from imagekit.report.flash_map_text import text
     from imagekit.targets import TARGETS

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from imagekit import option_verdicts
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import OptionBytesError
 from imagekit.explanations import named
-from imagekit.option_bytes import LARGEST_DUMP, OptionBytes, decode, decode_pairs
-from imagekit.option_verdicts import Grade, judge_fields, judge_together
+from imagekit.option_bytes import verdicts as option_verdicts
+from imagekit.option_bytes.decode import LARGEST_DUMP, OptionBytes, decode, decode_pairs
+from imagekit.option_bytes.verdicts import Grade, judge_fields, judge_together
 from imagekit.targets import select_target
 
 GOLDEN = Path(__file__).parent / "golden"

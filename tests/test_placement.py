@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagekit.errors import PlacementError
-from imagekit.image import Image, Version
+from imagekit.image.model import Image, Version
 from imagekit.placement import Placement, differences_from_st, place
 from imagekit.targets import Target, select_target
 from tests.support.images import content, image

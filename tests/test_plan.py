@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from imagekit.assessment import Assessment
-from imagekit.candidates import Candidate, choose
 from imagekit.catalogue import Content, Publication
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import EmitError, PlanError
-from imagekit.image import Version
+from imagekit.image.model import Version
 from imagekit.placement import place
-from imagekit.plan import AntiRollback, Plan, Start, plan
 from imagekit.report import scripts, upgrade_plan
-from imagekit.steps import Action
 from imagekit.targets import select_target
+from imagekit.upgrade.candidates import Candidate, choose
+from imagekit.upgrade.plan import AntiRollback, Plan, Start, plan
+from imagekit.upgrade.steps import Action
 from tests.support.images import IMAGES, assessed
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,7 +50,7 @@ def for_fus_0_5_3() -> Candidate:
     unsigned = assessed("fus-hidden-version")
     published = (Publication("v1.23.0", "STM32WB5x/stm32wb5x_FUS_fw_for_fus_0_5_3.bin", {}),)
     known = Content("", 0, "fus", None, (), None, None, None, None, None, published, None)
-    from imagekit.signature import SignatureStatus, SignatureVerdict
+    from imagekit.image.signature import SignatureStatus, SignatureVerdict
 
     image = dataclasses.replace(unsigned.image, sha256="0" * 64)
     return Candidate(
@@ -189,7 +189,7 @@ def test_an_image_that_st_did_not_sign_and_never_published_is_no_goal_and_no_ste
 
 
 def _unverified(name: str) -> Assessment:
-    from imagekit.signature import SignatureStatus, SignatureVerdict
+    from imagekit.image.signature import SignatureStatus, SignatureVerdict
 
     return dataclasses.replace(assessed(name), signature=SignatureVerdict(SignatureStatus.UNVERIFIED))
 

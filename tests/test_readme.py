@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from flasher.cli import app as flasher
-from imagekit.cli import app
+from imagekit.cli.program import app
 from tests.support.bundles import private, public_file
 from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.images import FIXTURES

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-import imagekit.audit  # noqa: F401 - it enters its rules into the table
-from imagekit.application import Application, Block, Range
+from imagekit.application.model import Application, Block, Range
 from imagekit.catalogue import Content, Publication
 from imagekit.errors import ParseError
-from imagekit.image import Image, Version
-from imagekit.rules import RULES, Chip, Severity, findings, not_an_image
+from imagekit.image.model import Image, Version
+from imagekit.rules import RULES, findings
+from imagekit.rules.not_an_image import not_an_image
+from imagekit.rules.registry import Chip, Severity
 from imagekit.targets import select_target
 from tests.support.images import FIXTURES, assessed, content
 from tests.test_container import NOT_IMAGES

@@ -6,9 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from imagekit.image import Image
-from imagekit.signature import SignatureStatus, signature_to_der, signature_verdict
-from imagekit.signing_keys import load_public_key, st_keys
+from imagekit.image.model import Image
+from imagekit.image.signature import SignatureStatus, signature_to_der, signature_verdict
+from imagekit.image.signing_keys import load_public_key, st_keys
 from imagekit.targets import Series
 from tests.support.images import content, image, throw_away_keys
 

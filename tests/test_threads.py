@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from imagekit.cli import app
+from imagekit.cli.program import app
 from tests.support.corpus import CORPUS, needs_corpus
 
 pytestmark = needs_corpus

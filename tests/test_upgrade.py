@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from imagekit.image import Image, Version
+from imagekit.fus_versions import asked_fus, fus_range, lock_up, refusal
+from imagekit.image.model import Image, Version
 from imagekit.targets import select_target
-from imagekit.upgrade import asked_fus, fus_range, lock_up, refusal
 from tests.support.images import image
 
 CHIPS = ("0.5.3", "1.0.1", "1.0.2", "1.1.0", "1.1.2", "1.2.0", "2.0.0", "2.1.0", "2.2.0")

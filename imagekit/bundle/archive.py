@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from zlib import crc32
 
 from imagekit.errors import BundleError, NotABundleError
+from imagekit.files import LARGEST_BUNDLE
 
 MANIFEST_NAME = "manifest.dsse.json"
-LARGEST_BUNDLE = 16 * 1024 * 1024
-"""Bytes in a bundle: more than every FUS and a stack of the largest size."""
 LARGEST_MANIFEST = 256 * 1024
 MOST_IMAGES = 15
 

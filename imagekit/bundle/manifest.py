@@ -16,7 +16,7 @@ from imagekit.bundle import strict_json
 from imagekit.bundle.archive import MOST_IMAGES
 from imagekit.bundle.strict_json import Members, is_plain, short
 from imagekit.errors import BundleError, VersionError
-from imagekit.image import ImageKind, Version
+from imagekit.image.model import ImageKind, Version
 from imagekit.targets import TARGETS, Target
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

@@ -6,9 +6,9 @@ from itertools import pairwise
 from imagekit.assessment import Assessment
 from imagekit.bundle.manifest import ORDER, ROLES, StepEntry
 from imagekit.errors import BundleError
-from imagekit.image import ImageKind, Version
+from imagekit.fus_versions import fus_range, given_fus, oldest_on
+from imagekit.image.model import ImageKind, Version
 from imagekit.targets import Target
-from imagekit.upgrade import fus_range, given_fus, oldest_on
 
 _OLDEST = Version(0, 0, 0)
 

@@ -14,7 +14,7 @@ from imagekit.bundle.keys import PublicKey, fingerprint, normal, verifies
 from imagekit.bundle.manifest import Manifest
 from imagekit.bundle.verified import examine
 from imagekit.errors import KeyFileError
-from imagekit.signing_keys import SigningKey
+from imagekit.image.signing_keys import SigningKey
 
 _TEXT = re.compile(rb"[A-Za-z0-9+/=_\-\s]{80,}")
 """A signature in base64 or hex: the shortest has 64 bytes. DER does not begin so, and raw bytes never are 80."""

@@ -15,9 +15,10 @@ from imagekit.bundle.keys import PublicKey, distinct, verifies
 from imagekit.bundle.manifest import ImageEntry, Manifest, Waiver
 from imagekit.bundle.order import steps_for
 from imagekit.errors import BundleError, ParseError, PlacementError
-from imagekit.image import Image, ImageKind
-from imagekit.rules import Chip, Finding, Severity, findings
-from imagekit.signing_keys import SigningKey
+from imagekit.image.model import Image, ImageKind
+from imagekit.image.signing_keys import SigningKey
+from imagekit.rules import findings
+from imagekit.rules.registry import Chip, Finding, Severity
 from imagekit.targets import Target
 
 _DOOR = object()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from imagekit import __version__
-from imagekit.console import ExitCode, print_result, set_debug
+from imagekit.cli.console import ExitCode, print_result, set_debug
 
 app = typer.Typer(
     name="imagekit",

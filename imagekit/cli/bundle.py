@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import about, complain, painter, print_json, print_result, public_keys, shown, terminal_width
 from imagekit.cli.options import group, output_name, part_numbers, target_of, write_result
-from imagekit.console import (
-    about,
-    complain,
-    painter,
-    print_json,
-    print_result,
-    public_keys,
-    read_bundle,
-    read_text,
-    shown,
-    terminal_width,
-)
-from imagekit.errors import BundleError, NotABundleError, counted
+from imagekit.errors import BundleError, NotABundleError
+from imagekit.files import read_bundle, read_text
+from imagekit.text import counted
 
 if TYPE_CHECKING:
     from imagekit.bundle.manifest import Manifest

@@ -6,7 +6,7 @@ import stat
 import tempfile
 from collections.abc import Sequence
 
-from imagekit.console import create_file
+from imagekit.files import create_file
 
 
 def write_folder(folder: str, files: Sequence[tuple[str, bytes]]) -> None:

@@ -15,10 +15,12 @@ from imagekit.bundle.manifest import LONGEST_REASON, NAME_IN_WORDS, Waiver, is_n
 from imagekit.bundle.strict_json import is_plain
 from imagekit.bundle.verified import errors_of
 from imagekit.bundle.write import Content
+from imagekit.cli.console import ExitCode, about, complain, shown
 from imagekit.cli.options import private_key
-from imagekit.console import ExitCode, about, complain, read_image, shown
 from imagekit.errors import BundleError, PlacementError
-from imagekit.rules import RULES, Chip, Finding, Severity, findings
+from imagekit.files import read_image
+from imagekit.rules import RULES, findings
+from imagekit.rules.registry import Chip, Finding, Severity
 
 if TYPE_CHECKING:
     from imagekit.bundle.keys import PrivateKey
@@ -60,7 +62,7 @@ def _found(path: str, content: Content, targets: "Sequence[Target]") -> Iterator
 
 def _content(path: str) -> Content:
     from imagekit.assessment import assess
-    from imagekit.image import Image
+    from imagekit.image.model import Image
 
     with about(path):
         data = read_image(path)

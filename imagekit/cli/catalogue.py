@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import ExitCode, about, complain, print_result, shown
 from imagekit.cli.options import (
     KnownContents,
     expanded,
@@ -19,11 +20,11 @@ from imagekit.cli.options import (
     version_of,
     write_result,
 )
-from imagekit.console import ExitCode, about, complain, print_result, read_image, read_text, shown
-from imagekit.errors import counted
+from imagekit.files import read_image, read_text
+from imagekit.text import counted
 
 if TYPE_CHECKING:
-    from imagekit.release_notes import Row
+    from imagekit.releases.release_notes import Row
 
 
 catalogue = group(app, "catalogue", "The contents that ST has published.")
@@ -54,7 +55,7 @@ def catalogue_build(
     Example: imagekit catalogue build v1.23.0 v1.24.0 -o catalogue.json
     """
     from imagekit.catalogue import StName, dumps
-    from imagekit.catalogue_build import build, published_file
+    from imagekit.releases.catalogue_build import build, published_file
 
     require("lxml", "audit")
     version = version_of("--release", release)
@@ -124,7 +125,7 @@ def catalogue_show(
 @cache
 def _rows_beside(path: str) -> "dict[str, Row]":
     """The rows of the release notes beside a file, by file name; empty where there are none."""
-    from imagekit.release_notes import current, read_rows
+    from imagekit.releases.release_notes import current, read_rows
     from imagekit.report.entries import NOTES
 
     try:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import ExitCode, about, painter, print_json, print_result, terminal_width
 from imagekit.cli.options import Part, beginning_so, chip_of
-from imagekit.console import ExitCode, about, painter, print_json, print_result, read_some, terminal_width
-from imagekit.errors import OptionBytesError, printable
+from imagekit.errors import OptionBytesError
+from imagekit.files import read_some
+from imagekit.text import printable
 
 if TYPE_CHECKING:
     from imagekit.explanations import Explanation
-    from imagekit.option_bytes import OptionBytes
-    from imagekit.option_verdicts import Verdict
+    from imagekit.option_bytes.decode import OptionBytes
+    from imagekit.option_bytes.verdicts import Verdict
     from imagekit.targets import Target
 
 
@@ -119,7 +121,7 @@ def _explain_option_bytes(dump: str, pairs: Sequence[str], part: str | None, *, 
     assert target is not None  # noqa: S101 - a part was given
     option_bytes = _decoded(dump, pairs, target)
 
-    from imagekit.option_verdicts import Grade, judge_fields, judge_together
+    from imagekit.option_bytes.verdicts import Grade, judge_fields, judge_together
     from imagekit.report import explanation
 
     fields, together = judge_fields(option_bytes), judge_together(option_bytes)
@@ -144,7 +146,7 @@ def _explain_option_bytes(dump: str, pairs: Sequence[str], part: str | None, *, 
 
 def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes":
     """The option bytes in a file, or in pairs on the command line; nonsense in those is wrong usage."""
-    from imagekit.option_bytes import LARGEST_DUMP, decode, decode_pairs
+    from imagekit.option_bytes.decode import LARGEST_DUMP, decode, decode_pairs
 
     if "=" in dump and not os.path.exists(dump):  # noqa: PTH110 - the path as the user typed it
         try:
@@ -163,7 +165,7 @@ def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes"
 def _pages(verdicts: "Sequence[Verdict]") -> "list[Explanation]":
     """The explanations of what is bad, each once, the gravest first."""
     from imagekit.explanations import named
-    from imagekit.option_verdicts import Grade
+    from imagekit.option_bytes.verdicts import Grade
 
     names = {
         verdict.explains: None
@@ -183,7 +185,7 @@ def _stack_candidates(option_bytes: "OptionBytes") -> tuple[str, ...]:
     if not option_bytes.has_stack or sfsa is None or fields.get("BRSD") != 0 or fields.get("NBRSD") != 0:
         return ()
     from imagekit.catalogue import shipped
-    from imagekit.container import FUS_2_STACK_MAGIC
+    from imagekit.image.container import FUS_2_STACK_MAGIC
     from imagekit.placement import FUS_2_GAP
 
     target = option_bytes.target

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
-from imagekit.cli.placed import judged, read_as_image
-from imagekit.console import (
+from imagekit.cli.console import (
     ExitCode,
     about,
     complain,
     painter,
     print_json,
     print_result,
-    read_image,
     shown,
-    size_of,
     terminal_width,
     trace,
 )
-from imagekit.errors import ParseError, why
+from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
+from imagekit.cli.placed import judged, read_as_image
+from imagekit.errors import ParseError
+from imagekit.files import read_image, size_of
+from imagekit.text import why
 
 if TYPE_CHECKING:
     from imagekit.catalogue import Catalogue
     from imagekit.report.document import Json
-    from imagekit.rules import Chip
+    from imagekit.rules.registry import Chip
 
 
 @app.command()

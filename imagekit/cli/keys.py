@@ -9,26 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import ExitCode, about, complain, print_result, public_keys, shown, trace
 from imagekit.cli.options import ask_passphrase, expanded, group, private_key, require
-from imagekit.console import (
-    ExitCode,
-    about,
-    complain,
-    create_file,
-    print_result,
-    public_keys,
-    read_image,
-    read_text,
-    shown,
-    trace,
-)
-from imagekit.errors import ImagekitError, why
+from imagekit.errors import ImagekitError
+from imagekit.files import create_file, read_image, read_text
+from imagekit.text import why
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imagekit.image import Image
-    from imagekit.key_recovery import RecoveredKey
+    from imagekit.image.key_recovery import RecoveredKey
+    from imagekit.image.model import Image
 
 keys = group(app, "keys", "Keys of bundles, and keys of ST's images.")
 
@@ -123,10 +114,10 @@ def recover(
 
     Example: imagekit keys recover STM32WB_Copro_Wireless_Binaries
     """
-    from imagekit.image import Image
+    from imagekit.image.model import Image
 
     require("ecdsa", "recover")
-    from imagekit.key_recovery import recover as recover_keys
+    from imagekit.image.key_recovery import recover as recover_keys
 
     files, is_empty = expanded(paths, (".bin",), "*.bin")
     images: dict[str, Image] = {}
@@ -150,7 +141,7 @@ def recover(
 def _print_key(key: "RecoveredKey", images: "dict[str, Image]", *, pem: bool) -> None:
     """One recovered key, and the files that it signed."""
     from imagekit.bundle.keys import public_pem
-    from imagekit.signing_keys import st_keys
+    from imagekit.image.signing_keys import st_keys
 
     name = next((one.name for one in st_keys() if one.public_key == key.public_key), "not among imagekit's")
     files = _files_of(key.images, images)

@@ -8,24 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import ExitCode, about, can_print, complain, painter, print_result, shown, terminal_width
 from imagekit.cli.options import App, Fus, Part, Sfsa, application_path, chip_of, number_of, write_result
 from imagekit.cli.placed import judged, read_as_image
-from imagekit.console import (
-    ExitCode,
-    about,
-    can_print,
-    complain,
-    painter,
-    print_result,
-    read_image,
-    shown,
-    terminal_width,
-)
+from imagekit.files import read_image
 
 if TYPE_CHECKING:
-    from imagekit.image import Image
-    from imagekit.report.flash_map import Picture, Step
-    from imagekit.rules import Chip
+    from imagekit.flash_map import Picture, Step
+    from imagekit.image.model import Image
+    from imagekit.rules.registry import Chip
 
 _COLLISIONS = frozenset({"WB305", "WB306"})
 
@@ -56,7 +47,7 @@ def map_(
 
     Example: imagekit map stack.bin --part STM32WB55RG --svg flash.svg
     """
-    from imagekit.report.flash_map import LARGEST_FILES, picture
+    from imagekit.flash_map import LARGEST_FILES, picture
 
     if len(files) > LARGEST_FILES:
         raise typer.BadParameter(f"{len(files)} images: {LARGEST_FILES} at the most can be drawn", param_hint="FILE")
@@ -92,7 +83,7 @@ def _print(drawing: "Picture") -> None:
 def _reaches_installed_stack(chip: "Chip", sfsa: int) -> bool:
     """Say whether the application reaches into the stack on the chip. Exits with 3 for an SFSA that cannot be."""
     from imagekit.placement import holds_stack
-    from imagekit.rules import reaching
+    from imagekit.rules.image import reaching
 
     assert chip.target is not None  # noqa: S101 - --part is required
     with about("--sfsa"):
@@ -110,10 +101,10 @@ def _steps(
     files: Sequence[str], images: "Sequence[tuple[Image, bytes, int | None]]", chip: "Chip"
 ) -> "tuple[list[Step], bool]":
     """Place the images one after the other; say whether the application reaches into one. Exits where one cannot be."""
-    from imagekit.image import ImageKind
+    from imagekit.flash_map import Step
+    from imagekit.fus_versions import fus_after
+    from imagekit.image.model import ImageKind
     from imagekit.placement import place
-    from imagekit.report.flash_map import Step
-    from imagekit.upgrade import fus_after
 
     target, steps, collides = chip.target, [], False
     assert target is not None  # noqa: S101 - --part is required
@@ -186,7 +177,7 @@ def _is_hex(path: str) -> bool:
 
 def _to_hex(file: str, out: str, chip: "Chip") -> tuple[bytes, str]:
     """Intel HEX of an image at its install address, with the application if there is one; and where the image lies."""
-    from imagekit.intel_hex import write_hex
+    from imagekit.application.intel_hex import write_hex
     from imagekit.placement import place
 
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -211,7 +202,7 @@ def _to_hex(file: str, out: str, chip: "Chip") -> tuple[bytes, str]:
 
 def _to_binary(file: str, chip: "Chip") -> tuple[bytes, str]:
     """The bytes of the image in an Intel HEX file, and where that put them."""
-    from imagekit.rules import ADDRESS_STANDS
+    from imagekit.rules.image import ADDRESS_STANDS
 
     with about(file):
         image, content, address = read_as_image(file, read_image(file))

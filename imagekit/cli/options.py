@@ -9,26 +9,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imagekit.console import (
-    ExitCode,
-    about,
-    complain,
-    files_in,
-    print_result,
-    read_application,
-    read_text,
-    shown,
-    trace,
-    write_file,
-)
-from imagekit.errors import KeyFileError, TargetError, VersionError, why
+from imagekit.cli.console import ExitCode, about, complain, print_result, shown, trace
+from imagekit.errors import KeyFileError, TargetError, VersionError
+from imagekit.files import files_in, read_application, read_text, write_file
+from imagekit.text import why
 
 if TYPE_CHECKING:
-    from imagekit.application import Application
+    from imagekit.application.model import Application
     from imagekit.bundle.keys import PrivateKey
     from imagekit.catalogue import Catalogue
-    from imagekit.image import Version
-    from imagekit.rules import Chip
+    from imagekit.image.model import Version
+    from imagekit.rules.registry import Chip
     from imagekit.targets import Target
 
 
@@ -99,7 +90,7 @@ def chip_of(
     part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False, app: str | None = None
 ) -> "Chip":
     """What the options say of the chip; exits with wrong usage when they say nonsense."""
-    from imagekit.rules import Chip
+    from imagekit.rules.registry import Chip
 
     target = target_of(part) if part is not None else None
     if app is not None and target is None:
@@ -114,7 +105,7 @@ def chip_of(
 
 def application_of(given: str) -> "Application":
     """The application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is none."""
-    from imagekit import application
+    from imagekit.application import model as application
     from imagekit.targets import FLASH_BASE
 
     if given == "-" or given.lower().endswith(".bin"):
@@ -161,7 +152,7 @@ def _flash_address(text: str) -> int:
 
 def version_of(option: str, text: str | None) -> "Version | None":
     """A version as people write it; exits with wrong usage when it is none."""
-    from imagekit.image import Version
+    from imagekit.image.model import Version
 
     try:
         return Version.from_text(text) if text is not None else None

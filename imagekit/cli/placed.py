@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imagekit.console import ExitCode, complain, shown
+from imagekit.cli.console import ExitCode, complain, shown
 
 if TYPE_CHECKING:
     from imagekit.assessment import Assessment
-    from imagekit.image import Image
-    from imagekit.rules import Chip
+    from imagekit.image.model import Image
+    from imagekit.rules.registry import Chip
 
 
 def read_as_image(path: str, data: bytes) -> "tuple[Image, bytes, int | None]":
     """The image in a file, its bytes, and where an Intel HEX file puts it. Raises ParseError."""
-    from imagekit.image import Image
+    from imagekit.image.model import Image
 
     hex_address = None
     if path.lower().endswith(".hex"):
-        from imagekit.intel_hex import read_hex
+        from imagekit.application.intel_hex import read_hex
 
         hex_address, data = read_hex(data)
     return Image.parse(data), data, hex_address
@@ -34,7 +34,9 @@ def judged(
     with which it stands, and those of `passing`, which the caller acts on.
     """
     from imagekit.assessment import assess
-    from imagekit.rules import ADDRESS_STANDS, Severity, findings
+    from imagekit.rules import findings
+    from imagekit.rules.image import ADDRESS_STANDS
+    from imagekit.rules.registry import Severity
 
     assessment = assess(image)
     found = findings(assessment, chip, hex_address=hex_address)

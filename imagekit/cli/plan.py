@@ -8,27 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import ExitCode, complain, painter, print_json, print_result, shown, terminal_width, trace
 from imagekit.cli.options import Fus, Part, Sfsa, chip_of, number_of, version_of
 from imagekit.cli.placed import read_as_image
-from imagekit.console import (
-    ExitCode,
-    complain,
-    files_in,
-    painter,
-    print_json,
-    print_result,
-    read_image,
-    shown,
-    terminal_width,
-    trace,
-)
-from imagekit.errors import EmitError, ParseError, PlanError, VersionError, why
+from imagekit.errors import EmitError, ParseError, PlanError, VersionError
+from imagekit.files import files_in, read_image
+from imagekit.text import why
 
 if TYPE_CHECKING:
-    from imagekit.candidates import Candidate
-    from imagekit.image import Version
-    from imagekit.plan import AntiRollback, Plan
+    from imagekit.image.model import Version
     from imagekit.targets import Target
+    from imagekit.upgrade.candidates import Candidate
+    from imagekit.upgrade.plan import AntiRollback, Plan
 
 
 class Emit(StrEnum):
@@ -95,9 +86,9 @@ def plan(
 
     Example: imagekit plan --part STM32WB55RG --fus 1.2.0 FUS_fw.bin stack.bin
     """
-    from imagekit.candidates import choose
-    from imagekit.plan import Start
-    from imagekit.plan import plan as plan_way
+    from imagekit.upgrade.candidates import choose
+    from imagekit.upgrade.plan import Start
+    from imagekit.upgrade.plan import plan as plan_way
 
     chip = chip_of(part, fus)
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -130,8 +121,8 @@ _HOW_TO_READ_FUS = (
 
 def _stored_version(text: str | None) -> "Version | AntiRollback | None":
     """What `--anti-rollback` says: a version, or one of two words."""
-    from imagekit.image import Version
-    from imagekit.plan import AntiRollback
+    from imagekit.image.model import Version
+    from imagekit.upgrade.plan import AntiRollback
 
     if text is None:
         return None
@@ -148,7 +139,7 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
 def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
     """Every image that was named, and those for the target's series in folders; exits when a named file is no image."""
     from imagekit.assessment import assess
-    from imagekit.candidates import Candidate
+    from imagekit.upgrade.candidates import Candidate
 
     found: list[Candidate] = []
     is_broken = False

@@ -8,24 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
+from imagekit.cli.console import ExitCode, complain, painter, print_json, print_result, shown, terminal_width, trace
 from imagekit.cli.options import App, Fus, KnownContents, Part, chip_of, expanded, known_contents, progress, require
-from imagekit.console import (
-    ExitCode,
-    complain,
-    files_in,
-    painter,
-    print_json,
-    print_result,
-    read_image,
-    read_text,
-    shown,
-    terminal_width,
-    trace,
-)
-from imagekit.errors import ImagekitError, why
+from imagekit.errors import ImagekitError
+from imagekit.files import files_in, read_image, read_text
+from imagekit.text import why
 
 if TYPE_CHECKING:
-    from imagekit.audit import AuditedRelease
+    from imagekit.releases.audit import AuditedRelease
     from imagekit.report.entries import Entry
 
 
@@ -69,8 +59,8 @@ def check(
 
     Example: imagekit check release/ --part STM32WB55RG --fus 2.1.0
     """
-    from imagekit.check import Verdict, check_files
     from imagekit.report import entries
+    from imagekit.rules.check import Verdict, check_files
 
     chip = chip_of(part, fus, needs_customer_signature=needs_customer_signature, app=app_file)
     files, is_empty = expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
@@ -108,7 +98,7 @@ def audit(
     Example: imagekit audit STM32WB_Copro_Wireless_Binaries
     """
     from imagekit.report import entries
-    from imagekit.rules import Severity
+    from imagekit.rules.registry import Severity
 
     require("lxml", "audit")
     pages, is_empty = expanded(folders, (os.sep + entries.NOTES.lower(),), entries.NOTES)
@@ -160,9 +150,9 @@ def _audit_all(pages: Sequence[str]) -> "tuple[list[AuditedRelease], bool]":
 
 def _audit_one(page: str) -> "AuditedRelease | None":
     """Audit the folder of a page of release notes; None when no image is beside it, as with other software's notes."""
-    from imagekit.audit import audit as audit_release
-    from imagekit.check import check_files
-    from imagekit.rules import Chip
+    from imagekit.releases.audit import audit as audit_release
+    from imagekit.rules.check import check_files
+    from imagekit.rules.registry import Chip
 
     folder = os.path.dirname(page)  # noqa: PTH120 - the path as the user typed it
     notes = read_text(page)
@@ -178,7 +168,6 @@ def rules_() -> None:
 
     Example: imagekit rules
     """
-    import imagekit.audit  # noqa: F401 - it enters its rules into the table
     from imagekit.rules import RULES
 
     print_result("\n".join(f"{id_}  {rule.severity.value:<8} {rule.title}" for id_, rule in sorted(RULES.items())))

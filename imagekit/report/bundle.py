@@ -8,7 +8,7 @@ from imagekit.bundle.order import range_text, served
 from imagekit.bundle.verified import found_in
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
-from imagekit.rules import Severity
+from imagekit.rules.registry import Severity
 
 BUNDLE_SCHEMA = "imagekit.bundle/1"
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from imagekit.audit import AuditedRelease
-from imagekit.check import CheckedFile, Verdict
+from imagekit.releases.audit import AuditedRelease
 from imagekit.report.document import Json, finding_entry
+from imagekit.rules.check import CheckedFile, Verdict
 
 CHECK_SCHEMA = "imagekit.check/1"
 AUDIT_SCHEMA = "imagekit.audit/1"

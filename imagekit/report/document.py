@@ -2,8 +2,8 @@
 
 from imagekit.assessment import Assessment
 from imagekit.errors import PlacementError
-from imagekit.image import Version
-from imagekit.rules import Finding
+from imagekit.image.model import Version
+from imagekit.rules.registry import Finding
 from imagekit.targets import Target
 
 INSPECT_SCHEMA = "imagekit.inspect/1"

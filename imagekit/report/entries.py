@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from imagekit.check import CheckedFile, Verdict
-from imagekit.rules import Severity
+from imagekit.rules.check import CheckedFile, Verdict
+from imagekit.rules.registry import Severity
 
 if TYPE_CHECKING:
-    from imagekit.audit import AuditedRelease, AuditFinding
+    from imagekit.releases.audit import AuditedRelease, AuditFinding
 
 NOTES = "Release_Notes.html"
 

@@ -5,10 +5,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import imagekit.audit  # noqa: F401 - it enters its rules into the table
 from imagekit.explanations import Explanation, Group
-from imagekit.option_bytes import OptionBytes
-from imagekit.option_verdicts import Grade, Verdict
+from imagekit.option_bytes.decode import OptionBytes
+from imagekit.option_bytes.verdicts import Grade, Verdict
 from imagekit.report.document import Json
 from imagekit.report.text import Paint, plain, row
 from imagekit.rules import RULES

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
-from imagekit.check import Verdict
 from imagekit.report.entries import Entry, Located
-from imagekit.rules import Severity
+from imagekit.rules.check import Verdict
+from imagekit.rules.registry import Severity
 
 _ELEMENTS = {Verdict.REFUSED: "failure", Verdict.UNREADABLE: "error"}
 # XML 1.0, section 2.2: no other character may stand in a document.

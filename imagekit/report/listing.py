@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from imagekit.check import Verdict
-from imagekit.errors import counted
 from imagekit.report.entries import Entry
 from imagekit.report.text import Paint, plain, row
-from imagekit.rules import Severity
+from imagekit.rules.check import Verdict
+from imagekit.rules.registry import Severity
+from imagekit.text import counted
 
 if TYPE_CHECKING:
-    from imagekit.audit import AuditedRelease
+    from imagekit.releases.audit import AuditedRelease
 
 
 def listing(

@@ -6,7 +6,8 @@ from pathlib import PurePath, PurePosixPath
 from imagekit import __version__
 from imagekit.report.document import Json
 from imagekit.report.entries import Entry, Located
-from imagekit.rules import RULES, Rule, Severity
+from imagekit.rules import RULES
+from imagekit.rules.registry import Rule, Severity
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -8,15 +8,16 @@ and STM32WB55 ("- FUS" devices). Neither script was run on a chip.
 from collections.abc import Iterator
 
 from imagekit import __version__
-from imagekit.errors import EmitError, printable
-from imagekit.image import Version
-from imagekit.plan import Plan
+from imagekit.errors import EmitError
+from imagekit.fus_versions import given_fus, is_small_wb5x, needs_fus_first
+from imagekit.image.model import Version
 from imagekit.report.document import hex_word
 from imagekit.report.text import arithmetic
 from imagekit.report.upgrade_plan import title
-from imagekit.steps import AS_WANTED, Action, Step
 from imagekit.targets import Series
-from imagekit.upgrade import given_fus, is_small_wb5x, needs_fus_first
+from imagekit.text import printable
+from imagekit.upgrade.plan import Plan
+from imagekit.upgrade.steps import AS_WANTED, Action, Step
 
 # What a shell, cmd or PowerShell reads as its own between double quotes.
 _UNSAFE = frozenset('"$`%!')

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from imagekit.assessment import Assessment
 from imagekit.catalogue import Content
-from imagekit.container import FUS_2_STACK_MAGIC
-from imagekit.errors import PlacementError, counted
-from imagekit.image import Image, ImageKind
+from imagekit.errors import PlacementError
+from imagekit.image.container import FUS_2_STACK_MAGIC
+from imagekit.image.model import Image, ImageKind
+from imagekit.image.signature import SignatureStatus
 from imagekit.placement import Placement
 from imagekit.report.document import hex_word
-from imagekit.rules import Finding
-from imagekit.signature import SignatureStatus
+from imagekit.rules.registry import Finding
 from imagekit.targets import Target
+from imagekit.text import counted
 
 Paint = Callable[[str, str], str]
 """Colours a text for a role: `bold`, `dim`, `good`, `error`, `warning`; any other stays plain."""

@@ -1,10 +1,10 @@
 """A plan as text for people and as the JSON document of `plan --emit json` (docs/json.md)."""
 
-from imagekit.plan import Plan
+from imagekit.fus_versions import given_fus
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
-from imagekit.steps import AS_WANTED, Action, Step
-from imagekit.upgrade import given_fus
+from imagekit.upgrade.plan import Plan
+from imagekit.upgrade.steps import AS_WANTED, Action, Step
 
 PLAN_SCHEMA = "imagekit.plan/1"
 

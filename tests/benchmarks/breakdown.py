@@ -14,8 +14,8 @@ from zlib import crc32
 
 from imagekit.bundle import archive, envelope, manifest, verified
 from imagekit.bundle.keys import PublicKey, distinct, verifies
-from imagekit.signature import signature_verdict
-from imagekit.signing_keys import SigningKey
+from imagekit.image.signature import signature_verdict
+from imagekit.image.signing_keys import SigningKey
 from tests.benchmarks.measure import PROGRAM, wall
 
 _IMPORT = re.compile(r"import time: +([0-9]+) \| +[0-9]+ \|( +)([\w.]+)")

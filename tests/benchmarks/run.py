@@ -26,8 +26,8 @@ from imagekit.bundle import archive, envelope, manifest, write
 from imagekit.bundle.verified import open_bundle
 from imagekit.bundle.write import Content
 from imagekit.errors import ParseError
-from imagekit.image import Image
-from imagekit.signing_keys import SigningKey, st_keys
+from imagekit.image.model import Image
+from imagekit.image.signing_keys import SigningKey, st_keys
 from imagekit.targets import select_target
 from tests.benchmarks import breakdown, install, peers, probe
 from tests.benchmarks.measure import (

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from imagekit.errors import PlacementError
-from imagekit.image import Image
+from imagekit.image.model import Image
 from imagekit.placement import place
-from imagekit.release_notes import current, published_address, read_rows
+from imagekit.releases.release_notes import current, published_address, read_rows
 from imagekit.targets import TARGETS, Target
 from tests.support.corpus import CORPUS, NOT_IMAGES, counts_hold, needs_corpus
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from imagekit.assessment import Assessment, assess
 from imagekit.errors import ParseError
-from imagekit.image import Image
+from imagekit.image.model import Image
+from imagekit.image.signature import SignatureStatus
 from imagekit.rules import findings
-from imagekit.signature import SignatureStatus
 from tests.support.corpus import IMAGES, each_image, name, needs_corpus
 
 pytestmark = needs_corpus

@@ -9,7 +9,7 @@ import pytest
 from junitparser import JUnitXml
 from typer.testing import CliRunner
 
-from imagekit.cli import app
+from imagekit.cli.program import app
 from tests.support.corpus import CORPUS, NOT_IMAGES, counts_hold, needs_corpus
 from tests.support.sarif import validate_sarif
 

@@ -13,14 +13,14 @@ from imagekit.bundle.manifest import StepEntry, Waiver
 from imagekit.bundle.order import served, steps_for
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.bundle.write import Content
-from imagekit.cli import app
+from imagekit.cli.program import app
 from imagekit.errors import BundleError, PlacementError
-from imagekit.image import FUS_1_2, Image, ImageKind, Version
-from imagekit.key_recovery import recover
-from imagekit.signature import SignatureStatus
-from imagekit.signing_keys import st_keys
+from imagekit.fus_versions import FOR_FUS_0_5_3, fus_after, fus_range, given_fus, lock_up, oldest_on, refusal
+from imagekit.image.key_recovery import recover
+from imagekit.image.model import FUS_1_2, Image, ImageKind, Version
+from imagekit.image.signature import SignatureStatus
+from imagekit.image.signing_keys import st_keys
 from imagekit.targets import TARGETS, Series, Target
-from imagekit.upgrade import FOR_FUS_0_5_3, fus_after, fus_range, given_fus, lock_up, oldest_on, refusal
 from tests.support.bundles import private, public, public_file
 from tests.support.corpus import CORPUS, IMAGES, counts_hold, name, needs_corpus
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from imagekit import container
-from imagekit.cli import app
+from imagekit.cli.program import app
+from imagekit.image import container
 from tests.support.corpus import CORPUS, FILES, NOT_IMAGES, counts_hold, each_file, each_image, name, needs_corpus
 
 pytestmark = needs_corpus
@@ -134,7 +134,7 @@ def test_the_strongest_key_stands_in_clear_in_an_unencrypted_file_of_st_s() -> N
         pytest.skip("this corpus lacks v1.5.0")
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    from imagekit.signing_keys import st_keys
+    from imagekit.image.signing_keys import st_keys
 
     point = st_keys()[0].public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     assert file.read_bytes()[21184 : 21184 + 64] == point[1:]

@@ -15,7 +15,7 @@ from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.bundle.write import Content
 from imagekit.errors import PlacementError
-from imagekit.image import Image, ImageKind
+from imagekit.image.model import Image, ImageKind
 from imagekit.targets import TARGETS, Target, select_target
 from tests.support.bundles import private, public
 from tests.support.corpus import CORPUS, IMAGES, name, needs_corpus

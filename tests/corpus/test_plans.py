@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from imagekit.assessment import assess
-from imagekit.candidates import Candidate
-from imagekit.image import Image, ImageKind, Version
-from imagekit.plan import Plan, Start, plan
+from imagekit.image.model import Image, ImageKind, Version
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
+from imagekit.upgrade.candidates import Candidate
+from imagekit.upgrade.plan import Plan, Start, plan
 from tests.support.chip import OracleChip
 from tests.support.corpus import CORPUS, IMAGES, counts_hold, name, needs_corpus
 

@@ -13,20 +13,25 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from flasher.sim.errors import SimError
-from imagekit import application, container, intel_hex, option_bytes, release_notes
+from imagekit.application import intel_hex
+from imagekit.application import model as application
 from imagekit.assessment import assess
 from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.envelope import Envelope, Signature, pae
 from imagekit.bundle.keys import fingerprint, sign
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
-from imagekit.check import CheckedFile, Verdict
 from imagekit.errors import ApplicationError, BundleError, OptionBytesError, ParseError, ReleaseNotesError
-from imagekit.image import Image
-from imagekit.option_verdicts import judge_fields, judge_together
+from imagekit.image import container
+from imagekit.image.model import Image
+from imagekit.option_bytes import decode as option_bytes
+from imagekit.option_bytes.verdicts import judge_fields, judge_together
+from imagekit.releases import release_notes
 from imagekit.report import bundle as bundle_report
 from imagekit.report import document, entries, explanation, github, junit, listing, sarif, text
 from imagekit.report.check_document import check_document
-from imagekit.rules import Chip, Finding, Severity, findings
+from imagekit.rules import findings
+from imagekit.rules.check import CheckedFile, Verdict
+from imagekit.rules.registry import Chip, Finding, Severity
 from imagekit.targets import TARGETS
 from tests.fuzz.boards import board_seeds, run_board
 from tests.fuzz.mutate import CUT, with_checksums

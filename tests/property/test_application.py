@@ -6,9 +6,9 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.application import from_binary, from_elf, from_hex
+from imagekit.application.intel_hex import StartRecord, write_hex
+from imagekit.application.model import from_binary, from_elf, from_hex
 from imagekit.errors import ApplicationError
-from imagekit.intel_hex import StartRecord, write_hex
 from tests.support.applications import VECTORS, Segment, elf
 
 whole = elf(Segment(0x08000000, VECTORS), Segment(0x20000000, memory=64), sections=[(116, 16)])

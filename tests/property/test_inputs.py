@@ -6,12 +6,13 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit import catalogue, release_notes
+from imagekit import catalogue
+from imagekit.application.intel_hex import read_hex
 from imagekit.catalogue import StName
 from imagekit.errors import CatalogueError, ParseError, ReleaseNotesError, TargetError, VersionError
-from imagekit.image import Version
-from imagekit.intel_hex import read_hex
-from imagekit.release_notes import Cell, published_address, published_version, read_rows
+from imagekit.image.model import Version
+from imagekit.releases import release_notes
+from imagekit.releases.release_notes import Cell, published_address, published_version, read_rows
 from imagekit.targets import TARGETS, select_target
 
 hex_digits = st.text("0123456789ABCDEFabcdef", max_size=44)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from imagekit.errors import ExplanationError, OptionBytesError
 from imagekit.explanations import fus_error, lookup, suggestions
-from imagekit.option_bytes import OptionBytes, decode, decode_pairs
-from imagekit.option_verdicts import Grade, judge_fields, judge_together
+from imagekit.option_bytes.decode import OptionBytes, decode, decode_pairs
+from imagekit.option_bytes.verdicts import Grade, judge_fields, judge_together
 from imagekit.targets import TARGETS, Target
 
 targets = st.sampled_from(TARGETS)

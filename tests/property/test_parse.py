@@ -5,11 +5,12 @@ import struct
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagekit import container
 from imagekit.assessment import assess
 from imagekit.errors import ParseError
-from imagekit.image import Image
-from imagekit.rules import Chip, findings
+from imagekit.image import container
+from imagekit.image.model import Image
+from imagekit.rules import findings
+from imagekit.rules.registry import Chip
 from imagekit.targets import TARGETS
 from tests.support.images import IMAGES, content
 
@@ -69,7 +70,7 @@ def test_any_bytes_are_an_image_or_a_parse_error(data: bytes) -> None:
 @given(damaged)
 def test_nothing_but_the_image_itself_verifies(data: bytes) -> None:
     """Whatever is cut out of or put into a signed part, no key of the fixtures verifies it."""
-    from imagekit.signature import SignatureStatus, signature_verdict
+    from imagekit.image.signature import SignatureStatus, signature_verdict
     from tests.support.images import throw_away_keys
 
     image = parsed(data)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.errors import PlacementError
-from imagekit.image import Image, Version
+from imagekit.image.model import Image, Version
 from imagekit.placement import place
 from imagekit.targets import FLASH_BASE, LARGEST_FLASH, TARGETS, Target
 from tests.support.images import image

@@ -6,11 +6,11 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagekit.candidates import Candidate
-from imagekit.image import ImageKind, Version
-from imagekit.plan import Plan, Start, plan
+from imagekit.image.model import ImageKind, Version
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
+from imagekit.upgrade.candidates import Candidate
+from imagekit.upgrade.plan import Plan, Start, plan
 from tests.support.chip import OracleChip
 from tests.support.images import assessed, content
 

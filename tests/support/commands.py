@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from imagekit.cli import app
+from imagekit.cli.program import app
 
 
 def commands() -> dict[tuple[str, ...], Any]:

@@ -8,7 +8,7 @@ from flasher.mailbox import DeviceInfo
 from flasher.plan import Consent, Facts, Plan, make_plan
 from flasher.registers import FLASH_BASE, OPTION_REGISTERS
 from imagekit.bundle.verified import VerifiedBundle
-from imagekit.image import Version
+from imagekit.image.model import Version
 from imagekit.targets import select_target
 from tests.support.flashing import simulated
 from tests.support.images import assessed

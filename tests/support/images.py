@@ -4,8 +4,8 @@ from functools import cache
 from pathlib import Path
 
 from imagekit.assessment import Assessment, assess
-from imagekit.image import Image
-from imagekit.signing_keys import SigningKey, load_public_key
+from imagekit.image.model import Image
+from imagekit.image.signing_keys import SigningKey, load_public_key
 from imagekit.targets import Series
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"

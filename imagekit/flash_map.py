@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 
-from imagekit.application import Application
-from imagekit.errors import counted
-from imagekit.image import FUS_1_2, Image, ImageKind, Version
+from imagekit.application.model import Application
+from imagekit.fus_versions import FUS_0_5_3, fus_after
+from imagekit.image.model import FUS_1_2, Image, ImageKind, Version
 from imagekit.placement import Placement
-from imagekit.report.fitting import shortened
-from imagekit.rules import shared_ram
+from imagekit.rules.image import shared_ram
 from imagekit.targets import FLASH_BASE, Target
-from imagekit.upgrade import FUS_0_5_3, fus_after
+from imagekit.text import counted, shortened
 
 LARGEST_FILES = 4
 """Images that still make a readable picture."""

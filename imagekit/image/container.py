@@ -15,8 +15,8 @@ from functools import lru_cache
 
 from construct import Int8ul, Int16ul, Int32ul, Struct
 
-from imagekit import not_an_image
 from imagekit.errors import ParseError
+from imagekit.image import diagnosis as not_an_image
 from imagekit.targets import LARGEST_FLASH
 
 FOOTER_MARKER = 0xABCD_ABCD

@@ -7,13 +7,11 @@ virtual ones, with .bss.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imagekit import container
+from imagekit.application.intel_hex import StartRecord, read_blocks
 from imagekit.errors import ApplicationError, ParseError
-from imagekit.intel_hex import StartRecord, read_blocks
+from imagekit.files import LARGEST_ELF
+from imagekit.image import container
 from imagekit.targets import FLASH_BASE, LARGEST_FLASH
-
-LARGEST_ELF = 256 * 1024 * 1024
-"""Bytes of an ELF file that are read: debugging information makes it many times larger than the flash."""
 
 _FLASH_END = FLASH_BASE + LARGEST_FLASH
 # SRAM1 begins at 0x20000000, and SRAM2b ends at 0x20040000 on the largest (RM0434, memory organization).
@@ -77,7 +75,7 @@ class Application:
 
 def from_elf(name: str, data: bytes) -> Application:
     """Read an application from an ELF file. Raises ApplicationError."""
-    from imagekit.elf import read_elf
+    from imagekit.application.elf import read_elf
 
     _refuse_empty(data)
     if len(data) > LARGEST_ELF:

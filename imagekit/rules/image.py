@@ -1,202 +1,33 @@
-"""The rules: one function each, that looks at a subject and yields evidence. No evidence, no finding.
+"""Rules about one image: its bytes, its signatures, and where it can be installed (WB1xx, WB2xx, WB3xx).
 
-A rule's id never changes meaning. Families: WB0xx what is no image at all, WB1xx the file's own bytes, WB2xx
-signatures, WB3xx where and whether it can be installed, WB4xx names and known contents, WB5xx release notes. A
-function's docstring is the rule's help text: docs/rules.md and the SARIF report are made from it.
+A function's docstring is the rule's help text: docs/rules.md and the SARIF report are made from it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from imagekit import container
-from imagekit.assessment import Assessment
-from imagekit.catalogue import StName
-from imagekit.container import FUS_2_STACK_MAGIC
-from imagekit.errors import ParseError, PlacementError, counted
-from imagekit.image import FUS_1_2, SAFEBOOT_INFO1, Image, ImageKind, Version
+from imagekit.errors import PlacementError
+from imagekit.fus_versions import lock_up, refusal
+from imagekit.image import container
+from imagekit.image.container import FUS_2_STACK_MAGIC
+from imagekit.image.model import SAFEBOOT_INFO1, Image, ImageKind, Version
+from imagekit.image.signature import SignatureStatus
 from imagekit.placement import FUS_2_GAP, place
-from imagekit.signature import SignatureStatus
+from imagekit.rules.registry import Severity, Subject, image_rule
 from imagekit.targets import FLASH_BASE, SRAM2A, SRAM2A_KIB, SRAM2B, SRAM2B_KIB, Target, series_names
-from imagekit.upgrade import lock_up, refusal
+from imagekit.text import counted
 
 if TYPE_CHECKING:
-    from imagekit.application import Application
-
-
-class Severity(Enum):
-    """How much a finding weighs; only an error makes `check` refuse."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-    @property
-    def rank(self) -> int:
-        """Its place in a list: the gravest come first."""
-        return list(Severity).index(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A named check."""
-
-    id: str
-    severity: Severity
-    title: str
-    """What holds when there is nothing to find."""
-    help: str
-    """What a finding means, and what to do: Markdown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rule saw."""
-
-    rule: str
-    severity: Severity
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chip:
-    """What the user says of the chips that the images are for; None where nothing is said."""
-
-    target: Target | None = None
-    fus: Version | None = None
-    needs_customer_signature: bool = False
-    application: "Application | None" = None
-    """What CPU1 runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What the rules look at: an assessed image, its name, the chip it is for."""
-
-    assessment: Assessment
-    chip: Chip
-    name: str = ""
-    """The file's name without folders; empty for standard input."""
-    hex_address: int | None = None
-    """Where an Intel HEX file puts the image; None for a binary."""
-
-    @property
-    def image(self) -> Image:
-        """The image itself."""
-        return self.assessment.image
-
-    @property
-    def st_name(self) -> StName | None:
-        """The name, where it is one that ST would give."""
-        return StName.parse(self.name)
-
+    from imagekit.application.model import Application
 
 ADDRESS_STANDS = frozenset({"WB105", "WB201"})
 """Errors with which an install address is right all the same: the larger sector count is used, and for some of ST's FUS
 images the key is not known."""
 
-RULES: dict[str, Rule] = {}
-"""Every rule by its id. The rules about release notes are in audit.py."""
 
-_Evidence = Callable[[Subject], Iterator[str]]
-_image_rules: list[tuple[Rule, _Evidence]] = []
-
-
-def enter(id_: str, severity: Severity, title: str, help_: str) -> Rule:
-    """Enter a rule into the table."""
-    RULES[id_] = Rule(id_, severity, title, " ".join(help_.split()))
-    return RULES[id_]
-
-
-def rule(id_: str, severity: Severity, title: str) -> Callable[[_Evidence], _Evidence]:
-    """Make a function the rule of that id about a single image; its docstring is the help text."""
-
-    def register(evidence: _Evidence) -> _Evidence:
-        _image_rules.append((enter(id_, severity, title, evidence.__doc__ or ""), evidence))
-        return evidence
-
-    return register
-
-
-def findings(
-    assessment: Assessment, chip: Chip | None = None, *, path: str = "", hex_address: int | None = None
-) -> tuple[Finding, ...]:
-    """Apply every rule to one image. Rules about a chip, or a name, stay silent without one."""
-    subject = Subject(assessment, chip or Chip(), PurePath(path).name, hex_address)
-    return tuple(
-        Finding(rule.id, rule.severity, message) for rule, evidence in _image_rules for message in evidence(subject)
-    )
-
-
-def not_an_image(error: ParseError) -> Finding:
-    """Return the finding of a file that is no image."""
-    rule = _NOT_AN_IMAGE[error.reason]
-    return Finding(rule.id, rule.severity, str(error))
-
-
-_NOT_AN_IMAGE = {
-    reason: enter(f"WB0{number:02}", Severity.ERROR, title, help_)
-    for number, (reason, title, help_) in enumerate(
-        (
-            (
-                "unreadable",
-                "The file can be read",
-                "The system would not give its bytes, or an Intel HEX file is damaged or holds more than one image.",
-            ),
-            (
-                "empty",
-                "The file is not empty",
-                "ST's own `FUS_fw_1_0_2.bin` of v1.11.1 has 0 bytes. Take the file from another release.",
-            ),
-            ("too-short", "The file is long enough for an image", "Often a server's error message. Download it again."),
-            (
-                "too-large",
-                "The file is no larger than a flash",
-                "No STM32WB has more than 1 MiB: a whole flash image, or another kind of file.",
-            ),
-            (
-                "web-page",
-                "The file is not a web page",
-                "The page that shows a file was saved in place of the file. Download the raw file.",
-            ),
-            (
-                "lfs-pointer",
-                "The file is not a Git LFS pointer",
-                "The repository was cloned without its large files. Run `git lfs pull`.",
-            ),
-            (
-                "text-mangled",
-                "No text-mode transfer changed the file",
-                "Line ends were converted, or bytes that are no text replaced, on the way. Transfer it in binary mode.",
-            ),
-            (
-                "unencrypted",
-                "The file is not an unencrypted program",
-                "An application, or ST's defective `stm32wb5x_FUS_fw.bin` of v1.5.0 (v1.6.0 has a good one). FUS takes "
-                "encrypted images only.",
-            ),
-            (
-                "no-signature-footer",
-                "The file ends with a signature footer",
-                "It is truncated, padded, or another kind of file. The message says which, where the bytes tell.",
-            ),
-            (
-                "no-image-footer",
-                "An image footer precedes the signature",
-                "The file is damaged just before its end. Download it again.",
-            ),
-        ),
-        start=1,
-    )
-}
-"""Reason of ParseError -> its rule."""
-
-
-@rule("WB101", Severity.ERROR, "The footers' marker words are whole")
-def _markers(subject: Subject) -> Iterator[str]:
+@image_rule("WB101", Severity.ERROR, "The footers' marker words are whole")
+def markers(subject: Subject) -> Iterator[str]:
     """The image footer's second word is 0xABCDABCD and the signature footer starts with 0x12341234 0xABCDABCD in every
     image ST released. Anything else is damage. Download the file again.
     """
@@ -212,8 +43,8 @@ def _markers(subject: Subject) -> Iterator[str]:
             )
 
 
-@rule("WB102", Severity.ERROR, "The image footer's magic is known")
-def _image_magic(subject: Subject) -> Iterator[str]:
+@image_rule("WB102", Severity.ERROR, "The image footer's magic is known")
+def image_magic(subject: Subject) -> Iterator[str]:
     """The magic says what kind of image this is ([Magics](image-format.md#magics)). An unknown one is damage, or a kind
     newer than this imagekit: nothing is known of where it must go. Take a newer imagekit.
     """
@@ -224,8 +55,8 @@ def _image_magic(subject: Subject) -> Iterator[str]:
         yield f"image magic 0x{magic:08X} is reserved by ST; no image that ST released has it"
 
 
-@rule("WB103", Severity.ERROR, "The image footer's reserved fields hold the values that ST uses")
-def _image_reserved(subject: Subject) -> Iterator[str]:
+@image_rule("WB103", Severity.ERROR, "The image footer's reserved fields hold the values that ST uses")
+def image_reserved(subject: Subject) -> Iterator[str]:
     """`info1` and byte 9 tell formats apart; their meaning is not documented. With other values the room that the image
     needs is not known, and no address is given.
     """
@@ -242,8 +73,8 @@ def _image_reserved(subject: Subject) -> Iterator[str]:
         yield f"byte 9 of the image footer is 0x{footer.byte9:02X}, not 0x{byte9:02X}"
 
 
-@rule("WB104", Severity.ERROR, "The signatures are ST's, or ST's and a customer's, in footers as ST uses them")
-def _signature_blocks(subject: Subject) -> Iterator[str]:
+@image_rule("WB104", Severity.ERROR, "The signatures are ST's, or ST's and a customer's, in footers as ST uses them")
+def signature_blocks(subject: Subject) -> Iterator[str]:
     """No signature covers a signature footer, nor a second signature behind it, so only their values show that they are
     whole and that nothing was appended. Download the file again.
     """
@@ -272,8 +103,8 @@ _SIGNERS = (
 )
 
 
-@rule("WB105", Severity.ERROR, "The footer's sector count is what the file's size needs")
-def _sector_count(subject: Subject) -> Iterator[str]:
+@image_rule("WB105", Severity.ERROR, "The footer's sector count is what the file's size needs")
+def sector_count(subject: Subject) -> Iterator[str]:
     """Thread_FTD of STM32CubeWB v1.6.0 and v1.7.0 says 85 sectors and needs 86: placed by its footer it would overlap
     FUS. imagekit always takes the larger number. Since the count tells the series, such a file's series is not told.
     """
@@ -285,15 +116,15 @@ def _sector_count(subject: Subject) -> Iterator[str]:
         )
 
 
-@rule("WB106", Severity.ERROR, "The file is a whole number of words long")
-def _whole_words(subject: Subject) -> Iterator[str]:
+@image_rule("WB106", Severity.ERROR, "The file is a whole number of words long")
+def whole_words(subject: Subject) -> Iterator[str]:
     """Every image is. Bytes were lost or added in transfer; download the file again in binary mode."""
     if subject.image.size % 4:
         yield f"{subject.image.size} bytes are no multiple of 4: bytes were lost or added in transfer"
 
 
-@rule("WB107", Severity.WARNING, "The body looks as if no text-mode transfer touched it")
-def _carriage_returns(subject: Subject) -> Iterator[str]:
+@image_rule("WB107", Severity.WARNING, "The body looks as if no text-mode transfer touched it")
+def carriage_returns(subject: Subject) -> Iterator[str]:
     """A body of 4 KiB or more without a single byte 0x0D is a sign that line ends were converted. Download the file
     again in binary mode.
     """
@@ -301,8 +132,8 @@ def _carriage_returns(subject: Subject) -> Iterator[str]:
         yield f"no byte 0x0D in {subject.image.size} bytes: a text-mode transfer may have converted line ends"
 
 
-@rule("WB108", Severity.NOTE, "The footer shows a version")
-def _hidden_version(subject: Subject) -> Iterator[str]:
+@image_rule("WB108", Severity.NOTE, "The footer shows a version")
+def hidden_version(subject: Subject) -> Iterator[str]:
     """FUS 1.2.0 carries FF FF FF FF on purpose, so that every older FUS accepts it (AN5185, p. 26). ST's own tool shows
     it as V-1.-1.-1.
     """
@@ -311,15 +142,15 @@ def _hidden_version(subject: Subject) -> Iterator[str]:
         yield "the version is hidden (FF FF FF FF)" + (": FUS 1.2.0 hides its version so" if is_fus else "")
 
 
-@rule("WB109", Severity.ERROR, "The body is encrypted")
-def _encrypted(subject: Subject) -> Iterator[str]:
+@image_rule("WB109", Severity.ERROR, "The body is encrypted")
+def encrypted(subject: Subject) -> Iterator[str]:
     """A body that starts with a vector table is a program in clear. FUS takes only encrypted images."""
     if subject.image.is_unencrypted:
         yield "the body starts with a vector table: it is not encrypted, and FUS will refuse it"
 
 
-@rule("WB110", Severity.WARNING, "The version word of ST's signature footer is one that ST uses")
-def _version_word_known(subject: Subject) -> Iterator[str]:
+@image_rule("WB110", Severity.WARNING, "The version word of ST's signature footer is one that ST uses")
+def version_word_known(subject: Subject) -> Iterator[str]:
     """All images of ten releases have one of three words there, by kind. Its meaning is unknown and no signature
     covers it: another word is damage, or a newer release.
     """
@@ -336,8 +167,8 @@ def _version_word(image: Image) -> int:
     return 0x2000_00FF if is_safeboot_2_0_1 else 0x2211_0045
 
 
-@rule("WB201", Severity.ERROR, "ST's signature is valid under a key that is known")
-def _st_signature(subject: Subject) -> Iterator[str]:
+@image_rule("WB201", Severity.ERROR, "ST's signature is valid under a key that is known")
+def st_signature(subject: Subject) -> Iterator[str]:
     """No known key matches. There are two causes that the file alone cannot tell apart: it was altered, or ST signed it
     under a key that nobody outside knows. The second is so for the FUS images that FUS 0.5.3 and 1.0.x install. For
     any other image, download it again from ST; if it still does not verify, do not ship it.
@@ -355,8 +186,8 @@ def _st_signature(subject: Subject) -> Iterator[str]:
         )
 
 
-@rule("WB202", Severity.ERROR, "The signing key is of the series that the sectors tell")
-def _key_of_another_series(subject: Subject) -> Iterator[str]:
+@image_rule("WB202", Severity.ERROR, "The signing key is of the series that the sectors tell")
+def key_of_another_series(subject: Subject) -> Iterator[str]:
     """The file was signed for one series and cut for another. No file of ST's is so; do not install it."""
     key, series = subject.assessment.signature.key, subject.image.series
     if key and series and not set(key.series) & set(series):
@@ -366,8 +197,8 @@ def _key_of_another_series(subject: Subject) -> Iterator[str]:
         )
 
 
-@rule("WB203", Severity.NOTE, "The signing key is for every series that the sectors tell")
-def _key_of_some_series(subject: Subject) -> Iterator[str]:
+@image_rule("WB203", Severity.NOTE, "The signing key is for every series that the sectors tell")
+def key_of_some_series(subject: Subject) -> Iterator[str]:
     """WB3x and WB5x have sectors of one size. The key `st-wb3x-early` has signed WB3x stacks only (v1.5.0 - v1.7.0)."""
     key, series = subject.assessment.signature.key, subject.image.series
     others = [one for one in series if key and one not in key.series]
@@ -378,8 +209,8 @@ def _key_of_some_series(subject: Subject) -> Iterator[str]:
         )
 
 
-@rule("WB204", Severity.ERROR, "No customer signature is there that nobody asked for")
-def _customer_signature(subject: Subject) -> Iterator[str]:
+@image_rule("WB204", Severity.ERROR, "No customer signature is there that nobody asked for")
+def customer_signature(subject: Subject) -> Iterator[str]:
     """A second signature stands behind ST's, as an OEM adds it. It cannot be checked here, only by a chip with that
     OEM's key, and no file that ST released has one: anybody may have appended it. If your chips hold a customer's key,
     say so with `--needs-customer-signature`.
@@ -388,8 +219,8 @@ def _customer_signature(subject: Subject) -> Iterator[str]:
         yield "it carries a customer's signature, which is not checked: only a chip with that key can"
 
 
-@rule("WB205", Severity.ERROR, "The file carries the customer signature that the chips need")
-def _customer_signature_needed(subject: Subject) -> Iterator[str]:
+@image_rule("WB205", Severity.ERROR, "The file carries the customer signature that the chips need")
+def customer_signature_needed(subject: Subject) -> Iterator[str]:
     """Only with `--needs-customer-signature`: a chip with a customer's key in FUS refuses every image without that
     customer's signature (AUTH_TAG_CUST_NOTFOUND). No file that ST released has one: your own signing step is missing.
     """
@@ -397,8 +228,8 @@ def _customer_signature_needed(subject: Subject) -> Iterator[str]:
         yield "no customer signature: a chip with a customer's key will refuse it (AUTH_TAG_CUST_NOTFOUND)"
 
 
-@rule("WB206", Severity.ERROR, "ST's signature is there, and it is a signature")
-def _st_signature_form(subject: Subject) -> Iterator[str]:
+@image_rule("WB206", Severity.ERROR, "ST's signature is there, and it is a signature")
+def st_signature_form(subject: Subject) -> Iterator[str]:
     """The file has no signature of ST's, or its 64 bytes cannot be an ECDSA signature: r or s is zero or too large. FUS
     refuses it.
     """
@@ -409,8 +240,8 @@ def _st_signature_form(subject: Subject) -> Iterator[str]:
         yield f"ST's signature cannot be valid: {verdict.defect}"
 
 
-@rule("WB301", Severity.ERROR, "The image can be installed on the part")
-def _placeable(subject: Subject) -> Iterator[str]:
+@image_rule("WB301", Severity.ERROR, "The image can be installed on the part")
+def placeable(subject: Subject) -> Iterator[str]:
     """Only with `--part`: the image is for another series, signed for another series, does not fit, or is of a format
     whose room is not known.
     """
@@ -422,8 +253,8 @@ def _placeable(subject: Subject) -> Iterator[str]:
         yield str(error)
 
 
-@rule("WB302", Severity.WARNING, "Installing the image does not reset the chip to factory state")
-def _factory_reset(subject: Subject) -> Iterator[str]:
+@image_rule("WB302", Severity.WARNING, "Installing the image does not reset the chip to factory state")
+def factory_reset(subject: Subject) -> Iterator[str]:
     """Installing Safeboot erases the wireless stack and the application (release notes of STM32CubeWB, "Safeboot"). It
     is never a routine update.
     """
@@ -431,8 +262,8 @@ def _factory_reset(subject: Subject) -> Iterator[str]:
         yield "installing Safeboot is a factory reset: it erases the stack and the application"
 
 
-@rule("WB303", Severity.ERROR, "The FUS on the chip installs the image")
-def _fus_installs(subject: Subject) -> Iterator[str]:
+@image_rule("WB303", Severity.ERROR, "The FUS on the chip installs the image")
+def fus_installs(subject: Subject) -> Iterator[str]:
     """Only with `--fus`: the image needs a newer FUS, or it is a FUS image that this FUS may not install. FUS is never
     downgraded, refuses its own version, and goes 0.5.3 → 1.2.0 → 2.x. The last stacks for FUS 1.x are those with
     magic 0x23372991.
@@ -447,8 +278,8 @@ def _fus_installs(subject: Subject) -> Iterator[str]:
         yield why
 
 
-@rule("WB304", Severity.ERROR, "An Intel HEX file puts the image where it belongs")
-def _hex_address(subject: Subject) -> Iterator[str]:
+@image_rule("WB304", Severity.ERROR, "An Intel HEX file puts the image where it belongs")
+def hex_address(subject: Subject) -> Iterator[str]:
     """The address in the HEX file is not in flash, not a multiple of the sector size, or higher than the install
     address of the part (without `--part`: of every part). FUS would refuse the image, or it would overlap FUS.
     """
@@ -471,8 +302,8 @@ def _hex_address(subject: Subject) -> Iterator[str]:
         yield f"the file puts the image at 0x{start:08X}; it may start at 0x{max(highest):08X} at the most on {on}"
 
 
-@rule("WB305", Severity.ERROR, "The application ends below the image")
-def _application_below(subject: Subject) -> Iterator[str]:
+@image_rule("WB305", Severity.ERROR, "The application ends below the image")
+def application_below(subject: Subject) -> Iterator[str]:
     """Only with `--app`: the application reaches to or above the address at which the image starts, so that one of the
     two overwrites the other; once the image is installed, CPU1 faults where it reads there. Make the application
     smaller (its linker script says how large it may be), or take a smaller stack.
@@ -509,8 +340,8 @@ def _image_start(subject: Subject, target: Target) -> int | None:
     return said if said is not None and said > FLASH_BASE else address  # WB304 says why it cannot be at FLASH_BASE
 
 
-@rule("WB306", Severity.ERROR, "The application leaves the stack the RAM that is the stack's")
-def _application_ram(subject: Subject) -> Iterator[str]:
+@image_rule("WB306", Severity.ERROR, "The application leaves the stack the RAM that is the stack's")
+def application_ram(subject: Subject) -> Iterator[str]:
     """Only with `--app` and an ELF file, which tells the RAM: the footer says how much of SRAM2a and SRAM2b stays with
     CPU1 under this stack. What lies above is secure: CPU1 faults where it touches it. Other RAM is not judged.
     """
@@ -542,76 +373,28 @@ def shared_ram(image: Image, target: Target | None) -> Iterator[tuple[str, int, 
         yield name, start, start + kib * 1024, start + min(kept, kib) * 1024
 
 
-@rule("WB401", Severity.ERROR, "The file's name says the series that the image is for")
-def _name_series(subject: Subject) -> Iterator[str]:
-    """A name as ST forms it, with another series in it than the sectors or the signing key tell. ST itself put a WB3x
-    file into the WB1x folder of v1.11.0 as `stm32wb1x_BLE_LLD_fw.bin`. Trust the content.
-    """
-    name, key = subject.st_name, subject.assessment.signature.key
-    if name is None:
-        return
-    for series, what in ((subject.image.series, "cut"), (key.series if key else (), "signed")):
-        if series and name.series not in series:
-            yield f"its name says {name.series.value}, and it is {what} for {series_names(series)}"
-            return
-
-
-@rule("WB402", Severity.ERROR, "The file's name says the kind of image that it is")
-def _name_kind(subject: Subject) -> Iterator[str]:
-    """A name as ST forms it that says FUS, Safeboot or a stack, where the content is another. Trust the content."""
-    name, kind = subject.st_name, subject.image.kind
-    if name is None or kind in (ImageKind.UNKNOWN, ImageKind.OTHER):
-        return
-    first = name.variant.partition("_")[0].lower()
-    expected = {"fus": ImageKind.FUS, "safeboot": ImageKind.SAFEBOOT}.get(first, ImageKind.STACK)
-    if kind is not expected:
-        yield f"its name says {expected.value}, and it is {kind.value}"
-
-
-@rule("WB403", Severity.WARNING, "The file's name says the version that the image has")
-def _name_version(subject: Subject) -> Iterator[str]:
-    """A name as ST forms it with a version at its end that is not the one in the footer. ST's `Safeboot_fw_v1.2.0` of
-    v1.23.0 holds Safeboot 2.0.0.
-    """
-    name = subject.st_name
-    said = name.version if name else None
-    version = FUS_1_2 if subject.image.is_hidden_fus else subject.image.version
-    if said and version and said.text != version.text:
-        yield f"its name says {said.text}, its footer {version.text}"
-
-
-@rule("WB404", Severity.ERROR, "A known content has a name that ST gave it")
-def _known_name(subject: Subject) -> Iterator[str]:
-    """ST published exactly these bytes, and another content under this name: the file was renamed, or two were swapped.
-    A name that ST has given to nothing known is no finding: a newer release may have it.
-    """
-    name, assessment = subject.st_name, subject.assessment
-    if name is None or not assessment.variants:
-        return
-    said = name.variant.casefold()
-    if said in assessment.known_variants and said not in map(str.casefold, assessment.variants):
-        yield f"its name says {name.variant}; ST published it as {' and '.join(assessment.variants)}"
-
-
-@rule("WB405", Severity.WARNING, "Nothing bad is known of the content")
-def _known_bad(subject: Subject) -> Iterator[str]:
-    """A content of ST's with a defect of its own, told with its source. Take the file from another release."""
-    known = subject.assessment.known
-    if known and known.known_bad:
-        yield known.known_bad
-
-
-SAME_CONTENT = enter(
-    "WB406",
-    Severity.WARNING,
-    "No two files of a folder have the same content",
-    """Two names of one folder stand for the same bytes. ST did so where two variants are one build; elsewhere one of
-    the two was overwritten by the other.""",
+IMAGE_RULES = (
+    markers,
+    image_magic,
+    image_reserved,
+    signature_blocks,
+    sector_count,
+    whole_words,
+    carriage_returns,
+    hidden_version,
+    encrypted,
+    version_word_known,
+    st_signature,
+    key_of_another_series,
+    key_of_some_series,
+    customer_signature,
+    customer_signature_needed,
+    st_signature_form,
+    placeable,
+    factory_reset,
+    fus_installs,
+    hex_address,
+    application_below,
+    application_ram,
 )
-SAME_NAME = enter(
-    "WB407",
-    Severity.ERROR,
-    "No two files of a folder have one name",
-    """Two files of a folder differ in upper and lower case or in their ending alone (`.bin`, `.hex`), and hold
-    different images: which one is flashed depends on the tool.""",
-)
+"""In the order in which findings are reported."""

@@ -9,16 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
 
-from imagekit.candidates import Candidate
 from imagekit.catalogue import StName
-from imagekit.errors import PlacementError, PlanError, printable
-from imagekit.image import FUS_1_2, FUS_2, ImageKind, Version
-from imagekit.placement import holds_stack, place
-from imagekit.rules import ADDRESS_STANDS, Chip, Severity, findings
-from imagekit.signature import SignatureStatus
-from imagekit.steps import Action, Step, delete_stack, install_fus, install_safeboot, install_stack, start_stack
-from imagekit.targets import Series, Target, series_names
-from imagekit.upgrade import (
+from imagekit.errors import PlacementError, PlanError
+from imagekit.fus_versions import (
     FUS_0_5_3,
     FUS_1_0_1,
     HOPS,
@@ -30,6 +23,16 @@ from imagekit.upgrade import (
     needs_fus_first,
     refusal,
 )
+from imagekit.image.model import FUS_1_2, FUS_2, ImageKind, Version
+from imagekit.image.signature import SignatureStatus
+from imagekit.placement import holds_stack, place
+from imagekit.rules import findings
+from imagekit.rules.image import ADDRESS_STANDS
+from imagekit.rules.registry import Chip, Severity
+from imagekit.targets import Series, Target, series_names
+from imagekit.text import printable
+from imagekit.upgrade.candidates import Candidate
+from imagekit.upgrade.steps import Action, Step, delete_stack, install_fus, install_safeboot, install_stack, start_stack
 
 
 class AntiRollback(Enum):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from imagekit import container, not_an_image
-from imagekit.container import (
+from imagekit.errors import VersionError
+from imagekit.image import container
+from imagekit.image import diagnosis as not_an_image
+from imagekit.image.container import (
     FOOTER_MARKER,
     FUS_2_STACK_MAGIC,
     FUS_MAGIC,
@@ -21,7 +23,6 @@ from imagekit.container import (
     ImageFooter,
     SignatureBlock,
 )
-from imagekit.errors import VersionError
 from imagekit.targets import SECTOR_SIZES, Series
 
 SAFEBOOT_INFO1 = 0x5AFE_B007

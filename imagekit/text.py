@@ -1,9 +1,26 @@
-"""Words that must fit into little room: how wide they are shown, without their middle, in several lines."""
+"""Small helpers for text that a user reads: printable, counted, fitted into little room."""
 
 import unicodedata
 from collections.abc import Callable
 
+from imagekit.errors import ImagekitError
+
 Measure = Callable[[str], float]
+
+
+def why(error: ImagekitError | OSError) -> str:
+    """What went wrong: imagekit's own words, or the operating system's."""
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+
+
+def printable(text: str) -> str:
+    """A text from outside without what a terminal would act on."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 sector`, `2 sectors`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def cells(text: str) -> int:

@@ -15,8 +15,8 @@ from ecdsa.errors import MalformedPointError
 from ecdsa.numbertheory import SquareRootError
 from ecdsa.util import sigdecode_string
 
-from imagekit.image import Image
-from imagekit.signature import signature_to_der
+from imagekit.image.model import Image
+from imagekit.image.signature import signature_to_der
 
 
 @dataclass(frozen=True, slots=True)

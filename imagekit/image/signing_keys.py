@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from imagekit.targets import Series
 
-_KEYS = Path(__file__).parent / "data" / "keys"
+_KEYS = Path(__file__).parents[1] / "data" / "keys"
 
 # An explicit table, no discovery: a file dropped into the folder is not trusted.
 _ST_KEYS = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from imagekit.explanations import named
-from imagekit.option_bytes import ON_WB1X, OptionBytes
+from imagekit.option_bytes.decode import ON_WB1X, OptionBytes
 from imagekit.targets import FLASH_BASE, Series
 
 _SAFEBOOT_VECTOR = 0x3FFFF  # seen on WB55 (community.st.com, thread 652202); on WB1x, whose field is shorter, unknown

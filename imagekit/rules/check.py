@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePath
 
-from imagekit import parallel, rules
+from imagekit import parallel
 from imagekit.assessment import Assessment, assess
 from imagekit.catalogue import Catalogue
-from imagekit.errors import ParseError, printable, why
-from imagekit.image import Image
-from imagekit.rules import Chip, Finding, Rule, Severity
+from imagekit.errors import ParseError
+from imagekit.image.model import Image
+from imagekit.rules import findings as image_findings
+from imagekit.rules.folder import SAME_CONTENT, SAME_NAME
+from imagekit.rules.not_an_image import not_an_image
+from imagekit.rules.registry import Chip, Finding, Rule, Severity
+from imagekit.text import printable, why
 
 _WORTH_A_FORK = 25  # fewer files are done before a process has started
 
@@ -98,19 +102,19 @@ def _check_one(
     try:
         data, hex_address = read(path), None
         if path.lower().endswith(".hex"):
-            from imagekit.intel_hex import read_hex
+            from imagekit.application.intel_hex import read_hex
 
             hex_address, data = read_hex(data)
         image = Image.parse(data)
     except ParseError as error:
-        return CheckedFile(path, Verdict.UNREADABLE, (rules.not_an_image(error),), None)
+        return CheckedFile(path, Verdict.UNREADABLE, (not_an_image(error),), None)
     except OSError as error:
         unreadable = ParseError("unreadable", why(error))
-        return CheckedFile(path, Verdict.UNREADABLE, (rules.not_an_image(unreadable),), None)
+        return CheckedFile(path, Verdict.UNREADABLE, (not_an_image(unreadable),), None)
     assessment = assessments.get(image.sha256)
     if assessment is None:
         assessment = assessments[image.sha256] = assess(image, catalogue=catalogue)
-    findings = rules.findings(assessment, chip, path=path, hex_address=hex_address)
+    findings = image_findings(assessment, chip, path=path, hex_address=hex_address)
     return CheckedFile(path, _verdict(findings), findings, assessment.image)
 
 
@@ -127,8 +131,8 @@ def _with_folder_findings(checked: Sequence[CheckedFile]) -> list[CheckedFile]:
             folders[str(PurePath(file.path).parent)].append(file)
     extra: dict[str, list[Finding]] = defaultdict(list)
     for files in folders.values():
-        _note_twins(rules.SAME_CONTENT, "has the same content as", _content, _stem, files, extra)
-        _note_twins(rules.SAME_NAME, "holds another image than", _stem, _content, files, extra)
+        _note_twins(SAME_CONTENT, "has the same content as", _content, _stem, files, extra)
+        _note_twins(SAME_NAME, "holds another image than", _stem, _content, files, extra)
     return [_add(file, extra[file.path]) if file.path in extra else file for file in checked]
 
 

@@ -7,10 +7,11 @@ from pathlib import PurePath
 
 from imagekit.assessment import Assessment
 from imagekit.catalogue import StName
-from imagekit.errors import PlanError, printable
-from imagekit.image import Image, ImageKind
+from imagekit.errors import PlanError
+from imagekit.fus_versions import given_fus
+from imagekit.image.model import Image, ImageKind
 from imagekit.targets import Target
-from imagekit.upgrade import given_fus
+from imagekit.text import printable
 
 
 @dataclass(frozen=True, slots=True)

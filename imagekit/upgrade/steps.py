@@ -7,11 +7,11 @@ Sources: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 8; "Safeboot
 from dataclasses import dataclass
 from enum import Enum
 
-from imagekit.candidates import Candidate
-from imagekit.image import FUS_2, ImageKind, Version
+from imagekit.fus_versions import FOR_FUS_0_5_3, FUS_0_5_3, asked_fus, given_fus
+from imagekit.image.model import FUS_2, ImageKind, Version
 from imagekit.placement import FUS_2_GAP, Placement
 from imagekit.targets import FLASH_BASE, Series, Target
-from imagekit.upgrade import FOR_FUS_0_5_3, FUS_0_5_3, asked_fus, given_fus
+from imagekit.upgrade.candidates import Candidate
 
 AS_WANTED = "asked for"
 """Why a step is there that the user asked for."""

@@ -7,7 +7,7 @@ bluekitchen/btstack pull request 228 (FUS 1.0.1).
 
 from typing import NamedTuple
 
-from imagekit.image import FUS_1_2, FUS_2, Image, ImageKind, Version
+from imagekit.image.model import FUS_1_2, FUS_2, Image, ImageKind, Version
 from imagekit.targets import LARGEST_FLASH, Series, Target
 
 FUS_0_5_3 = Version(0, 5, 3)

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from imagekit.container import ST_SIGNATURE_SIZE
-from imagekit.image import Image
-from imagekit.signing_keys import SigningKey
+from imagekit.image.container import ST_SIGNATURE_SIZE
+from imagekit.image.model import Image
+from imagekit.image.signing_keys import SigningKey
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """n of NIST P-256 (SP 800-186, section 3.2.1.3)."""

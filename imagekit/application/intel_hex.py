@@ -6,8 +6,8 @@ from io import StringIO
 
 from intelhex import IntelHex, IntelHexError
 
-from imagekit import not_an_image
 from imagekit.errors import ParseError
+from imagekit.image import diagnosis as not_an_image
 from imagekit.targets import LARGEST_HEX
 
 _END = b":00000001FF"

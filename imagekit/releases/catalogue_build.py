@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
-from imagekit import not_an_image
 from imagekit.assessment import assess
 from imagekit.catalogue import Catalogue, Content, Publication
 from imagekit.errors import CatalogueError, ParseError
-from imagekit.image import Image, Version
-from imagekit.release_notes import Row, published_address
+from imagekit.image import diagnosis as not_an_image
+from imagekit.image.model import Image, Version
+from imagekit.releases.release_notes import Row, published_address
 
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)$")
-_KNOWN_BAD = Path(__file__).parent / "data" / "known-bad.toml"
+_KNOWN_BAD = Path(__file__).parents[1] / "data" / "known-bad.toml"
 _NO_CATALOGUE = Catalogue((), {})
 
 

@@ -1,0 +1,1 @@
+"""Applications for CPU1, in the file formats that tool chains write."""

@@ -1,0 +1,9 @@
+"""The whole program `imagekit`: every group of commands, in the order in which help lists them.
+
+A module that costs start-up time is imported by the command that needs it.
+"""
+
+from imagekit.cli import image, plan, layout, release, bundle, keys, explain, catalogue  # noqa: I001 - help's order
+from imagekit.cli.app import app
+
+__all__ = ["app", "bundle", "catalogue", "explain", "image", "keys", "layout", "plan", "release"]

@@ -1,0 +1,1 @@
+"""Option bytes: read from text or from registers, and judged."""

@@ -1,0 +1,1 @@
+"""ST's release folders: release notes, their audit, and the catalogue made from them."""

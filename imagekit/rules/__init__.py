@@ -1,0 +1,32 @@
+"""Every rule, and what the rules find in one image."""
+
+from pathlib import PurePath
+
+from imagekit.assessment import Assessment
+from imagekit.rules.folder import FOLDER_RULES
+from imagekit.rules.image import IMAGE_RULES
+from imagekit.rules.names import NAME_RULES
+from imagekit.rules.not_an_image import NOT_AN_IMAGE_RULES
+from imagekit.rules.registry import Chip, Finding, Rule, Subject
+from imagekit.rules.release_notes import RELEASE_NOTES_RULES
+
+_ABOUT_ONE_IMAGE = (*IMAGE_RULES, *NAME_RULES)
+
+RULES: dict[str, Rule] = {
+    rule.id: rule
+    for rule in (
+        *NOT_AN_IMAGE_RULES,
+        *(image_rule.rule for image_rule in _ABOUT_ONE_IMAGE),
+        *FOLDER_RULES,
+        *RELEASE_NOTES_RULES,
+    )
+}
+"""Every rule by its id, in the order of the ids."""
+
+
+def findings(
+    assessment: Assessment, chip: Chip | None = None, *, path: str = "", hex_address: int | None = None
+) -> tuple[Finding, ...]:
+    """Apply every rule about a single image. Rules about a chip or a name find nothing without one."""
+    subject = Subject(assessment, chip or Chip(), PurePath(path).name, hex_address)
+    return tuple(finding for rule in _ABOUT_ONE_IMAGE for finding in rule.findings(subject))

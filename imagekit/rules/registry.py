@@ -1,0 +1,121 @@
+"""What a rule, its evidence and its findings are.
+
+A rule's id never changes meaning. Families: WB0xx files that are not an image, WB1xx the file's own bytes, WB2xx
+signatures, WB3xx where and whether an image can be installed, WB4xx names and known contents, WB5xx release notes.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from imagekit.assessment import Assessment
+from imagekit.catalogue import StName
+from imagekit.image.model import Image, Version
+from imagekit.targets import Target
+
+if TYPE_CHECKING:
+    from imagekit.application.model import Application
+
+
+class Severity(Enum):
+    """How much a finding weighs; only an error makes `check` refuse."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """Its place in a list: the gravest come first."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A named check."""
+
+    id: str
+    severity: Severity
+    title: str
+    """What holds when there is nothing to find."""
+    help: str
+    """What a finding means, and what to do: Markdown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule saw."""
+
+    rule: str
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """What the user says of the chips that the images are for; None where nothing is said."""
+
+    target: Target | None = None
+    fus: Version | None = None
+    needs_customer_signature: bool = False
+    application: "Application | None" = None
+    """What CPU1 runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the rules look at: an assessed image, its name, the chip it is for."""
+
+    assessment: Assessment
+    chip: Chip
+    name: str = ""
+    """The file's name without folders; empty for standard input."""
+    hex_address: int | None = None
+    """Where an Intel HEX file puts the image; None for a binary."""
+
+    @property
+    def image(self) -> Image:
+        """The image itself."""
+        return self.assessment.image
+
+    @property
+    def st_name(self) -> StName | None:
+        """The name, where it is one that ST would give."""
+        return StName.parse(self.name)
+
+
+Evidence = Callable[[Subject], Iterator[str]]
+"""Looks at one image and yields a message for each thing that is wrong; nothing when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRule:
+    """A rule about a single image, with the function that looks for evidence."""
+
+    rule: Rule
+    evidence: Evidence
+
+    def findings(self, subject: Subject) -> Iterator[Finding]:
+        """Yield one finding for each piece of evidence."""
+        for message in self.evidence(subject):
+            yield finding_of(self.rule, message)
+
+
+def declare(id_: str, severity: Severity, title: str, help_: str) -> Rule:
+    """Make a rule; line breaks in its help text are folded."""
+    return Rule(id_, severity, title, " ".join(help_.split()))
+
+
+def image_rule(id_: str, severity: Severity, title: str) -> Callable[[Evidence], ImageRule]:
+    """Make a function the rule of that id about a single image; its docstring is the help text."""
+
+    def declared(evidence: Evidence) -> ImageRule:
+        return ImageRule(declare(id_, severity, title, evidence.__doc__ or ""), evidence)
+
+    return declared
+
+
+def finding_of(rule: Rule, message: str) -> Finding:
+    """Return the finding of one rule."""
+    return Finding(rule.id, rule.severity, message)

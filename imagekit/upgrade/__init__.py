@@ -1,0 +1,1 @@
+"""The upgrade path from the chip as it is to the stack that is wanted."""
