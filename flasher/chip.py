@@ -101,7 +101,7 @@ class Staging:
             raise ValueError(f"{len(self.data)} bytes do not fit into {self.area.text}")
 
 
-class Chip:
+class ChipDriver:
     """The chip. Every method raises ProbeError when it cannot be reached."""
 
     def __init__(self, probe: Probe, clock: Clock) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from flasher.chip import Options
     from flasher.install import Event, Session
     from flasher.link import Choice
-    from flasher.plan import Consent, Plan, Range
+    from flasher.plan import Consent, InstallPlan, Range
     from imagekit.bundle.verified import VerifiedBundle
 
 app = typer.Typer(
@@ -258,7 +258,7 @@ def plan(
     _print_plan(made, as_json=as_json)
 
 
-def _print_plan(made: "Plan", *, as_json: bool) -> None:
+def _print_plan(made: "InstallPlan", *, as_json: bool) -> None:
     from flasher.show import plan_document, plan_lines
 
     if as_json:
@@ -318,7 +318,7 @@ def _named(verified: "VerifiedBundle") -> dict[str, Any]:
     return {"name": manifest.name, "sequence": manifest.sequence, "images": [one.sha256 for one in manifest.images]}
 
 
-def _finished(it: "Session", done: "Plan") -> str:
+def _finished(it: "Session", done: "InstallPlan") -> str:
     """What to say of a chip on which a plan was carried out."""
     from flasher.show import chip_line
 
@@ -644,7 +644,7 @@ def _finish(output: _Output, result: dict[str, Any], taken: "Sequence[Session]",
         raise typer.Exit(4)
 
 
-def _agreed(it: "Session", made: "Plan", consent: "Consent", json_lines: bool) -> "Plan":
+def _agreed(it: "Session", made: "InstallPlan", consent: "Consent", json_lines: bool) -> "InstallPlan":
     """Ask on a terminal for what cannot be undone; elsewhere nobody is asked."""
     from flasher.plan import make_plan
     from flasher.show import plan_lines

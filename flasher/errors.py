@@ -3,18 +3,7 @@
 Every error's text says what, where and why in one line; what to do next stands behind the last semicolon.
 """
 
-from enum import IntEnum
-
-
-class ExitCode(IntEnum):
-    """What scripts may rely on, beside the codes of imagekit: docs/exit-codes.md."""
-
-    USAGE = 2
-    REFUSED = 3
-    UNREADABLE = 4
-    UNREACHABLE = 5
-    CHIP_REFUSED = 6
-    STOPPED = 7
+from imagekit.errors import ExitCode
 
 
 class FlasherError(Exception):

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from flasher import mailbox
 from flasher import registers as reg
-from flasher.chip import Chip
+from flasher.chip import ChipDriver
 from flasher.errors import ChipError, FusError, ProbeError, SilentError, StillAtWorkError
 from flasher.mailbox import OURS, Answer, DeviceInfo, Places
 from imagekit import explanations
@@ -38,7 +38,7 @@ class Cpu2:
     nobody may reset the chip then or take its power.
     """
 
-    def __init__(self, chip: Chip, say: Say, *, is_pending: bool = False) -> None:
+    def __init__(self, chip: ChipDriver, say: Say, *, is_pending: bool = False) -> None:
         self.chip, self._say = chip, say
         self.is_taken, self.is_unsettled = False, True
         self._is_known = not is_pending

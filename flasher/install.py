@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flasher import registers as reg
-from flasher.chip import Area, Chip, Options
+from flasher.chip import Area, ChipDriver, Options
 from flasher.errors import (
     ChipError,
     FlasherError,
@@ -28,9 +28,9 @@ from flasher.plan import (
     FUS_1_1_0,
     Consent,
     Facts,
-    Plan,
+    InstallPlan,
+    InstallStep,
     Range,
-    Step,
     difference,
     find_images,
     hindrances,
@@ -66,7 +66,7 @@ Stop = Callable[[], bool]
 class Session:
     """A chip that this program has taken over, and everything that goes with it."""
 
-    chip: Chip
+    chip: ChipDriver
     journal: Journal
     say: Say
     stop: Stop
@@ -84,7 +84,7 @@ class Session:
 
 
 @contextmanager
-def session(chip: Chip, journal: Journal, say: Say, stop: Stop, *, restores: bool = True) -> Iterator[Session]:
+def session(chip: ChipDriver, journal: Journal, say: Say, stop: Stop, *, restores: bool = True) -> Iterator[Session]:
     """Take a connected chip over, and give it back: option bytes as they were, CPU1 running.
 
     Not given back when the probe is lost, or FUS may be at work: the next run does it. Nor when nothing was taken over
@@ -205,8 +205,8 @@ def _counter(it: Session, total: int) -> Callable[[int], None]:
 
 
 def install(
-    it: Session, bundle: VerifiedBundle, consent: Consent, agree: Callable[[Plan], Plan] = lambda one: one
-) -> Plan:
+    it: Session, bundle: VerifiedBundle, consent: Consent, agree: Callable[[InstallPlan], InstallPlan] = lambda one: one
+) -> InstallPlan:
     """Bring the chip to what the bundle holds. `agree` may ask the user about a plan, and returns one.
 
     Returns the plan that was carried out. Raises RefusedError with the reasons against the plan, StoppedError between
@@ -229,7 +229,7 @@ def install(
     return plan
 
 
-def carry_out(it: Session, plan: Plan) -> None:
+def carry_out(it: Session, plan: InstallPlan) -> None:
     """Carry out exactly this plan, on exactly the chip that it was made for."""
     _retried(it, lambda: _refuse_change(it, plan))
     _note_begin(it, plan)
@@ -251,7 +251,7 @@ def carry_out(it: Session, plan: Plan) -> None:
     it.journal.note("result", code=0, fus=it.cpu2.info.fus.text, stack=_stack_text(it.cpu2.info))
 
 
-def _note_begin(it: Session, plan: Plan) -> None:
+def _note_begin(it: Session, plan: InstallPlan) -> None:
     """Note which bundle this chip has seen."""
     manifest, steps = plan.bundle.manifest, [step.title for step in plan.steps]
     it.journal.note("begin", bundle=manifest.name, sequence=manifest.sequence, steps=steps)
@@ -261,7 +261,7 @@ def _stack_text(info: DeviceInfo) -> str | None:
     return info.stack.full_text if info.stack else None
 
 
-def _refuse_change(it: Session, plan: Plan) -> None:
+def _refuse_change(it: Session, plan: InstallPlan) -> None:
     """Raise ChipError when the chip has changed since the plan was made, TargetUnavailableError when it is another."""
     it.chip.reconnect()
     facts, info = plan.facts, it.cpu2.begin()
@@ -284,7 +284,7 @@ def _keep_cpu1_away(it: Session, facts: Facts) -> None:
     it.cpu2.begin()
 
 
-def _refuse_other_result(it: Session, plan: Plan) -> None:
+def _refuse_other_result(it: Session, plan: InstallPlan) -> None:
     """Raise ChipError unless the chip says that it has what the bundle holds (versions, sectors, SRAM2)."""
     manifest, info = plan.bundle.manifest, it.cpu2.info
     options = it.chip.options()
@@ -299,7 +299,7 @@ def _refuse_other_result(it: Session, plan: Plan) -> None:
 # --- the steps
 
 
-def _erase(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
+def _erase(it: Session, _plan: InstallPlan, step: InstallStep, flash: bytearray) -> None:
     assert step.area is not None  # noqa: S101 - by the plan
     it.cpu2.enter_fus()  # a stack at work on its radio holds up the flash
     _clear(it, step.area, flash)
@@ -311,7 +311,7 @@ def _clear(it: Session, area: Area, flash: bytearray) -> None:
     flash[area.start - reg.FLASH_BASE : area.end - reg.FLASH_BASE] = b"\xff" * (area.end - area.start)
 
 
-def _delete(it: Session, _plan: Plan, _step: Step, flash: bytearray) -> None:
+def _delete(it: Session, _plan: InstallPlan, _step: InstallStep, flash: bytearray) -> None:
     """Delete the stack; what SFSA sets free was CPU2's, and an image that is left in it goes too."""
     it.cpu2.enter_fus()
     _retried(it, it.cpu2.delete_stack, _begin_anew)
@@ -346,7 +346,7 @@ def _remove_images(it: Session, flash: bytearray, keep: Range) -> None:
         _clear(it, Area(one.start, one.end, target), flash)
 
 
-def _install(it: Session, _plan: Plan, step: Step, flash: bytearray) -> None:
+def _install(it: Session, _plan: InstallPlan, step: InstallStep, flash: bytearray) -> None:
     """Stage an image, and have FUS install it."""
     assert step.staging is not None  # noqa: S101 - by the plan
     assert step.version is not None  # noqa: S101 - by the plan
@@ -375,7 +375,7 @@ def _install_safeboot(it: Session, title: str, version: Version) -> None:
             raise
 
 
-def _stage(it: Session, step: Step, flash: bytearray) -> None:
+def _stage(it: Session, step: InstallStep, flash: bytearray) -> None:
     """Put an image where it belongs, unless it stands there already."""
     staging = step.staging
     assert staging is not None  # noqa: S101 - by the plan
@@ -401,19 +401,19 @@ def _look_again(it: Session, area: Area, flash: bytearray) -> None:
     flash[area.start - reg.FLASH_BASE : area.end - reg.FLASH_BASE] = found
 
 
-def _start(it: Session, _plan: Plan, _step: Step, _flash: bytearray) -> None:
+def _start(it: Session, _plan: InstallPlan, _step: InstallStep, _flash: bytearray) -> None:
     """Start the stack, unless FUS has done so by itself."""
     if it.cpu2.info.is_fus:
         it.cpu2.start_stack()
 
 
-def _boot_from_flash(it: Session, plan: Plan, _step: Step, _flash: bytearray) -> None:
+def _boot_from_flash(it: Session, plan: InstallPlan, _step: InstallStep, _flash: bytearray) -> None:
     """Note what CPU1 is to boot, for when the option bytes are restored (release notes of v1.24.0, step 9)."""
     optr = plan.facts.options.words["OPTR"] | reg.OPTR_BOOT
     it.journal.note("option-bytes", optr=f"0x{optr:08X}", fus=plan.facts.info.fus.text)
 
 
-_STEPS: dict[str, Callable[[Session, Plan, Step, bytearray], None]] = {
+_STEPS: dict[str, Callable[[Session, InstallPlan, InstallStep, bytearray], None]] = {
     "boot-from-flash": _boot_from_flash,
     "erase": _erase,
     "delete-stack": _delete,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flasher.chip import Chip
-from flasher.errors import ExitCode, FlasherError, ProbeUnavailableError
+from flasher.chip import ChipDriver
+from flasher.errors import FlasherError, ProbeUnavailableError
 from flasher.jlink import JLink, load_library
 from flasher.probe import RealClock
+from imagekit.errors import ExitCode
 from imagekit.text import why
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Choice:
 
 
 @contextmanager
-def opened(choice: Choice) -> Iterator[Chip]:
+def opened(choice: Choice) -> Iterator[ChipDriver]:
     """Connect to the chip that was chosen; let it go at the end, whatever happens. Raises FlasherError."""
     kind, _, rest = choice.name.partition(":")
     if kind == "sim" and rest:
@@ -59,13 +60,13 @@ def opened(choice: Choice) -> Iterator[Chip]:
     clock = RealClock()
     serial = int(rest) if rest else None
     with _connected(
-        Chip(JLink(load_library(choice.library), clock, serial=serial, speed_khz=choice.speed_khz), clock), choice
+        ChipDriver(JLink(load_library(choice.library), clock, serial=serial, speed_khz=choice.speed_khz), clock), choice
     ) as chip:
         yield chip
 
 
 @contextmanager
-def _connected(chip: Chip, choice: Choice) -> Iterator[Chip]:
+def _connected(chip: ChipDriver, choice: Choice) -> Iterator[ChipDriver]:
     try:
         chip.connect(under_reset=choice.under_reset)
         yield chip
@@ -89,7 +90,7 @@ class _BoardClock:
 
 
 @contextmanager
-def _board(path: Path, choice: Choice) -> Iterator[Chip]:
+def _board(path: Path, choice: Choice) -> Iterator[ChipDriver]:
     """The chip on a simulated board. What came of it is written back, also after an error."""
     from flasher.sim.board import load_board, save_board
     from flasher.sim.dll import Probe, SimulatedDll
@@ -112,7 +113,7 @@ def _board(path: Path, choice: Choice) -> Iterator[Chip]:
     clock = _BoardClock(faulty)
     probe = JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
     try:
-        with _connected(Chip(probe, clock), choice) as chip:
+        with _connected(ChipDriver(probe, clock), choice) as chip:
             yield chip
     except HostKilledError as error:
         raise ProbeUnavailableError(

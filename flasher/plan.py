@@ -12,13 +12,13 @@ from flasher.chip import Area, Identity, Options, Staging
 from flasher.errors import RefusedError
 from flasher.journal import History
 from flasher.mailbox import DeviceInfo
-from imagekit.bundle.manifest import ImageEntry, StepEntry
+from imagekit.bundle.manifest import ImageEntry, ManifestStep
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.errors import PlacementError
 from imagekit.fus_versions import needs_fus_first
 from imagekit.image.model import Version
 from imagekit.option_bytes.decode import decode_pairs
-from imagekit.option_bytes.verdicts import Grade, Verdict, judge_fields, judge_together
+from imagekit.option_bytes.verdicts import FieldVerdict, Grade, judge_fields, judge_together
 from imagekit.placement import place
 from imagekit.targets import Target
 
@@ -58,7 +58,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class InstallStep:
     """One thing to do. `image` is a SHA-256; `area` is what is erased; `name` is what must be accepted."""
 
     action: str
@@ -83,12 +83,12 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class InstallPlan:
     """Every step in its order; with refusals, none may be taken. `to_accept`: names that the user has not accepted."""
 
     facts: Facts
     bundle: VerifiedBundle
-    steps: tuple[Step, ...] = ()
+    steps: tuple[InstallStep, ...] = ()
     refusals: tuple[str, ...] = ()
     to_accept: tuple[str, ...] = ()
 
@@ -96,7 +96,7 @@ class Plan:
 # --- the chip
 
 
-def option_verdicts(options: Options) -> tuple[Verdict, ...]:
+def option_verdicts(options: Options) -> tuple[FieldVerdict, ...]:
     """What the option bytes mean, field by field and together."""
     words = " ".join(f"{name}=0x{word:08X}" for name, word in options.words.items() if not name.startswith("PCROP"))
     decoded = decode_pairs(words, options.target)
@@ -135,14 +135,14 @@ def has_application(flash: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class LeftoverImage:
     """The pages of an image in user flash."""
 
     start: int
     end: int
 
 
-def find_images(flash: bytes, target: Target) -> tuple[Stray, ...]:
+def find_images(flash: bytes, target: Target) -> tuple[LeftoverImage, ...]:
     """Find every image that FUS might take for the one to install, damaged ones too: by its signature, at any word."""
     found = []
     at = flash.find(_MARKERS)
@@ -154,7 +154,7 @@ def find_images(flash: bytes, target: Target) -> tuple[Stray, ...]:
     return (*found, *(one for one in _lone_footers(flash, target) if not any(one.start in pages for pages in held)))
 
 
-def _lone_footers(flash: bytes, target: Target) -> Iterator[Stray]:
+def _lone_footers(flash: bytes, target: Target) -> Iterator[LeftoverImage]:
     """The pages of image footers, whatever stands behind them: FUS looks for these words (ST, community.st.com)."""
     page = target.sector_size
     for magic in _MAGICS:
@@ -163,11 +163,11 @@ def _lone_footers(flash: bytes, target: Target) -> Iterator[Stray]:
         while at >= 0:
             if at % 4 == 0 and flash[at - 12 : at - 8] == _MARKERS[4:]:  # info2 of the same footer
                 start = reg.FLASH_BASE + at // page * page
-                yield Stray(start, start + page)
+                yield LeftoverImage(start, start + page)
             at = flash.find(word, at + 1)
 
 
-def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
+def _image_before(flash: bytes, at: int, target: Target) -> LeftoverImage | None:
     """The image whose signature footer begins here; None when there is none."""
     footer_end, end = at - _SIGNATURE, at + _SIGNATURE_FOOTER
     magic, signed = (int.from_bytes(flash[to - 4 : to], "little") for to in (footer_end, end))
@@ -176,7 +176,7 @@ def _image_before(flash: bytes, at: int, target: Target) -> Stray | None:
         return None
     page, sectors = target.sector_size, max(flash[footer_end - _FOOTER + 8], 1) if is_whole else 1
     last = -(-end // page) * page
-    return Stray(reg.FLASH_BASE + max(last - sectors * page, 0), reg.FLASH_BASE + last)
+    return LeftoverImage(reg.FLASH_BASE + max(last - sectors * page, 0), reg.FLASH_BASE + last)
 
 
 def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
@@ -198,20 +198,20 @@ def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
 # --- the plan
 
 
-def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: Consent) -> Plan:
+def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: Consent) -> InstallPlan:
     """Work out the steps."""
     try:
         steps = tuple(_steps(bundle, facts, history))
     except (RefusedError, PlacementError) as error:
         reasons = error.reasons if isinstance(error, RefusedError) else (str(error),)
-        return Plan(facts=facts, bundle=bundle, refusals=reasons)
+        return InstallPlan(facts=facts, bundle=bundle, refusals=reasons)
     if not facts.options.words["OPTR"] & reg.OPTR_BOOT and history.optr is None:
-        steps = (Step(action="boot-from-flash", why="CPU1 boots from SRAM1", name="boot-from-flash"), *steps)
+        steps = (InstallStep(action="boot-from-flash", why="CPU1 boots from SRAM1", name="boot-from-flash"), *steps)
     erasures, refusals = _clearing(bundle, steps, facts, history, consent)
     to_accept = tuple(step.name for step in steps if step.name and step.name not in consent.accept)
     refusals += [f"{_must_be_known(name)}; accept it by name: --accept {name}" for name in to_accept]
     refusals += _write_protected(facts, (*steps, *erasures))
-    return Plan(
+    return InstallPlan(
         facts=facts,
         bundle=bundle,
         steps=(*erasures, *steps),
@@ -220,7 +220,7 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, consent: C
     )
 
 
-def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[Step]:
+def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[InstallStep]:
     """The steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
     manifest, info = bundle.manifest, facts.info
     _refuse_chip(bundle, facts, history)
@@ -231,17 +231,17 @@ def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[S
     is_another = history.stack not in (None, last.sha256)  # of the same version, sectors and SRAM2: v1.13.3, v1.17.3
     if is_stack and len(chain) == 1 and not is_another and not difference(last, info, facts.options):
         if _is_fus_selected(facts):
-            yield Step(action="start-stack", why="the stack is there, and FUS was left selected")
+            yield InstallStep(action="start-stack", why="the stack is there, and FUS was left selected")
         return
     if not chain or (len(chain) == 1 and last.role == "safeboot" and info.safeboot.text == manifest.steps[-1].gives):
         return
     if _has_stack(facts):
         refuse_delete(facts)
-        yield Step(action="delete-stack", why="FUS installs on a chip without a stack (AN5185)")
+        yield InstallStep(action="delete-stack", why="FUS installs on a chip without a stack (AN5185)")
     for entry, step, fus in chain:
         yield _install(bundle, facts, entry, step, fus)
     if is_stack:
-        yield Step(action="start-stack", why="a chip left in FUS has no radio")
+        yield InstallStep(action="start-stack", why="a chip left in FUS has no radio")
 
 
 def refuse_delete(facts: Facts) -> None:
@@ -254,7 +254,7 @@ def refuse_delete(facts: Facts) -> None:
         )
 
 
-def _name(entry: ImageEntry, step: StepEntry) -> str | None:
+def _name(entry: ImageEntry, step: ManifestStep) -> str | None:
     """What must be accepted of an installation: that it cannot be undone, or that nobody knows what it is."""
     if step.irreversible:
         return f"{entry.role}-{step.gives}"
@@ -293,8 +293,8 @@ def _refuse_chip(bundle: VerifiedBundle, facts: Facts, history: History) -> None
 
 
 def _chain(
-    steps: Sequence[StepEntry], entries: Mapping[str, ImageEntry], fus: Version
-) -> Iterator[tuple[ImageEntry, StepEntry, Version]]:
+    steps: Sequence[ManifestStep], entries: Mapping[str, ImageEntry], fus: Version
+) -> Iterator[tuple[ImageEntry, ManifestStep, Version]]:
     """The steps that are left for a chip with this FUS, each with the FUS that it begins with. Raises RefusedError."""
     for step in steps:
         entry, first = entries[step.image], Version.from_text(step.min_fus)
@@ -325,7 +325,7 @@ def _is_fus_selected(facts: Facts) -> bool:
     return facts.info.is_fus or options.sbrv * 4 != options.sfsa * options.target.sector_size
 
 
-def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: StepEntry, fus: Version) -> Step:
+def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: ManifestStep, fus: Version) -> InstallStep:
     """One installation: the address computed again, for this chip. Raises RefusedError, PlacementError."""
     target, assessment = facts.identity.target, bundle.assessments[entry.sha256]
     sfsa = None if _has_stack(facts) else facts.options.sfsa
@@ -342,7 +342,7 @@ def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: Step
     data = bundle.images[entry.sha256]
     data += b"\xff" * (-len(data) % 8)  # 0xFF, so that no magic stands there twice (ST, otas_app.c)
     area = Area(placement.address, placement.address + placement.sectors * target.sector_size, target)
-    return Step(
+    return InstallStep(
         action=_ACTIONS[entry.role],
         why="no way back, ever" if step.irreversible else "asked for",
         image=entry.sha256,
@@ -362,8 +362,8 @@ _IN_THE_WAY = "something (an application?) where an image must go, or that CPU1 
 
 
 def _clearing(
-    bundle: VerifiedBundle, steps: Sequence[Step], facts: Facts, history: History, consent: Consent
-) -> tuple[tuple[Step, ...], list[str]]:
+    bundle: VerifiedBundle, steps: Sequence[InstallStep], facts: Facts, history: History, consent: Consent
+) -> tuple[tuple[InstallStep, ...], list[str]]:
     """What must be erased first, and what may not be."""
     stagings = [step.staging for step in steps if step.staging]
     if not stagings:
@@ -388,7 +388,7 @@ def _clearing(
     # What stands where a later image will be staged goes at once: FUS would see it beside the first.
     erased = (in_the_way | stray | (ours & filled)) - (set(range(first.start, first.end, page)) - stray)
     return tuple(
-        Step(action="erase", why="it is in the way", area=Area(run[0], run[-1] + page, target))
+        InstallStep(action="erase", why="it is in the way", area=Area(run[0], run[-1] + page, target))
         for run in _runs(erased, page)
     ), refusals
 
@@ -439,7 +439,7 @@ def _filled(facts: Facts) -> set[int]:
     }
 
 
-def _write_protected(facts: Facts, steps: Sequence[Step]) -> list[str]:
+def _write_protected(facts: Facts, steps: Sequence[InstallStep]) -> list[str]:
     """Why pages that must change cannot: WRP areas (CMSIS, FLASH_WRP1AR)."""
     pages = {page for step in steps if step.area for page in step.area.pages}
     refusals = []

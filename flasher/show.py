@@ -13,10 +13,10 @@ from typing import Any
 from flasher.chip import Identity, Options
 from flasher.install import Event
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Plan, Step, option_verdicts
+from flasher.plan import InstallPlan, InstallStep, option_verdicts
 from flasher.probe import ProbeInfo
 from imagekit.bundle.manifest import known_as
-from imagekit.option_bytes.verdicts import Grade, Verdict
+from imagekit.option_bytes.verdicts import FieldVerdict, Grade
 
 _SEVERITIES = {Grade.ERROR: "error", Grade.WARNING: "warning", Grade.NOTE: "note"}
 
@@ -88,11 +88,11 @@ def info_lines(
     return [*lines, *(f"nothing can be installed: {why}" for why in hindrances)]
 
 
-def _verdict_text(one: Verdict) -> str:
+def _verdict_text(one: FieldVerdict) -> str:
     return f"{f'{one.name} {one.value}'.strip()}: {one.meaning}"
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
+def plan_document(plan: InstallPlan) -> dict[str, Any]:
     """`plan --json`."""
     return {
         "schema": "flasher.plan/1",
@@ -102,7 +102,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _step_document(step: Step) -> dict[str, Any]:
+def _step_document(step: InstallStep) -> dict[str, Any]:
     return {
         "action": step.action,
         "image": step.image,
@@ -120,7 +120,7 @@ def chip_line(chip: Identity, info: DeviceInfo) -> str:
     return f"{chip.target.name} with FUS {info.fus.text} and {stack}"
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: InstallPlan) -> list[str]:
     """A plan for people: one line a step, with what it costs."""
     lines = [chip_line(plan.facts.identity, plan.facts.info)]
     if not plan.steps and not plan.refusals:

@@ -3,6 +3,22 @@
 Every error's text is one sentence that a user can act on; the command line puts the file's name before it.
 """
 
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How both programs end: what scripts may rely on (docs/exit-codes.md)."""
+
+    DONE = 0
+    CRASHED = 1
+    USAGE = 2
+    REFUSED = 3
+    UNREADABLE = 4
+    UNREACHABLE = 5
+    CHIP_REFUSED = 6
+    STOPPED = 7
+    INTERRUPTED = 130
+
 
 class ImagekitError(Exception):
     """The base of every error that imagekit raises on purpose."""

@@ -85,7 +85,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class MapStep:
     """One image to install, in its place."""
 
     name: str
@@ -110,7 +110,7 @@ class _Moment:
 def picture(
     part: str,
     target: Target,
-    steps: Sequence[Step],
+    steps: Sequence[MapStep],
     *,
     fus: Version | None = None,
     sfsa: int | None = None,
@@ -169,7 +169,7 @@ def bands(
 
 
 def _moments(
-    target: Target, steps: Sequence[Step], fus: Version | None, sfsa: int | None, application: Application | None
+    target: Target, steps: Sequence[MapStep], fus: Version | None, sfsa: int | None, application: Application | None
 ) -> Iterator[_Moment]:
     """Before, once for each image as it is programmed, and after the last."""
     edge = fus_start = _fus_start(target, fus)
@@ -199,7 +199,7 @@ def _moments(
 _STAGED = ", staged"
 
 
-def _room(step: Step, kind: RegionKind, label: str, edge: int) -> tuple[Region, ...]:
+def _room(step: MapStep, kind: RegionKind, label: str, edge: int) -> tuple[Region, ...]:
     """An image, its gap, and what is left over below `edge`."""
     one, target = step.placement, step.placement.target
     end = one.address + one.sectors * target.sector_size
@@ -374,7 +374,7 @@ def _kib(size: int) -> str:
     return f"{size // 1024} KiB" if size % 1024 == 0 else counted(size, "byte")
 
 
-def _notes(target: Target, steps: Sequence[Step], *, is_deleted: bool) -> Iterator[str]:
+def _notes(target: Target, steps: Sequence[MapStep], *, is_deleted: bool) -> Iterator[str]:
     """What the picture cannot show."""
     yield "Not to scale. Programming an image does not install it: FUS does, when it is told to."
     if steps[-1].image.kind is ImageKind.STACK:

@@ -21,7 +21,7 @@ from imagekit.bundle import archive, envelope, keys, manifest, strict_json, unve
 from imagekit.bundle.envelope import pae
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import NEVER_WAIVED, VerifiedBundle, _compare_addresses, open_bundle
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.errors import BundleError, KeyFileError, NotABundleError, PlacementError
 from imagekit.files import LARGEST_BUNDLE
 from imagekit.image.model import Image
@@ -278,7 +278,7 @@ def test_which_fus_1_2_0_this_is_must_be_known() -> None:
     """One for FUS 0.5.3 and one for 1.x hide their version; where no key verifies, nothing tells which this is."""
     data = content("fus-hidden-version")
     altered = data[:50] + bytes([data[50] ^ 1]) + data[51:]
-    inside = [Content(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)]
+    inside = [BundleContent(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)]
     with pytest.raises(BundleError, match=r"which FUS 1\.2\.0 this is") as refused:
         write.make_manifest(
             inside,

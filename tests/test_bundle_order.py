@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from imagekit.bundle.manifest import StepEntry
+from imagekit.bundle.manifest import ManifestStep
 from imagekit.bundle.order import _follows, served, steps_for
 from imagekit.errors import BundleError
 from imagekit.targets import Target, select_target
@@ -13,8 +13,8 @@ from tests.support.images import assessed
 LARGE, SMALL, WB1X = (select_target(part) for part in ("STM32WB55RG", "STM32WB55CC", "STM32WB15CC"))
 
 
-def step(min_fus: str, below: str | None, gives: str) -> StepEntry:
-    return StepEntry(image="0" * 64, min_fus=min_fus, below_fus=below, gives=gives, irreversible=True)
+def step(min_fus: str, below: str | None, gives: str) -> ManifestStep:
+    return ManifestStep(image="0" * 64, min_fus=min_fus, below_fus=below, gives=gives, irreversible=True)
 
 
 def test_a_fus_and_a_safeboot_of_one_number_are_no_way() -> None:

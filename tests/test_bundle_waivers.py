@@ -10,7 +10,7 @@ from imagekit.assessment import assess
 from imagekit.bundle import archive, manifest, write
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import _compare_addresses, errors_of, is_waivable, open_bundle, unaccepted
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.catalogue import shipped
 from imagekit.cli.bundle_inputs import Inputs, judged_inputs, waivers_of
 from imagekit.errors import BundleError
@@ -50,15 +50,15 @@ def test_what_cannot_be_undone_is_st_s_or_known(name: str) -> None:
     assert not is_waivable("WB201", found)
     waivers = [Waiver("WB201", found.image.sha256, "because")]
 
-    def made(inside: Content) -> manifest.Manifest:
+    def made(inside: BundleContent) -> manifest.Manifest:
         return write.make_manifest([inside], [WB5X], name="x", sequence=0, created=0, waivers=waivers)
 
     with pytest.raises(BundleError, match="WB201 ST's signature is not verified") as refused:
-        made(Content(assessment=found, data=altered))
+        made(BundleContent(assessment=found, data=altered))
     assert (refused.value.reason, "--waive" in str(refused.value)) == ("image", False)
     known = replace(found, known=next(iter(shipped().contents.values())))
     assert is_waivable("WB201", known)
-    inside = Content(assessment=known, data=altered)
+    inside = BundleContent(assessment=known, data=altered)
     payload = manifest.dumps(made(inside))
     data = write.write_bundle(payload, [write.signature(private("p256"), payload)], [inside])
     with pytest.raises(BundleError, match="WB201") as refused:
@@ -135,7 +135,7 @@ def inputs(*paths: str) -> Inputs:
     found = {}
     for number, path in enumerate(paths):
         altered = data[:50] + bytes([data[50] ^ (number + 1)]) + data[51:]
-        found[path] = Content(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)
+        found[path] = BundleContent(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)
     return judged_inputs(found, [WB5X])
 
 

@@ -15,7 +15,7 @@ from imagekit.assessment import Assessment, assess
 from imagekit.cli.program import app
 from imagekit.image.model import Image
 from imagekit.rules import check
-from imagekit.rules.check import Verdict, check_files
+from imagekit.rules.check import FileVerdict, check_files
 from imagekit.rules.registry import Chip
 from tests.support.images import IMAGES, content, throw_away_keys
 from tests.support.sarif import validate_sarif
@@ -364,7 +364,7 @@ def test_an_error_of_the_system_is_the_file_s_own() -> None:
         return content("stack-4k")
 
     bad, good = check_files(["bad", "good"], read, Chip())
-    assert (bad.verdict, good.verdict) == (Verdict.UNREADABLE, Verdict.ACCEPTED)
+    assert (bad.verdict, good.verdict) == (FileVerdict.UNREADABLE, FileVerdict.ACCEPTED)
     assert bad.findings[0].message == "permission denied"
 
 

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flasher.cli import app as flasher
-from imagekit.cli.console import ExitCode
 from imagekit.cli.program import app
+from imagekit.errors import ExitCode
 from tests.support.bundles import BUNDLES, public_file
 from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.images import FIXTURES, IMAGES

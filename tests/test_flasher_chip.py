@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flasher import registers as reg
-from flasher.chip import Area, Chip, Staging
+from flasher.chip import Area, ChipDriver, Staging
 from flasher.errors import ChipError, FlashError, SilentError, TargetUnavailableError, TransferError
 from flasher.jlink import JLink
 from flasher.sim.dll import Probe, SimulatedDll, Survives
@@ -23,11 +23,11 @@ G = select_target("STM32WB55RG")
 PAGE = Area(0x080E0000, 0x080E1000, G)
 
 
-def connected(folder: Path, part: str = "STM32WB55RG", *faults: Fault, **choices: Any) -> Chip:
+def connected(folder: Path, part: str = "STM32WB55RG", *faults: Fault, **choices: Any) -> ChipDriver:
     return Bench(simulated(part, **choices), folder, faults, after_reset=Survives()).connect()
 
 
-def ready(folder: Path, *faults: Fault, **choices: Any) -> Chip:
+def ready(folder: Path, *faults: Fault, **choices: Any) -> ChipDriver:
     """CPU1 out of the way."""
     chip = connected(folder, "STM32WB55RG", *faults, **choices)
     chip.quieten()
@@ -117,7 +117,7 @@ def test_a_chip_that_answers_is_not_reset_by_its_pin() -> None:
     """FUS may be at work on it."""
     chip = simulated()
     clock, epoch = SimulatedClock(chip), chip.epoch
-    asked = Chip(JLink(SimulatedDll([Probe(serial=SERIAL, chip=chip)]), clock), clock)
+    asked = ChipDriver(JLink(SimulatedDll([Probe(serial=SERIAL, chip=chip)]), clock), clock)
     assert asked.connect(under_reset=True).target is G
     assert chip.epoch == epoch
 
@@ -138,7 +138,7 @@ def test_under_reset_no_application_gets_to_run(monkeypatch: pytest.MonkeyPatch)
     chip.advance(1)
     clock = SimulatedClock(chip)
     dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)])
-    caught = Chip(JLink(dll, clock), clock)
+    caught = ChipDriver(JLink(dll, clock), clock)
     assert caught.connect(under_reset=True).target is G
     clock.sleep(1)
     assert not caught.word(reg.PWR_CR4) & reg.C2BOOT

@@ -20,7 +20,7 @@ from flasher.sim.board import load_board, save_board
 from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
 from imagekit.bundle.manifest import Waiver
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.image.model import Image
 from imagekit.image.signing_keys import st_keys
 from imagekit.targets import select_target
@@ -269,7 +269,7 @@ def test_a_damaged_journal_is_refused_before_anything_is_done(folder: Path) -> N
 
 def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> None:
     """A bundle of images that are judged by ST's own keys."""
-    inside = [Content(assessment=assess(Image.parse(data), st_keys()), data=data) for data in images.values()]
+    inside = [BundleContent(assessment=assess(Image.parse(data), st_keys()), data=data) for data in images.values()]
     waivers = [Waiver("WB201", one.assessment.image.sha256, waived) for one in inside if waived]
     stated = write.make_manifest(
         inside, [select_target("STM32WB55RG")], name="product", sequence=7, created=0, waivers=waivers

@@ -11,7 +11,6 @@ import pytest
 
 from flasher.errors import (
     ChipError,
-    ExitCode,
     FusError,
     JournalError,
     RefusedError,
@@ -19,12 +18,13 @@ from flasher.errors import (
     TargetUnavailableError,
 )
 from flasher.install import Event, Session, delete, session, start_stack, survey
-from flasher.plan import Consent, Plan
+from flasher.plan import Consent, InstallPlan
 from flasher.registers import DBGMCU_APB1FZR1, DBGMCU_CR, FLASH_CR, OPTION_REGISTERS, PWR_CR4
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Fails, Survives, Unsettled
 from flasher.sim.errors import HostKilledError
+from imagekit.errors import ExitCode
 from tests.support.flashing import EVERYTHING, FUS_0_5_3, FUS_1_2_0, FUS_2_2_0, Bench, opened, simulated
 from tests.support.images import content
 from tests.support.jlinks import own_locks_and_no_sleep
@@ -436,8 +436,8 @@ def test_a_stack_that_dies_right_after_its_installation(bench: Callable[..., Ben
 # --- the world changes between the plan and the deed
 
 
-def changed(change: Callable[[], object]) -> Callable[[Plan], Plan]:
-    def agree(plan: Plan) -> Plan:
+def changed(change: Callable[[], object]) -> Callable[[InstallPlan], InstallPlan]:
+    def agree(plan: InstallPlan) -> InstallPlan:
         change()
         return plan
 
@@ -490,7 +490,7 @@ def test_a_chip_that_is_not_as_it_was(
 
 
 def test_a_user_who_says_no(bench: Callable[..., Bench]) -> None:
-    def no(_plan: Plan) -> Plan:
+    def no(_plan: InstallPlan) -> InstallPlan:
         raise RefusedError("no")
 
     chip = simulated()

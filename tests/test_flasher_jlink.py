@@ -12,7 +12,6 @@ import pylink
 import pytest
 
 from flasher.errors import (
-    ExitCode,
     ProbeError,
     ProbeLostError,
     ProbeUnavailableError,
@@ -25,6 +24,7 @@ from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
 from flasher.sim.errors import HostKilledError
 from flasher.sim.faults import Fault, FaultyChip
+from imagekit.errors import ExitCode
 from tests.support.flashing import SimulatedClock, simulated
 from tests.support.jlinks import SERIAL, own_locks_and_no_sleep
 from tests.support.trampolines import COMPILER, SUFFIX, build

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flasher.errors import ExitCode, JournalError
+from flasher.errors import JournalError
 from flasher.journal import History, Journal, default_folder
+from imagekit.errors import ExitCode
 
 UID = "00658473e1268000ffffffff"
 BEGIN: dict[str, Any] = {"event": "begin", "bundle": "product", "sequence": 7, "steps": []}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flasher.chip import Area, Options, Staging
 from flasher.journal import History
-from flasher.plan import _MAGICS, Facts, Step, difference, find_images, has_application, hindrances
+from flasher.plan import _MAGICS, Facts, InstallStep, difference, find_images, has_application, hindrances
 from flasher.registers import FLASH_BASE
 from imagekit import placement
 from imagekit.image.container import IMAGE_MAGICS
@@ -694,7 +694,7 @@ def test_nothing_is_ever_erased_above_sfsa_or_the_parts_limit(
         assert_consented(plan.steps, chip, (staged, application, stray))
 
 
-def assert_consented(steps: tuple[Step, ...], chip: Facts, allowed: tuple[Any, ...]) -> None:
+def assert_consented(steps: tuple[InstallStep, ...], chip: Facts, allowed: tuple[Any, ...]) -> None:
     """Every page that is erased and not blank was allowed by somebody, or holds what will be staged there."""
     size = chip.identity.target.sector_size
     for step in steps:

@@ -345,7 +345,7 @@ def test_bands_line_up_and_give_every_region_its_room() -> None:
 @pytest.mark.parametrize("path", REAL, ids=name)
 def test_every_real_image_is_drawn_on_every_part_that_it_fits(path: Path) -> None:
     from imagekit.errors import PlacementError
-    from imagekit.flash_map import Step, picture
+    from imagekit.flash_map import MapStep, picture
     from imagekit.image.model import Image
     from imagekit.placement import place
     from imagekit.report.flash_map_svg import svg
@@ -358,6 +358,6 @@ def test_every_real_image_is_drawn_on_every_part_that_it_fits(path: Path) -> Non
             placement = place(image, target)
         except PlacementError:
             continue
-        drawing = picture("part", target, [Step(name=path.name, image=image, placement=placement, fus=None)])
+        drawing = picture("part", target, [MapStep(name=path.name, image=image, placement=placement, fus=None)])
         assert f"0x{placement.address:08X}" in text(drawing)
         ET.fromstring(svg(drawing))  # noqa: S314 - our own text

@@ -21,7 +21,7 @@ from imagekit.placement import place
 from imagekit.report import scripts, upgrade_plan
 from imagekit.targets import select_target
 from imagekit.upgrade.candidates import Candidate, choose
-from imagekit.upgrade.plan import AntiRollback, Plan, Start, plan
+from imagekit.upgrade.plan import AntiRollback, Start, UpgradePlan, plan
 from imagekit.upgrade.steps import Action
 from tests.support.images import IMAGES, assessed
 
@@ -64,14 +64,14 @@ def start(part: str = "WB55RG", fus: str = "1.2.0", **said: object) -> Start:
     return Start(target=select_target(part), fus=Version.from_text(fus), **said)  # type: ignore[arg-type]
 
 
-def way(begin: Start, goal: str, *others: str | Candidate) -> Plan:
-    """Plan with images by their names here; the first is the goal."""
+def way(begin: Start, goal: str, *others: str | Candidate) -> UpgradePlan:
+    """Plan an upgrade with images by their names here; the first is the goal."""
     wanted = candidate(WAYS[goal])
     found = [one if isinstance(one, Candidate) else candidate(WAYS[one]) for one in others]
     return plan(begin, [wanted, *found], wanted)
 
 
-def steps(made: Plan) -> str:
+def steps(made: UpgradePlan) -> str:
     """`delete 1.2.0 stack start`: what is installed, in order."""
     assert not made.refusals, made.refusals
     words = {Action.DELETE_STACK: "delete", Action.START_STACK: "start", Action.INSTALL_STACK: "stack"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagekit.application.model import Application, Block, Range
+from imagekit.application.model import Application, Block, MemoryRange
 from imagekit.catalogue import Content, Publication
 from imagekit.errors import ParseError
 from imagekit.image.model import Image, Version
@@ -151,7 +151,9 @@ def found(name: str, said: dict[str, Any]) -> dict[str, str]:
 def application(end: int, ram: tuple[int, int] | None = None) -> Application:
     """An application that ends just below an address in flash, and uses some RAM."""
     blocks = (Block(start=0x08000000, data=bytes(end - 0x08000000)),)
-    return Application(name="app.elf", blocks=blocks, ram=(Range(start=ram[0], end=ram[0] + ram[1]),) if ram else ())
+    return Application(
+        name="app.elf", blocks=blocks, ram=(MemoryRange(start=ram[0], end=ram[0] + ram[1]),) if ram else ()
+    )
 
 
 SILENT_WITH_APPLICATION: list[tuple[str, dict[str, Any]]] = [

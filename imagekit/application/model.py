@@ -32,7 +32,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
+class MemoryRange:
     """A run of memory that the application uses."""
 
     start: int
@@ -52,23 +52,23 @@ class Application:
     """The file's name as it can be shown."""
     blocks: tuple[Block, ...]
     """What it has in flash: one at least, upwards, none overlaps or touches another."""
-    reserved: tuple[Range, ...] = ()
+    reserved: tuple[MemoryRange, ...] = ()
     """Flash that it uses without bytes in the file, upwards: a NOLOAD section that the program writes itself."""
-    ram: tuple[Range, ...] = ()
+    ram: tuple[MemoryRange, ...] = ()
     """Upwards, whole, also where they reach out of RAM; empty when the file does not tell (HEX, binary)."""
     start: StartRecord | None = None
 
     @property
-    def flash(self) -> tuple[Range, ...]:
+    def flash(self) -> tuple[MemoryRange, ...]:
         """All that it uses of flash: upwards, none overlaps or touches another."""
-        return _joined([*(Range(start=one.start, end=one.end) for one in self.blocks), *self.reserved])
+        return _joined([*(MemoryRange(start=one.start, end=one.end) for one in self.blocks), *self.reserved])
 
     @property
     def end(self) -> int:
         """The address just above all that it uses of flash."""
         return self.flash[-1].end
 
-    def above(self, address: int) -> tuple[Range, ...]:
+    def above(self, address: int) -> tuple[MemoryRange, ...]:
         """What it uses of flash that lies above an address, or reaches above it."""
         return tuple(one for one in self.flash if one.end > address)
 
@@ -81,9 +81,9 @@ def from_elf(name: str, data: bytes) -> Application:
     if len(data) > LARGEST_ELF:
         raise ApplicationError(f"more than {LARGEST_ELF // 1024 // 1024} MiB: no ELF file of an application")
     content = read_elf(data)
-    ram = _joined(Range(start=start, end=start + size) for start, size in content.memory + content.unfilled)
+    ram = _joined(MemoryRange(start=start, end=start + size) for start, size in content.memory + content.unfilled)
     reserved = _joined(
-        Range(start=max(start, FLASH_BASE), end=min(start + size, _FLASH_END))
+        MemoryRange(start=max(start, FLASH_BASE), end=min(start + size, _FLASH_END))
         for start, size in content.unfilled
         if start < _FLASH_END and start + size > FLASH_BASE
     )
@@ -113,12 +113,12 @@ def from_binary(name: str, data: bytes, address: int) -> Application:
     return Application(name=name, blocks=_blocks([(address, data)], "binary"))
 
 
-def _joined(ranges: Iterable[Range]) -> tuple[Range, ...]:
+def _joined(ranges: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
     """The ranges upwards, those that overlap or touch joined."""
-    runs: list[Range] = []
+    runs: list[MemoryRange] = []
     for one in sorted(ranges, key=lambda one: one.start):
         if runs and one.start <= runs[-1].end:
-            runs[-1] = Range(start=runs[-1].start, end=max(one.end, runs[-1].end))
+            runs[-1] = MemoryRange(start=runs[-1].start, end=max(one.end, runs[-1].end))
         else:
             runs.append(one)
     return tuple(runs)

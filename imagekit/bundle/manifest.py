@@ -58,7 +58,7 @@ class ImageEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepEntry:
+class ManifestStep:
     """One installation: of which image, on which FUS, and what the chip has then."""
 
     image: str
@@ -95,7 +95,7 @@ class Manifest:
     """Target name -> SHA-256 -> install address."""
     images: tuple[ImageEntry, ...]
     """In the order of their hashes."""
-    steps: tuple[StepEntry, ...]
+    steps: tuple[ManifestStep, ...]
     waivers: tuple[Waiver, ...] = ()
 
     def __post_init__(self) -> None:
@@ -182,7 +182,7 @@ def _gives_name(role: str) -> str:
     return f"gives_{role}"
 
 
-def _step_document(step: StepEntry, manifest: Manifest) -> dict[str, object]:
+def _step_document(step: ManifestStep, manifest: Manifest) -> dict[str, object]:
     role = next(image.role for image in manifest.images if image.sha256 == step.image)
     return {
         "image": step.image,
@@ -299,13 +299,13 @@ def _targets(predicate: Members, roles: dict[str, str]) -> tuple[tuple[Target, .
     return tuple(targets), addresses
 
 
-def _read_step(document: Any, path: str, roles: dict[str, str]) -> StepEntry:
+def _read_step(document: Any, path: str, roles: dict[str, str]) -> ManifestStep:
     step = Members(document, path)
     image = _sha256(step, "image")
     if image not in roles:
         step.refuse("image", "not among the images")
     requires = Members(step.take("requires_fus"), f"{path}.requires_fus")
-    entry = StepEntry(
+    entry = ManifestStep(
         image=image,
         min_fus=requires.text("min"),
         below_fus=_text_or_none(requires, "below"),

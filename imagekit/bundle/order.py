@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from imagekit.assessment import Assessment
-from imagekit.bundle.manifest import ORDER, ROLES, StepEntry
+from imagekit.bundle.manifest import ORDER, ROLES, ManifestStep
 from imagekit.errors import BundleError
 from imagekit.fus_versions import fus_range, given_fus, oldest_on
 from imagekit.image.model import ImageKind, Version
@@ -13,7 +13,7 @@ from imagekit.targets import Target
 _OLDEST = Version(0, 0, 0)
 
 
-def steps_for(assessments: Sequence[Assessment], targets: Sequence[Target]) -> tuple[StepEntry, ...]:
+def steps_for(assessments: Sequence[Assessment], targets: Sequence[Target]) -> tuple[ManifestStep, ...]:
     """Return the one legal order of some images: FUS from old to new, then the stack or Safeboot.
 
     Raises BundleError `steps` when they make no such order, or when no chip of a target has a FUS that installs one.
@@ -35,7 +35,7 @@ def _place_in_order(assessment: Assessment) -> tuple[int, Version, Version]:
     return ORDER.index(ROLES[image.kind]), given_fus(image), oldest
 
 
-def _follows(before: StepEntry, after: StepEntry, *, to_fus: bool) -> bool:
+def _follows(before: ManifestStep, after: ManifestStep, *, to_fus: bool) -> bool:
     """Whether a chip that has done one step can do the next, or may have been beyond it from the start."""
     has = Version.from_text(before.gives)
     below = Version.from_text(after.below_fus) if after.below_fus else None
@@ -44,7 +44,7 @@ def _follows(before: StepEntry, after: StepEntry, *, to_fus: bool) -> bool:
     return has >= Version.from_text(after.min_fus) and (below is None or has < below or is_beside)
 
 
-def _no_way(before: StepEntry, after: StepEntry) -> str:
+def _no_way(before: ManifestStep, after: ManifestStep) -> str:
     """Say which FUS is missing between two steps, or is too much."""
     way = f"no way from FUS {before.gives} to images/{after.image}, which needs FUS {range_text(*_ends(after))}"
     if Version.from_text(before.gives) < Version.from_text(after.min_fus):
@@ -52,7 +52,7 @@ def _no_way(before: StepEntry, after: StepEntry) -> str:
     return f"{way}: leave images/{before.image} out"
 
 
-def _ends(step: StepEntry) -> tuple[str, str | None]:
+def _ends(step: ManifestStep) -> tuple[str, str | None]:
     return step.min_fus, step.below_fus
 
 
@@ -61,7 +61,7 @@ def range_text(first: str, below: str | None) -> str:
     return f"{first} up to below {below}" if below else f"{first} or later"
 
 
-def _step(assessment: Assessment, targets: Sequence[Target]) -> StepEntry:
+def _step(assessment: Assessment, targets: Sequence[Target]) -> ManifestStep:
     image = assessment.image
     variants = assessment.fus_variants
     if image.is_hidden_fus and not variants:
@@ -77,7 +77,7 @@ def _step(assessment: Assessment, targets: Sequence[Target]) -> StepEntry:
             f"images/{image.sha256}: FUS below {below.text} alone installs it, and the parts need {oldest.text} for it",
         )
     gives = given_fus(image).text if is_fus else (image.version.text if image.version else "hidden")
-    return StepEntry(
+    return ManifestStep(
         image=image.sha256,
         min_fus=oldest.text,
         below_fus=below.text if below else None,
@@ -86,7 +86,7 @@ def _step(assessment: Assessment, targets: Sequence[Target]) -> StepEntry:
     )
 
 
-def served(steps: Sequence[StepEntry]) -> list[tuple[str, str | None]]:
+def served(steps: Sequence[ManifestStep]) -> list[tuple[str, str | None]]:
     """Return the FUS with which a chip can begin: ranges from the first up to, not including, the second; None: no end.
 
     It begins at a step whose range holds its FUS, when its FUS is beyond every step before that one.

@@ -17,7 +17,7 @@ from imagekit.targets import TARGETS, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class BundleContent:
     """What goes into a bundle: an assessed image and its bytes."""
 
     assessment: Assessment
@@ -25,7 +25,7 @@ class Content:
 
 
 def make_manifest(
-    contents: Sequence[Content],
+    contents: Sequence[BundleContent],
     targets: Sequence[Target],
     *,
     name: str,
@@ -75,7 +75,7 @@ def signature(key: PrivateKey, payload: bytes) -> Signature:
     return Signature(fingerprint(key.public_key()), sign(key, envelope.pae(envelope.PAYLOAD_TYPE, payload)))
 
 
-def write_bundle(payload: bytes, signatures: Sequence[Signature], contents: Sequence[Content]) -> bytes:
+def write_bundle(payload: bytes, signatures: Sequence[Signature], contents: Sequence[BundleContent]) -> bytes:
     """Return the bundle of a payload, its signatures and its images."""
     images = {f"images/{one.assessment.image.sha256}": one.data for one in contents}
     signed = envelope.dumps(Envelope(payload, tuple(signatures)))

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from imagekit import __version__
-from imagekit.cli.console import ExitCode, print_result, set_debug
+from imagekit.cli.console import print_result, set_debug
+from imagekit.errors import ExitCode
 
 app = typer.Typer(
     name="imagekit",

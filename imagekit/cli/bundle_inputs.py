@@ -14,10 +14,10 @@ import typer
 from imagekit.bundle.manifest import LONGEST_REASON, NAME_IN_WORDS, Waiver, is_name
 from imagekit.bundle.strict_json import is_plain
 from imagekit.bundle.verified import errors_of
-from imagekit.bundle.write import Content
-from imagekit.cli.console import ExitCode, about, complain, shown
+from imagekit.bundle.write import BundleContent
+from imagekit.cli.console import about, complain, shown
 from imagekit.cli.options import private_key
-from imagekit.errors import BundleError, PlacementError
+from imagekit.errors import BundleError, ExitCode, PlacementError
 from imagekit.files import read_image
 from imagekit.rules import RULES, findings
 from imagekit.rules.registry import Chip, Finding, Severity
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Inputs:
     """The images that were given, by their paths, and what is wrong with them on the targets that they are for."""
 
-    contents: dict[str, Content]
+    contents: dict[str, BundleContent]
     """Path, as it was typed -> image."""
     errors: dict[str, list[Finding]]
     """SHA-256 -> the errors that `check` finds in the image on the targets, whatever its name is."""
@@ -49,24 +49,24 @@ def read_inputs(paths: Sequence[str], targets: "Sequence[Target]") -> Inputs:
     return judged_inputs({path: _content(path) for path in paths}, targets)
 
 
-def judged_inputs(contents: dict[str, Content], targets: "Sequence[Target]") -> Inputs:
+def judged_inputs(contents: dict[str, BundleContent], targets: "Sequence[Target]") -> Inputs:
     """Apply the rules to images, once."""
     errors = errors_of(targets, {one.assessment.image.sha256: one.assessment for one in contents.values()})
     return Inputs(contents, errors, [pair for path, one in contents.items() for pair in _found(path, one, targets)])
 
 
-def _found(path: str, content: Content, targets: "Sequence[Target]") -> Iterator[tuple[str, Finding]]:
+def _found(path: str, content: BundleContent, targets: "Sequence[Target]") -> Iterator[tuple[str, Finding]]:
     found = (findings(content.assessment, Chip(target=target), path=path) for target in targets)
     yield from ((path, finding) for finding in dict.fromkeys(one for some in found for one in some))
 
 
-def _content(path: str) -> Content:
+def _content(path: str) -> BundleContent:
     from imagekit.assessment import assess
     from imagekit.image.model import Image
 
     with about(path):
         data = read_image(path)
-        return Content(assessment=assess(Image.parse(data)), data=data)
+        return BundleContent(assessment=assess(Image.parse(data)), data=data)
     raise AssertionError  # about() does not swallow errors
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import ExitCode, about, complain, print_result, shown
+from imagekit.cli.console import about, complain, print_result, shown
 from imagekit.cli.options import (
     KnownContents,
     expanded,
@@ -20,6 +20,7 @@ from imagekit.cli.options import (
     version_of,
     write_result,
 )
+from imagekit.errors import ExitCode
 from imagekit.files import read_image, read_text
 from imagekit.text import counted
 

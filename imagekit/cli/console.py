@@ -5,12 +5,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from imagekit.errors import BundleError, ImagekitError, NotABundleError, PlacementError
+from imagekit.errors import BundleError, ExitCode, ImagekitError, NotABundleError, PlacementError
 from imagekit.files import read_text
 from imagekit.text import printable, why
 
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
 # typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
-
-
-class ExitCode(IntEnum):
-    """What scripts may rely on: docs/exit-codes.md."""
-
-    DONE = 0
-    CRASHED = 1
-    USAGE = 2
-    REFUSED = 3
-    UNREADABLE = 4
-    INTERRUPTED = 130
 
 
 _debug = False

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import ExitCode, about, painter, print_json, print_result, terminal_width
+from imagekit.cli.console import about, painter, print_json, print_result, terminal_width
 from imagekit.cli.options import Part, beginning_so, chip_of
-from imagekit.errors import OptionBytesError
+from imagekit.errors import ExitCode, OptionBytesError
 from imagekit.files import read_some
 from imagekit.text import printable
 
 if TYPE_CHECKING:
     from imagekit.explanations import Explanation
     from imagekit.option_bytes.decode import OptionBytes
-    from imagekit.option_bytes.verdicts import Verdict
+    from imagekit.option_bytes.verdicts import FieldVerdict
     from imagekit.targets import Target
 
 
@@ -162,7 +162,7 @@ def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes"
     raise AssertionError  # about() does not swallow errors
 
 
-def _pages(verdicts: "Sequence[Verdict]") -> "list[Explanation]":
+def _pages(verdicts: "Sequence[FieldVerdict]") -> "list[Explanation]":
     """The explanations of what is bad, each once, the gravest first."""
     from imagekit.explanations import named
     from imagekit.option_bytes.verdicts import Grade

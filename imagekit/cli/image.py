@@ -7,7 +7,6 @@ import typer
 
 from imagekit.cli.app import app
 from imagekit.cli.console import (
-    ExitCode,
     about,
     complain,
     painter,
@@ -19,7 +18,7 @@ from imagekit.cli.console import (
 )
 from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
 from imagekit.cli.placed import judged, read_as_image
-from imagekit.errors import ParseError
+from imagekit.errors import ExitCode, ParseError
 from imagekit.files import read_image, size_of
 from imagekit.text import why
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import ExitCode, about, complain, print_result, public_keys, shown, trace
+from imagekit.cli.console import about, complain, print_result, public_keys, shown, trace
 from imagekit.cli.options import ask_passphrase, expanded, group, private_key, require
-from imagekit.errors import ImagekitError
+from imagekit.errors import ExitCode, ImagekitError
 from imagekit.files import create_file, read_image, read_text
 from imagekit.text import why
 

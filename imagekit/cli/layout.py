@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import ExitCode, about, can_print, complain, painter, print_result, shown, terminal_width
+from imagekit.cli.console import about, can_print, complain, painter, print_result, shown, terminal_width
 from imagekit.cli.options import App, Fus, Part, Sfsa, application_path, chip_of, number_of, write_result
 from imagekit.cli.placed import judged, read_as_image
+from imagekit.errors import ExitCode
 from imagekit.files import read_image
 
 if TYPE_CHECKING:
-    from imagekit.flash_map import Picture, Step
+    from imagekit.flash_map import MapStep, Picture
     from imagekit.image.model import Image
     from imagekit.rules.registry import Chip
 
@@ -99,9 +100,9 @@ def _reaches_installed_stack(chip: "Chip", sfsa: int) -> bool:
 
 def _steps(
     files: Sequence[str], images: "Sequence[tuple[Image, bytes, int | None]]", chip: "Chip"
-) -> "tuple[list[Step], bool]":
+) -> "tuple[list[MapStep], bool]":
     """Place the images one after the other; say whether the application reaches into one. Exits where one cannot be."""
-    from imagekit.flash_map import Step
+    from imagekit.flash_map import MapStep
     from imagekit.fus_versions import fus_after
     from imagekit.image.model import ImageKind
     from imagekit.placement import place
@@ -120,7 +121,7 @@ def _steps(
                 "and is drawn there"
             )
         name = shown(os.path.basename(file) or file)  # noqa: PTH119 - as the user typed it
-        steps.append(Step(name=name, image=image, placement=placement, fus=chip.fus))
+        steps.append(MapStep(name=name, image=image, placement=placement, fus=chip.fus))
         chip = replace(chip, fus=fus_after(image, chip.fus))
         if image.kind is ImageKind.SAFEBOOT:
             chip = replace(chip, application=None)

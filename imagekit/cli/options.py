@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imagekit.cli.console import ExitCode, about, complain, print_result, shown, trace
-from imagekit.errors import KeyFileError, TargetError, VersionError
+from imagekit.cli.console import about, complain, print_result, shown, trace
+from imagekit.errors import ExitCode, KeyFileError, TargetError, VersionError
 from imagekit.files import files_in, read_application, read_text, write_file
 from imagekit.text import why
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from imagekit.cli.console import ExitCode, complain, shown
+from imagekit.cli.console import complain, shown
+from imagekit.errors import ExitCode
 
 if TYPE_CHECKING:
     from imagekit.assessment import Assessment

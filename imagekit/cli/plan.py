@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import ExitCode, complain, painter, print_json, print_result, shown, terminal_width, trace
+from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
 from imagekit.cli.options import Fus, Part, Sfsa, chip_of, number_of, version_of
 from imagekit.cli.placed import read_as_image
-from imagekit.errors import EmitError, ParseError, PlanError, VersionError
+from imagekit.errors import EmitError, ExitCode, ParseError, PlanError, VersionError
 from imagekit.files import files_in, read_image
 from imagekit.text import why
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagekit.image.model import Version
     from imagekit.targets import Target
     from imagekit.upgrade.candidates import Candidate
-    from imagekit.upgrade.plan import AntiRollback, Plan
+    from imagekit.upgrade.plan import AntiRollback, UpgradePlan
 
 
 class Emit(StrEnum):
@@ -163,7 +163,7 @@ def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
     return sorted(fitting, key=lambda one: not one.is_called_for(target))
 
 
-def _print(way: "Plan", part: str, emit: Emit) -> None:
+def _print(way: "UpgradePlan", part: str, emit: Emit) -> None:
     """Print a plan as asked; exits with 3 when it refuses."""
     from imagekit.report import upgrade_plan
 
@@ -180,7 +180,7 @@ def _print(way: "Plan", part: str, emit: Emit) -> None:
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _print_script(way: "Plan", part: str, emit: Emit) -> None:
+def _print_script(way: "UpgradePlan", part: str, emit: Emit) -> None:
     """Print a plan as commands of another tool; exits with 3 when that tool cannot carry it out."""
     from imagekit.report import scripts
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import ExitCode, complain, painter, print_json, print_result, shown, terminal_width, trace
+from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
 from imagekit.cli.options import App, Fus, KnownContents, Part, chip_of, expanded, known_contents, progress, require
-from imagekit.errors import ImagekitError
+from imagekit.errors import ExitCode, ImagekitError
 from imagekit.files import files_in, read_image, read_text
 from imagekit.text import why
 
@@ -60,7 +60,7 @@ def check(
     Example: imagekit check release/ --part STM32WB55RG --fus 2.1.0
     """
     from imagekit.report import entries
-    from imagekit.rules.check import Verdict, check_files
+    from imagekit.rules.check import FileVerdict, check_files
 
     chip = chip_of(part, fus, needs_customer_signature=needs_customer_signature, app=app_file)
     files, is_empty = expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
@@ -76,9 +76,9 @@ def check(
         found = entries.of_check(checked)
         _print_entries("imagekit check", found, format, totals(found, with_notes=notes), with_notes=notes)
     verdicts = {file.verdict for file in checked}
-    if Verdict.UNREADABLE in verdicts or is_empty:
+    if FileVerdict.UNREADABLE in verdicts or is_empty:
         raise typer.Exit(ExitCode.UNREADABLE)
-    raise typer.Exit(ExitCode.REFUSED if Verdict.REFUSED in verdicts else ExitCode.DONE)
+    raise typer.Exit(ExitCode.REFUSED if FileVerdict.REFUSED in verdicts else ExitCode.DONE)
 
 
 @app.command()

@@ -27,7 +27,7 @@ class Grade(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class FieldVerdict:
     """What one field, or several together, mean."""
 
     name: str
@@ -48,7 +48,7 @@ class Verdict:
         return f"{' '.join(explanation.todo)} ({'; '.join(explanation.sources)})"
 
 
-def judge_fields(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
+def judge_fields(option_bytes: OptionBytes) -> tuple[FieldVerdict, ...]:
     """Judge every field that was given. No field of a damaged word is good."""
     damaged = {field for register, _, _ in option_bytes.damaged for field in option_bytes.fields_of(register)}
     verdicts = [verdict for judge in _JUDGES for verdict in judge(option_bytes)]
@@ -60,7 +60,7 @@ def judge_fields(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
     )
 
 
-def judge_together(option_bytes: OptionBytes) -> tuple[Verdict, ...]:
+def judge_together(option_bytes: OptionBytes) -> tuple[FieldVerdict, ...]:
     """Judge what only several fields together tell: damage, what CPU2 boots, what cannot be undone."""
     return tuple(verdict for judge in _TOGETHER for verdict in judge(option_bytes))
 
@@ -99,19 +99,19 @@ _SIMPLE: dict[str, Mapping[int, tuple[Grade, str, str]]] = {
 _BOR_VOLTS = ("1.7", "2.0", "2.2", "2.5", "2.8")  # HAL, FLASH_OB_USER_BOR_LEVEL
 
 
-def _simple(*names: str) -> Callable[[OptionBytes], Iterator[Verdict]]:
+def _simple(*names: str) -> Callable[[OptionBytes], Iterator[FieldVerdict]]:
     """A judge of fields that have one meaning for each value."""
 
-    def judge(ob: OptionBytes) -> Iterator[Verdict]:
+    def judge(ob: OptionBytes) -> Iterator[FieldVerdict]:
         for name in names:
             if (value := ob.fields.get(name)) is not None:
                 grade, meaning, explains = _SIMPLE[name][value]
-                yield Verdict(name=name, value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+                yield FieldVerdict(name=name, value=_hex(value), grade=grade, meaning=meaning, explains=explains)
 
     return judge
 
 
-def _rdp(ob: OptionBytes) -> Iterator[Verdict]:
+def _rdp(ob: OptionBytes) -> Iterator[FieldVerdict]:
     if (value := ob.fields.get("RDP")) is None:
         return
     # HAL, FLASH_OB_READ_PROTECTION; any other value is level 1 too (RM0434, read protection).
@@ -119,20 +119,22 @@ def _rdp(ob: OptionBytes) -> Iterator[Verdict]:
         0xAA: (Grade.GOOD, "level 0: no read protection", ""),
         0xCC: (Grade.WARNING, "level 2: closed for ever, no debugger and no way back", "OB_RDP_2"),
     }.get(value, (Grade.WARNING, "level 1: a debugger cannot read the flash; FUS from a debugger: unknown", "OB_RDP_1"))
-    yield Verdict(name="RDP", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+    yield FieldVerdict(name="RDP", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
 
 
-def _bor(ob: OptionBytes) -> Iterator[Verdict]:
+def _bor(ob: OptionBytes) -> Iterator[FieldVerdict]:
     if (value := ob.fields.get("BOR_LEV")) is None:
         return
     if value < len(_BOR_VOLTS):
         meaning = f"reset below about {_BOR_VOLTS[value]} V"
-        yield Verdict(name="BOR_LEV", value=_hex(value), grade=Grade.GOOD, meaning=meaning)
+        yield FieldVerdict(name="BOR_LEV", value=_hex(value), grade=Grade.GOOD, meaning=meaning)
     else:
-        yield Verdict(name="BOR_LEV", value=_hex(value), grade=Grade.WARNING, meaning="a level that is not defined")
+        yield FieldVerdict(
+            name="BOR_LEV", value=_hex(value), grade=Grade.WARNING, meaning="a level that is not defined"
+        )
 
 
-def _cpu1_boot(ob: OptionBytes) -> Iterator[Verdict]:
+def _cpu1_boot(ob: OptionBytes) -> Iterator[FieldVerdict]:
     """nSWBOOT0, nBOOT1 and nBOOT0 as one (HAL, FLASH_OB_USER_nBOOT1, _nSWBOOT0, _nBOOT0)."""
     by_option, boot1, boot0 = (ob.fields.get(name) for name in ("nSWBOOT0", "nBOOT1", "nBOOT0"))
     if by_option is None or boot1 is None or boot0 is None:
@@ -157,40 +159,42 @@ def _cpu1_boot(ob: OptionBytes) -> Iterator[Verdict]:
             f"{other}, whatever the BOOT0 pin says: not the application",
         )
     value = f"{by_option} {boot1} {boot0}"
-    yield Verdict(name="nSWBOOT0 nBOOT1 nBOOT0", value=value, grade=grade, meaning=meaning, explains=explains)
+    yield FieldVerdict(name="nSWBOOT0 nBOOT1 nBOOT0", value=value, grade=grade, meaning=meaning, explains=explains)
 
 
-def _write_protection(ob: OptionBytes) -> Iterator[Verdict]:
+def _write_protection(ob: OptionBytes) -> Iterator[FieldVerdict]:
     for area in ("WRP1A", "WRP1B"):
         start, end = ob.fields.get(f"{area}_STRT"), ob.fields.get(f"{area}_END")
         if start is None or end is None:
             continue
         value, size = f"{_hex(start)} - {_hex(end)}", ob.target.sector_size
         if start > end:
-            yield Verdict(
+            yield FieldVerdict(
                 name=area, value=value, grade=Grade.GOOD, meaning="protects nothing: the start is above the end"
             )
         else:
             first, last = FLASH_BASE + start * size, FLASH_BASE + (end + 1) * size - 1
             meaning = f"0x{first:08X} - 0x{last:08X} can be neither erased nor programmed"
-            yield Verdict(name=area, value=value, grade=Grade.WARNING, meaning=meaning, explains="OB_WRP")
+            yield FieldVerdict(name=area, value=value, grade=Grade.WARNING, meaning=meaning, explains="OB_WRP")
 
 
-def _ipccdba(ob: OptionBytes) -> Iterator[Verdict]:
+def _ipccdba(ob: OptionBytes) -> Iterator[FieldVerdict]:
     if (value := ob.fields.get("IPCCDBA")) is None:
         return
     if value == 0:
-        yield Verdict(name="IPCCDBA", value="0x0", grade=Grade.GOOD, meaning=f"the mailbox is at 0x{_SRAM2A:08X}")
+        yield FieldVerdict(name="IPCCDBA", value="0x0", grade=Grade.GOOD, meaning=f"the mailbox is at 0x{_SRAM2A:08X}")
     else:
         meaning = "the mailbox is elsewhere in SRAM2A; where is disputed, only 0 was seen on chips"
-        yield Verdict(name="IPCCDBA", value=_hex(value), grade=Grade.WARNING, meaning=meaning, explains="OB_IPCCDBA")
+        yield FieldVerdict(
+            name="IPCCDBA", value=_hex(value), grade=Grade.WARNING, meaning=meaning, explains="OB_IPCCDBA"
+        )
 
 
-def _sfsa(ob: OptionBytes) -> Iterator[Verdict]:
+def _sfsa(ob: OptionBytes) -> Iterator[FieldVerdict]:
     if (value := ob.fields.get("SFSA")) is None:
         return
     grade, meaning, explains = _sfsa_meaning(ob)
-    yield Verdict(name="SFSA", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+    yield FieldVerdict(name="SFSA", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
 
 
 def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
@@ -218,11 +222,11 @@ def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
     )
 
 
-def _sbrv(ob: OptionBytes) -> Iterator[Verdict]:
+def _sbrv(ob: OptionBytes) -> Iterator[FieldVerdict]:
     if (value := ob.fields.get("SBRV")) is None:
         return
     grade, meaning, explains = _sbrv_meaning(ob, value)
-    yield Verdict(name="SBRV", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
+    yield FieldVerdict(name="SBRV", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
 
 
 def _sbrv_meaning(ob: OptionBytes, value: int) -> tuple[Grade, str, str]:
@@ -266,7 +270,7 @@ def _above_stack(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str,
     return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
 
 
-def _sram2(ob: OptionBytes) -> Iterator[Verdict]:
+def _sram2(ob: OptionBytes) -> Iterator[FieldVerdict]:
     """SBRSA with BRSD, SNBRSA with NBRSD: KiB from the start of SRAM2A and SRAM2B (HAL, stm32wbxx_hal_flash_ex.c)."""
     for wb5x, off, base, what in (("SBRSA", "BRSD", _SRAM2A, "SRAM2A"), ("SNBRSA", "NBRSD", _SRAM2B, "SRAM2B")):
         is_wb1x = ob.target.series is Series.WB1X
@@ -277,16 +281,16 @@ def _sram2(ob: OptionBytes) -> Iterator[Verdict]:
         value, name = f"{_hex(start)} {_hex(is_open)}", f"{start_name} {off_name}"
         if is_open:
             meaning = f"all of {what} is CPU1's: not secured"
-            yield Verdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning, explains="OB_SRAM_NOT_SECURE")
+            yield FieldVerdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning, explains="OB_SRAM_NOT_SECURE")
         elif not start and base == _SRAM2A:
             meaning = "all of SRAM2A is secure: CPU1 has no room there for the mailbox; never seen"
-            yield Verdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning)
+            yield FieldVerdict(name=name, value=value, grade=Grade.NOTE, meaning=meaning)
         else:
             meaning = f"{what} is secure from 0x{base + start * 1024:08X}: {start} KiB of it are CPU1's"
-            yield Verdict(name=name, value=value, grade=Grade.GOOD, meaning=meaning)
+            yield FieldVerdict(name=name, value=value, grade=Grade.GOOD, meaning=meaning)
 
 
-_JUDGES: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
+_JUDGES: tuple[Callable[[OptionBytes], Iterator[FieldVerdict]], ...] = (
     _rdp,
     _simple("ESE"),
     _bor,
@@ -302,9 +306,9 @@ _JUDGES: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
 )
 
 
-def _complements(ob: OptionBytes) -> Iterator[Verdict]:
+def _complements(ob: OptionBytes) -> Iterator[FieldVerdict]:
     for register, value, complement in ob.damaged:
-        yield Verdict(
+        yield FieldVerdict(
             name="OB_COMPLEMENT",
             value="",
             grade=Grade.ERROR,
@@ -314,19 +318,19 @@ def _complements(ob: OptionBytes) -> Iterator[Verdict]:
         )
 
 
-def _cpu2(ob: OptionBytes) -> Iterator[Verdict]:
+def _cpu2(ob: OptionBytes) -> Iterator[FieldVerdict]:
     """What the chip holds and what CPU2 will boot, in one sentence, where SFSA and SBRV tell."""
     value = ob.fields.get("SBRV")
     if value is None or ob.sfsa_address is None or ob.fields.get("C2OPT") == 0:
         return
     grade, _, explains = _sbrv_meaning(ob, value)
     if explains in _CPU2:
-        yield Verdict(name=explains, value="", grade=grade, meaning=_CPU2[explains], explains=explains)
+        yield FieldVerdict(name=explains, value="", grade=grade, meaning=_CPU2[explains], explains=explains)
     elif grade is Grade.GOOD and ob.has_stack:
-        yield Verdict(name="CPU2", value="", grade=grade, meaning="a stack is installed, and CPU2 boots it")
+        yield FieldVerdict(name="CPU2", value="", grade=grade, meaning="a stack is installed, and CPU2 boots it")
     elif grade is Grade.GOOD and ob.has_stack is False:
         meaning = "no stack is installed, and CPU2 boots FUS"
-        yield Verdict(name="OB_NO_STACK", value="", grade=grade, meaning=meaning, explains="OB_NO_STACK")
+        yield FieldVerdict(name="OB_NO_STACK", value="", grade=grade, meaning=meaning, explains="OB_NO_STACK")
 
 
 _CPU2 = {
@@ -337,10 +341,10 @@ _CPU2 = {
 }
 
 
-def _field_return(ob: OptionBytes) -> Iterator[Verdict]:
+def _field_return(ob: OptionBytes) -> Iterator[FieldVerdict]:
     """The pattern of WB15 parts that came back from the field (community.st.com, thread 655661)."""
     if ob.fields.get("C2OPT") == 0 and 0x1F in (ob.fields.get("SBRSA"), ob.fields.get("SBRSA_A")):
-        yield Verdict(
+        yield FieldVerdict(
             name="OB_C2OPT_ZERO",
             value="",
             grade=Grade.ERROR,
@@ -349,13 +353,13 @@ def _field_return(ob: OptionBytes) -> Iterator[Verdict]:
         )
 
 
-def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
+def _no_way_back(ob: OptionBytes) -> Iterator[FieldVerdict]:
     """What Safeboot repairs with FUS 1.1.0 and later, and nothing before (release notes of STM32CubeWB, Safeboot)."""
     answered = {"OB_SFSA_ZERO", "OB_SBRV_SAFEBOOT"} & {verdict.explains for verdict in judge_fields(ob)}
     # No WB1x ever had an older FUS than 1.2.0.
     if ob.target.series is Series.WB1X or not (ob.damaged or answered):
         return
-    yield Verdict(
+    yield FieldVerdict(
         name="OB_DAMAGE",
         value="",
         grade=Grade.WARNING,
@@ -366,7 +370,7 @@ def _no_way_back(ob: OptionBytes) -> Iterator[Verdict]:
     )
 
 
-_TOGETHER: tuple[Callable[[OptionBytes], Iterator[Verdict]], ...] = (
+_TOGETHER: tuple[Callable[[OptionBytes], Iterator[FieldVerdict]], ...] = (
     _complements,
     _cpu2,
     _field_return,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from imagekit.assessment import Assessment
-from imagekit.bundle.manifest import ImageEntry, Manifest, StepEntry, known_as
+from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, known_as
 from imagekit.bundle.order import range_text, served
 from imagekit.bundle.verified import found_in
 from imagekit.report.document import Json, hex_word
@@ -57,17 +57,17 @@ def _lacks(stated: Manifest) -> list[tuple[str, str, str]]:
     return []
 
 
-def _title(step: StepEntry, image: ImageEntry) -> str:
+def _title(step: ManifestStep, image: ImageEntry) -> str:
     what = {"fus": "FUS", "stack": "stack", "safeboot": "Safeboot"}[image.role]
     return f"install {what} {step.gives}"
 
 
-def _mark(step: StepEntry, paint: Paint) -> str:
+def _mark(step: ManifestStep, paint: Paint) -> str:
     return paint("  CANNOT BE UNDONE", "error") if step.irreversible else ""
 
 
 def _step_rows(
-    step: StepEntry, image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]
+    step: ManifestStep, image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]
 ) -> list[tuple[str, str, str]]:
     places = {target.name: stated.addresses[target.name][image.sha256] for target in stated.targets}
     rows = [
@@ -126,7 +126,7 @@ def _image(image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assess
     }
 
 
-def _entry(step: StepEntry, stated: Manifest) -> Json:
+def _entry(step: ManifestStep, stated: Manifest) -> Json:
     return {
         "image": step.image,
         "requires_fus": {"min": step.min_fus, "below": step.below_fus},

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from imagekit.releases.audit import AuditedRelease
 from imagekit.report.document import Json, finding_entry
-from imagekit.rules.check import CheckedFile, Verdict
+from imagekit.rules.check import CheckedFile, FileVerdict
 
 CHECK_SCHEMA = "imagekit.check/1"
 AUDIT_SCHEMA = "imagekit.audit/1"
@@ -23,7 +23,7 @@ def check_document(files: Sequence[CheckedFile]) -> Json:
             }
             for file in files
         ],
-        "summary": {verdict.value: verdicts.count(verdict) for verdict in Verdict},
+        "summary": {verdict.value: verdicts.count(verdict) for verdict in FileVerdict},
     }
 
 

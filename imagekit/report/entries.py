@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from imagekit.rules.check import CheckedFile, Verdict
+from imagekit.rules.check import CheckedFile, FileVerdict
 from imagekit.rules.registry import Severity
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Entry:
     """One file, what becomes of it, and what was found."""
 
     path: str
-    verdict: Verdict
+    verdict: FileVerdict
     findings: tuple[Located, ...]
 
 
@@ -60,9 +60,9 @@ def of_audit(releases: "Iterable[AuditedRelease]") -> list[Entry]:
             by_file[finding.file if finding.file in verdicts else NOTES].append(_located(release.path, finding))
         for file in sorted(verdicts.keys() | by_file.keys()):
             found = tuple(by_file[file])
-            verdict = verdicts.get(file, Verdict.ACCEPTED)
-            if verdict is Verdict.ACCEPTED and any(one.severity is Severity.ERROR for one in found):
-                verdict = Verdict.REFUSED
+            verdict = verdicts.get(file, FileVerdict.ACCEPTED)
+            if verdict is FileVerdict.ACCEPTED and any(one.severity is Severity.ERROR for one in found):
+                verdict = FileVerdict.REFUSED
             entries.append(Entry(_beside(release.path, file), verdict, found))
     return entries
 

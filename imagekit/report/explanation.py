@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imagekit.explanations import Explanation, Group
 from imagekit.option_bytes.decode import OptionBytes
-from imagekit.option_bytes.verdicts import Grade, Verdict
+from imagekit.option_bytes.verdicts import FieldVerdict, Grade
 from imagekit.report.document import Json
 from imagekit.report.text import Paint, plain, row
 from imagekit.rules import RULES
@@ -129,8 +129,8 @@ def _entry(explanation: Explanation) -> Json:
 
 def option_bytes_report(
     option_bytes: OptionBytes,
-    fields: Sequence[Verdict],
-    together: Sequence[Verdict],
+    fields: Sequence[FieldVerdict],
+    together: Sequence[FieldVerdict],
     candidates: Sequence[str],
     pages: Sequence[Explanation],
     *,
@@ -153,14 +153,17 @@ def option_bytes_report(
     return "\n".join(lines)
 
 
-def _verdict_row(verdict: Verdict, text: str, width: int | None, paint: Paint) -> str:
+def _verdict_row(verdict: FieldVerdict, text: str, width: int | None, paint: Paint) -> str:
     more = f" [{verdict.explains}]" if verdict.explains else ""
     role = "" if verdict.grade is Grade.GOOD else verdict.grade.value
     return row(verdict.grade.value, text + more, role, width, paint)
 
 
 def option_bytes_document(
-    option_bytes: OptionBytes, fields: Sequence[Verdict], together: Sequence[Verdict], candidates: Sequence[str]
+    option_bytes: OptionBytes,
+    fields: Sequence[FieldVerdict],
+    together: Sequence[FieldVerdict],
+    candidates: Sequence[str],
 ) -> Json:
     """Return what `explain --option-bytes --json` prints."""
     return {
@@ -173,7 +176,7 @@ def option_bytes_document(
     }
 
 
-def _verdict(verdict: Verdict) -> Json:
+def _verdict(verdict: FieldVerdict) -> Json:
     return {
         "severity": verdict.grade.value,
         "meaning": verdict.meaning,

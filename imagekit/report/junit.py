@@ -6,10 +6,10 @@ from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
 from imagekit.report.entries import Entry, Located
-from imagekit.rules.check import Verdict
+from imagekit.rules.check import FileVerdict
 from imagekit.rules.registry import Severity
 
-_ELEMENTS = {Verdict.REFUSED: "failure", Verdict.UNREADABLE: "error"}
+_ELEMENTS = {FileVerdict.REFUSED: "failure", FileVerdict.UNREADABLE: "error"}
 # XML 1.0, section 2.2: no other character may stand in a document.
 # Nor any that a terminal acts on: DEL and C1.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -20,8 +20,8 @@ def junit(name: str, entries: Sequence[Entry]) -> str:
     verdicts = [entry.verdict for entry in entries]
     counts = {
         "tests": len(entries),
-        "failures": verdicts.count(Verdict.REFUSED),
-        "errors": verdicts.count(Verdict.UNREADABLE),
+        "failures": verdicts.count(FileVerdict.REFUSED),
+        "errors": verdicts.count(FileVerdict.UNREADABLE),
     }
     numbers = {key: str(count) for key, count in counts.items()}
     root = ET.Element("testsuites", numbers)

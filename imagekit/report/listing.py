@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from imagekit.report.entries import Entry
 from imagekit.report.text import Paint, plain, row
-from imagekit.rules.check import Verdict
+from imagekit.rules.check import FileVerdict
 from imagekit.rules.registry import Severity
 from imagekit.text import counted
 
@@ -27,7 +27,7 @@ def listing(
         found = [one for one in entry.findings if with_notes or one.severity is not Severity.NOTE]
         if not found:
             continue
-        role = "good" if entry.verdict is Verdict.ACCEPTED else "error"
+        role = "good" if entry.verdict is FileVerdict.ACCEPTED else "error"
         lines.append(f"{paint(name(entry.path), 'bold')}: {paint(entry.verdict.value, role)}")
         for one in sorted(found, key=lambda one: one.severity.rank):
             where = f"line {one.line}: " if one.line else ""
@@ -38,7 +38,7 @@ def listing(
 def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
     """Count the files by verdict, and what was not listed."""
     verdicts = [entry.verdict for entry in entries]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in FileVerdict)
     text = f"{counted(len(entries), 'file')}: {counts}"
     return text + _hidden([one.severity for entry in entries for one in entry.findings], with_notes)
 

@@ -16,8 +16,8 @@ from imagekit.report.text import arithmetic
 from imagekit.report.upgrade_plan import title
 from imagekit.targets import Series
 from imagekit.text import printable
-from imagekit.upgrade.plan import Plan
-from imagekit.upgrade.steps import AS_WANTED, Action, Step
+from imagekit.upgrade.plan import UpgradePlan
+from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 
 # What a shell, cmd or PowerShell reads as its own between double quotes.
 _UNSAFE = frozenset('"$`%!')
@@ -26,7 +26,7 @@ _READ_FUS = f"{_TOOL} -startfus\n{_TOOL} mode=UR -r32 0x20030030 1\n{_TOOL} mode
 """The version is at the first address; while ST's FUS operator runs, at the second (release notes, step 4)."""
 
 
-def cubeprogrammer(plan: Plan, part: str) -> str:
+def cubeprogrammer(plan: UpgradePlan, part: str) -> str:
     """Return the plan as commands of STM32_Programmer_CLI over ST-LINK, for sh and PowerShell. Raises EmitError."""
     lines = [
         *_head(plan, part, "STM32_Programmer_CLI 2.20 or later, over SWD with an ST-LINK"),
@@ -44,7 +44,7 @@ def cubeprogrammer(plan: Plan, part: str) -> str:
     return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1\n\n# Now flash your application again."
 
 
-def _cubeprogrammer(step: Step) -> str:
+def _cubeprogrammer(step: UpgradeStep) -> str:
     """The command of a step, and what it must be followed by."""
     if step.action is Action.DELETE_STACK:
         return f"{_TOOL} -fwdelete"
@@ -58,7 +58,7 @@ def _cubeprogrammer(step: Step) -> str:
     return command
 
 
-def jlink(plan: Plan, part: str) -> str:
+def jlink(plan: UpgradePlan, part: str) -> str:
     """Return the first image of the plan as a J-Link Commander script, the rest in comments.
 
     One image for each run: nothing in such a script can wait for FUS, and an interrupted FUS upgrade is the end of a
@@ -95,7 +95,7 @@ def jlink(plan: Plan, part: str) -> str:
     return "\n".join(parts)
 
 
-def _device(plan: Plan) -> str:
+def _device(plan: UpgradePlan) -> str:
     """The J-Link device with FUS; raises EmitError where there is none, or where it would not find the image."""
     target = plan.start.target
     device = {Series.WB5X: "STM32WB55xx - FUS", Series.WB1X: "STM32WB15CC - FUS"}.get(target.series)
@@ -118,7 +118,7 @@ def _device(plan: Plan) -> str:
 _SEARCHED = 5
 
 
-def _jlink_words(step: Step, images: int) -> Iterator[str]:
+def _jlink_words(step: UpgradeStep, images: int) -> Iterator[str]:
     """What is to be said of a step that is no command of the script."""
     if step.action is Action.DELETE_STACK:
         yield "the next loadbin does it"
@@ -128,11 +128,11 @@ def _jlink_words(step: Step, images: int) -> Iterator[str]:
         yield f"in a run of its own, when FUS {step.fus.text} was read back: {_loadbin(step)}"
 
 
-def _loadbin(step: Step) -> str:
+def _loadbin(step: UpgradeStep) -> str:
     return f"loadbin {_file(step)}, {_address(step)}"
 
 
-def _head(plan: Plan, part: str, tool: str) -> Iterator[str]:
+def _head(plan: UpgradePlan, part: str, tool: str) -> Iterator[str]:
     """What every script begins with."""
     start = plan.start
     yield f"imagekit {__version__}: {part} ({start.target.name}) with FUS {start.fus.text} to {plan.goal.title}"
@@ -143,7 +143,7 @@ def _head(plan: Plan, part: str, tool: str) -> Iterator[str]:
         yield from plan.notes
 
 
-def _comment(number: int, step: Step) -> Iterator[str]:
+def _comment(number: int, step: UpgradeStep) -> Iterator[str]:
     """A step in words: what, what is irreversible, how the address came about."""
     yield f"{number}. {title(step)}" + (": CANNOT BE UNDONE" if step.irreversible else "")
     if step.why != AS_WANTED:
@@ -164,7 +164,7 @@ def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
     return "\n".join(mark + printable(line) for line in lines)
 
 
-def _file(step: Step) -> str:
+def _file(step: UpgradeStep) -> str:
     """The path between double quotes; raises EmitError for one that a shell would read as more than a path."""
     path = step.candidate.path if step.candidate else ""
     # A backslash is a separator on Windows; sh would take one before the closing quote, or one of two.
@@ -180,5 +180,5 @@ def _file(step: Step) -> str:
     return f'"{path}"'
 
 
-def _address(step: Step) -> str:
+def _address(step: UpgradeStep) -> str:
     return hex_word(step.placement.address) if step.placement else ""

@@ -3,13 +3,13 @@
 from imagekit.fus_versions import given_fus
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
-from imagekit.upgrade.plan import Plan
-from imagekit.upgrade.steps import AS_WANTED, Action, Step
+from imagekit.upgrade.plan import UpgradePlan
+from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 
 PLAN_SCHEMA = "imagekit.plan/1"
 
 
-def text(plan: Plan, part: str, *, width: int | None = None, paint: Paint = plain) -> str:
+def text(plan: UpgradePlan, part: str, *, width: int | None = None, paint: Paint = plain) -> str:
     """Show every step, or why there is none."""
     start = plan.start
     head = f"{part} ({start.target.name}) with FUS {start.fus.text}: the way to {plan.goal.title}"
@@ -29,7 +29,7 @@ def text(plan: Plan, part: str, *, width: int | None = None, paint: Paint = plai
     return "\n".join(lines)
 
 
-def title(step: Step) -> str:
+def title(step: UpgradeStep) -> str:
     """Say a step in a few words."""
     if step.action is Action.DELETE_STACK:
         return "delete the stack"
@@ -39,7 +39,7 @@ def title(step: Step) -> str:
     return f"install {name}"
 
 
-def _step(number: int, step: Step, width: int | None, paint: Paint) -> list[str]:
+def _step(number: int, step: UpgradeStep, width: int | None, paint: Paint) -> list[str]:
     mark = "  CANNOT BE UNDONE" if step.irreversible else ""
     lines = [paint(f"{number}. {title(step)}", "bold") + paint(mark, "error")]
     rows = []
@@ -52,7 +52,7 @@ def _step(number: int, step: Step, width: int | None, paint: Paint) -> list[str]
     return lines + [row(label, line, "", width, paint) for label, line in rows]
 
 
-def document(plan: Plan) -> Json:
+def document(plan: UpgradePlan) -> Json:
     """Return the document of `plan --emit json`."""
     return {
         "schema": PLAN_SCHEMA,
@@ -65,7 +65,7 @@ def document(plan: Plan) -> Json:
     }
 
 
-def _entry(step: Step) -> Json:
+def _entry(step: UpgradeStep) -> Json:
     one = step.candidate
     return {
         "action": step.action.value,
@@ -82,7 +82,7 @@ def _entry(step: Step) -> Json:
     }
 
 
-def version(step: Step) -> str | None:
+def version(step: UpgradeStep) -> str | None:
     """The version that a step installs; that of FUS 1.2.0 is told although its image hides it."""
     if step.candidate is None:
         return None

@@ -21,7 +21,7 @@ from imagekit.text import printable, why
 _WORTH_A_FORK = 25  # fewer files are done before a process has started
 
 
-class Verdict(Enum):
+class FileVerdict(Enum):
     """What becomes of a file; the values are those of `check --format json`."""
 
     ACCEPTED = "accepted"
@@ -34,7 +34,7 @@ class CheckedFile:
     """One file and what the rules say of it."""
 
     path: str
-    verdict: Verdict
+    verdict: FileVerdict
     findings: tuple[Finding, ...]
     image: Image | None
     """None when the file is no image."""
@@ -107,10 +107,10 @@ def _check_one(
             hex_address, data = read_hex(data)
         image = Image.parse(data)
     except ParseError as error:
-        return CheckedFile(path, Verdict.UNREADABLE, (not_an_image(error),), None)
+        return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(error),), None)
     except OSError as error:
         unreadable = ParseError("unreadable", why(error))
-        return CheckedFile(path, Verdict.UNREADABLE, (not_an_image(unreadable),), None)
+        return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(unreadable),), None)
     assessment = assessments.get(image.sha256)
     if assessment is None:
         assessment = assessments[image.sha256] = assess(image, catalogue=catalogue)
@@ -118,9 +118,9 @@ def _check_one(
     return CheckedFile(path, _verdict(findings), findings, assessment.image)
 
 
-def _verdict(findings: Sequence[Finding]) -> Verdict:
+def _verdict(findings: Sequence[Finding]) -> FileVerdict:
     refused = any(finding.severity is Severity.ERROR for finding in findings)
-    return Verdict.REFUSED if refused else Verdict.ACCEPTED
+    return FileVerdict.REFUSED if refused else FileVerdict.ACCEPTED
 
 
 def _with_folder_findings(checked: Sequence[CheckedFile]) -> list[CheckedFile]:

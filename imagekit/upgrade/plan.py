@@ -32,7 +32,15 @@ from imagekit.rules.registry import Chip, Severity
 from imagekit.targets import Series, Target, series_names
 from imagekit.text import printable
 from imagekit.upgrade.candidates import Candidate
-from imagekit.upgrade.steps import Action, Step, delete_stack, install_fus, install_safeboot, install_stack, start_stack
+from imagekit.upgrade.steps import (
+    Action,
+    UpgradeStep,
+    delete_stack,
+    install_fus,
+    install_safeboot,
+    install_stack,
+    start_stack,
+)
 
 
 class AntiRollback(Enum):
@@ -61,18 +69,18 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class UpgradePlan:
     """Every step in its order; or, with refusals, none."""
 
     start: Start
     goal: Candidate
-    steps: tuple[Step, ...] = ()
+    steps: tuple[UpgradeStep, ...] = ()
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan:
+def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> UpgradePlan:
     """Work out the way to the goal. Pure: it reads nothing and decides nothing for the user."""
     unusable = {one.image.sha256: why for one in candidates if (why := _why_unusable(one, start.target))}
     try:
@@ -80,21 +88,21 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Plan
         _refuse_start(start, installed)
         _refuse_image(goal, unusable)
         if note := _nothing_to_do(start, goal):
-            return Plan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
+            return UpgradePlan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
         _refuse_rollback(start, goal, is_deleting=installed is not False)
         upgrades = _fus_way(start, [one for one in candidates if one.image.sha256 not in unusable], goal)
         steps = tuple(_steps(start, goal, upgrades, installed=installed))
     except (PlanError, PlacementError) as error:
         missing = [f"missing: {file}" for file in getattr(error, "missing", ())]
         blocked = [one for one in candidates if one.image.kind is ImageKind.FUS and one.image.sha256 in unusable]
-        return Plan(
+        return UpgradePlan(
             start=start,
             goal=goal,
             refusals=(str(error), *missing),
             notes=tuple(f"not used: {printable(one.path)}: {unusable[one.image.sha256]}" for one in blocked),
         )
     used = {step.candidate.image.sha256 for step in steps if step.candidate}
-    return Plan(
+    return UpgradePlan(
         start=start,
         goal=goal,
         steps=steps,
@@ -279,7 +287,9 @@ def _file(target: Target, hop: Hop) -> str:
     return f"stm32{target.series.value.lower()}_{hop.file}"
 
 
-def _steps(start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, installed: bool | None) -> Iterator[Step]:
+def _steps(
+    start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, installed: bool | None
+) -> Iterator[UpgradeStep]:
     """The steps of the way, in order. Raises PlacementError where an image has no address."""
     fus, target = start.fus, start.target
     if installed is not False:
@@ -299,7 +309,7 @@ def _steps(start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, inst
     yield start_stack(goal, fus)
 
 
-def _warnings(start: Start, goal: Candidate, steps: Sequence[Step], installed: bool | None) -> Iterator[str]:
+def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], installed: bool | None) -> Iterator[str]:
     """What to know before the first step."""
     if start.fus > NEWEST_FUS:
         yield f"FUS {start.fus.text} is newer than this imagekit knows ({NEWEST_FUS.text}): read the version again"
@@ -337,7 +347,7 @@ def _warnings_about(one: Candidate) -> Iterator[str]:
         yield f"{one.title}: {known.known_bad}"
 
 
-def _same_version(start: Start, steps: Sequence[Step]) -> bool:
+def _same_version(start: Start, steps: Sequence[UpgradeStep]) -> bool:
     return start.sfsa is None and any(
         step.action is Action.INSTALL_STACK
         and step.candidate

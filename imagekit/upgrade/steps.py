@@ -28,7 +28,7 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class UpgradeStep:
     """One thing to do, and what comes of it."""
 
     action: Action
@@ -46,12 +46,12 @@ class Step:
     """How long it takes, where a source tells; empty otherwise."""
 
 
-def delete_stack(target: Target, fus: Version, *, is_told: bool) -> Step:
+def delete_stack(target: Target, fus: Version, *, is_told: bool) -> UpgradeStep:
     """Delete the stack. `is_told`: whether somebody said that one is installed."""
     why = "FUS is upgraded, and a stack installed, on a chip without a stack (AN5185; release notes, step 8)"
     if not is_told:
         why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: go on"
-    return Step(
+    return UpgradeStep(
         action=Action.DELETE_STACK,
         fus=fus,
         needs="FUS running (not the stack)",
@@ -71,7 +71,7 @@ def _idle_sfsa(target: Target, fus: Version) -> str:
     return "SFSA 0xF6" if fus == FUS_0_5_3 else "SFSA 0xF4"
 
 
-def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candidate) -> Step:
+def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candidate) -> UpgradeStep:
     """Upgrade FUS, on the way to the goal."""
     gives = given_fus(one.image)
     afterwards = [f"no way back to FUS {fus.text}, ever", "user keys stored in FUS are erased"]
@@ -86,7 +86,7 @@ def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candid
             if asked <= gives
             else f"the way to FUS {asked.text}"
         )
-    return Step(
+    return UpgradeStep(
         action=Action.INSTALL_FUS,
         candidate=one,
         placement=placement,
@@ -100,7 +100,7 @@ def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candid
     )
 
 
-def install_stack(goal: Candidate, placement: Placement, fus: Version) -> Step:
+def install_stack(goal: Candidate, placement: Placement, fus: Version) -> UpgradeStep:
     """Install the stack that is wanted."""
     image, address = goal.image, placement.address
     sfsa = (address - FLASH_BASE) // placement.target.sector_size
@@ -108,7 +108,7 @@ def install_stack(goal: Candidate, placement: Placement, fus: Version) -> Step:
     ram = [f"{image.footer.sram2a_kib} KiB of SRAM2a"]
     ram += [f"{image.footer.sram2b_kib} KiB of SRAM2b"] if image.footer.sram2b_kib else []
     gap = f" and {FUS_2_GAP // 1024} KiB above it free" if placement.gap_sectors else ""
-    return Step(
+    return UpgradeStep(
         action=Action.INSTALL_STACK,
         candidate=goal,
         placement=placement,
@@ -124,9 +124,9 @@ def install_stack(goal: Candidate, placement: Placement, fus: Version) -> Step:
     )
 
 
-def install_safeboot(goal: Candidate, placement: Placement, fus: Version) -> Step:
+def install_safeboot(goal: Candidate, placement: Placement, fus: Version) -> UpgradeStep:
     """Install Safeboot: a factory reset (release notes, "Safeboot")."""
-    return Step(
+    return UpgradeStep(
         action=Action.INSTALL_SAFEBOOT,
         candidate=goal,
         placement=placement,
@@ -142,9 +142,9 @@ def install_safeboot(goal: Candidate, placement: Placement, fus: Version) -> Ste
     )
 
 
-def start_stack(goal: Candidate, fus: Version) -> Step:
+def start_stack(goal: Candidate, fus: Version) -> UpgradeStep:
     """Start the installed stack."""
-    return Step(
+    return UpgradeStep(
         action=Action.START_STACK,
         fus=fus,
         needs="FUS idle, without an error",

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from imagekit.assessment import assess
 from imagekit.bundle import archive, envelope, manifest, write
 from imagekit.bundle.verified import open_bundle
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.errors import ParseError
 from imagekit.image.model import Image
 from imagekit.image.signing_keys import SigningKey, st_keys
@@ -110,7 +110,7 @@ def two_image_bundle() -> tuple[bytes, list[SigningKey]]:
         if is_real
         else [content("fus-2.2.0"), content("stack-fus2-4k")]
     )
-    inside = [Content(assessment=assess(Image.parse(data), keys), data=data) for data in datas]
+    inside = [BundleContent(assessment=assess(Image.parse(data), keys), data=data) for data in datas]
     stated = write.make_manifest(inside, [select_target("WB55RG")], name="product", sequence=1, created=0)
     payload = manifest.dumps(stated)
     return write.write_bundle(payload, [write.signature(private("ed25519"), payload)], inside), keys

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from imagekit.assessment import Assessment, assess
 from imagekit.bundle import manifest, write
-from imagekit.bundle.manifest import StepEntry, Waiver
+from imagekit.bundle.manifest import ManifestStep, Waiver
 from imagekit.bundle.order import served, steps_for
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.cli.program import app
 from imagekit.errors import BundleError, PlacementError
 from imagekit.fus_versions import FOR_FUS_0_5_3, fus_after, fus_range, given_fus, lock_up, oldest_on, refusal
@@ -28,18 +28,18 @@ pytestmark = needs_corpus
 
 
 @cache
-def contents() -> dict[str, Content]:
+def contents() -> dict[str, BundleContent]:
     """Every content of the corpus once, by the first of its files."""
-    found: dict[str, Content] = {}
+    found: dict[str, BundleContent] = {}
     for path in IMAGES:
         data = path.read_bytes()
-        one = Content(assessment=assess(Image.parse(data)), data=data)
+        one = BundleContent(assessment=assess(Image.parse(data)), data=data)
         if all(one.assessment.image.sha256 != other.assessment.image.sha256 for other in found.values()):
             found[name(path)] = one
     return found
 
 
-def made(inside: list[Content], targets: list[Target], waivers: tuple[Waiver, ...] = ()) -> VerifiedBundle:
+def made(inside: list[BundleContent], targets: list[Target], waivers: tuple[Waiver, ...] = ()) -> VerifiedBundle:
     """Make a bundle and open it."""
     stated = write.make_manifest(inside, targets, name="product", sequence=1, created=0, waivers=waivers)
     payload = manifest.dumps(stated)
@@ -51,7 +51,7 @@ def _is(file: str, *kinds: ImageKind) -> bool:
     return contents()[file].assessment.image.kind in kinds
 
 
-def targets_of(one: Content) -> list[Target]:
+def targets_of(one: BundleContent) -> list[Target]:
     """Every target on which this image has an address."""
     found = []
     for target in TARGETS:
@@ -63,7 +63,7 @@ def targets_of(one: Content) -> list[Target]:
     return found
 
 
-def fus_chain(series: Series) -> list[Content]:
+def fus_chain(series: Series) -> list[BundleContent]:
     """The newest FUS of a series, and the 1.2.0 that it is installed from."""
     fus = [
         one
@@ -96,16 +96,16 @@ def test_every_stack_with_its_fus_makes_a_bundle_that_opens() -> None:
     assert count > len(_files(ImageKind.STACK))
 
 
-def _waiver(one: Content, rule: str) -> Waiver:
+def _waiver(one: BundleContent, rule: str) -> Waiver:
     return Waiver(rule, one.assessment.image.sha256, "a test")
 
 
-def _key_waivers(one: Content) -> tuple[Waiver, ...]:
+def _key_waivers(one: BundleContent) -> tuple[Waiver, ...]:
     """A few real images are signed under a key that is not known."""
     return () if one.assessment.signature.key else (_waiver(one, "WB201"),)
 
 
-def _sector_waivers(stack: Content, waivers: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
+def _sector_waivers(stack: BundleContent, waivers: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
     """One real stack says too few sectors in its footer."""
     return waivers if stack.assessment.image.series else (*waivers, _waiver(stack, "WB105"))
 
@@ -176,7 +176,7 @@ def kinds_of_content(target: Target) -> list[Assessment]:
     return list(found.values())
 
 
-def walk(steps: tuple[StepEntry, ...], target: Target, start: Version) -> None:
+def walk(steps: tuple[ManifestStep, ...], target: Target, start: Version) -> None:
     """Go a chain as docs/bundle.md says that a chip goes it, and ask `refusal` at each step."""
     by_hash = {one.assessment.image.sha256: one.assessment for one in contents().values()}
     fus, taken = start, 0

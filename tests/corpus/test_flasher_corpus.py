@@ -13,7 +13,7 @@ from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.errors import PlacementError
 from imagekit.image.model import Image, ImageKind
 from imagekit.targets import TARGETS, Target, select_target
@@ -44,15 +44,15 @@ FUS_2_1 = 0x0201_0000
 
 
 @cache
-def read(path: Path) -> Content:
+def read(path: Path) -> BundleContent:
     data = path.read_bytes()
-    return Content(assessment=assess(Image.parse(data)), data=data)
+    return BundleContent(assessment=assess(Image.parse(data)), data=data)
 
 
 @cache
-def stacks() -> dict[str, list[tuple[str, Content]]]:
+def stacks() -> dict[str, list[tuple[str, BundleContent]]]:
     """Every stack of the corpus once, by the smallest target of its series that it fits."""
-    found: dict[str, list[tuple[str, Content]]] = {target: [] for target in PARTS}
+    found: dict[str, list[tuple[str, BundleContent]]] = {target: [] for target in PARTS}
     seen = set()
     for path in IMAGES:
         one = read(path)
@@ -66,14 +66,14 @@ def stacks() -> dict[str, list[tuple[str, Content]]]:
     return found
 
 
-def address(one: Content, target: str) -> int | None:
+def address(one: BundleContent, target: str) -> int | None:
     try:
         return one.assessment.address_on(select_target(target))
     except PlacementError:
         return None
 
 
-def made(*inside: Content, target: Target) -> VerifiedBundle:
+def made(*inside: BundleContent, target: Target) -> VerifiedBundle:
     """A bundle with what ST's own images need: two have too few sectors in their footers or no key that is known."""
     waivers = []
     for one in inside:
@@ -87,18 +87,18 @@ def made(*inside: Content, target: Target) -> VerifiedBundle:
     )
 
 
-def board(target: str, fus: int, *accepted: Content) -> SimulatedChip:
+def board(target: str, fus: int, *accepted: BundleContent) -> SimulatedChip:
     hashes = tuple(hashlib.sha256(one.data).hexdigest() for one in accepted)
     chip = SimulatedChip(find_part(PARTS[target]), fus_version=fus, accepted=hashes)
     chip.power_cycle()
     return chip
 
 
-def version_word(one: Content) -> int:
+def version_word(one: BundleContent) -> int:
     return int.from_bytes(one.data[-92:-88], "little")
 
 
-def assert_has(chip: SimulatedChip, stack: Content, target: str) -> None:
+def assert_has(chip: SimulatedChip, stack: BundleContent, target: str) -> None:
     installed = chip.fus.secret.stack
     assert installed is not None
     assert installed.sha256 == stack.assessment.image.sha256

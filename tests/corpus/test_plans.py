@@ -14,7 +14,7 @@ from imagekit.image.model import Image, ImageKind, Version
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
-from imagekit.upgrade.plan import Plan, Start, plan
+from imagekit.upgrade.plan import Start, UpgradePlan, plan
 from tests.support.chip import OracleChip
 from tests.support.corpus import CORPUS, IMAGES, counts_hold, name, needs_corpus
 
@@ -42,7 +42,7 @@ def numbers(text: str) -> tuple[int, int, int]:
     return major, minor, sub
 
 
-def carried_out(made: Plan, *, has_stack: bool) -> OracleChip:
+def carried_out(made: UpgradePlan, *, has_stack: bool) -> OracleChip:
     chip = OracleChip(made.start.target.name, numbers(made.start.fus.text), has_stack)
     for step in document(made)["steps"]:  # type: ignore[attr-defined]
         path = step["file"]

@@ -30,7 +30,7 @@ from imagekit.report import bundle as bundle_report
 from imagekit.report import document, entries, explanation, github, junit, listing, sarif, text
 from imagekit.report.check_document import check_document
 from imagekit.rules import findings
-from imagekit.rules.check import CheckedFile, Verdict
+from imagekit.rules.check import CheckedFile, FileVerdict
 from imagekit.rules.registry import Chip, Finding, Severity
 from imagekit.targets import TARGETS
 from tests.fuzz.boards import board_seeds, run_board
@@ -95,8 +95,8 @@ def run_image(data: bytes) -> None:
     junit.junit("check", listed), github.annotations(listed), listing.listing(listed, with_notes=True, width=60)
 
 
-def _verdict(found: Iterable[Finding]) -> Verdict:
-    return Verdict.REFUSED if any(one.severity is Severity.ERROR for one in found) else Verdict.ACCEPTED
+def _verdict(found: Iterable[Finding]) -> FileVerdict:
+    return FileVerdict.REFUSED if any(one.severity is Severity.ERROR for one in found) else FileVerdict.ACCEPTED
 
 
 def image_seeds() -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imagekit.bundle import archive, envelope, manifest, strict_json
 from imagekit.bundle.envelope import Envelope, Signature, pae
-from imagekit.bundle.manifest import ImageEntry, Manifest, StepEntry, Waiver
+from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.errors import BundleError
 from imagekit.targets import TARGETS
@@ -60,7 +60,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         addresses={target.name: {one.sha256: draw(words) for one in images} for target in targets},
         images=images,
         steps=tuple(
-            StepEntry(
+            ManifestStep(
                 image=one.sha256,
                 min_fus=draw(versions),
                 below_fus=draw(st.none() | versions),

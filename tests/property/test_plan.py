@@ -10,7 +10,7 @@ from imagekit.image.model import ImageKind, Version
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
-from imagekit.upgrade.plan import Plan, Start, plan
+from imagekit.upgrade.plan import Start, UpgradePlan, plan
 from tests.support.chip import OracleChip
 from tests.support.images import assessed, content
 
@@ -29,7 +29,7 @@ def candidate(name: str) -> Candidate:
     return Candidate(name, assessed(name), is_named=True)
 
 
-def made(target: Target, fus: str, goal: str, others: list[str], has_stack: bool | None) -> Plan:
+def made(target: Target, fus: str, goal: str, others: list[str], has_stack: bool | None) -> UpgradePlan:
     begin = Start(target=target, fus=Version.from_text(fus), stack_installed=has_stack)
     wanted = candidate(goal)
     return plan(begin, [wanted, *map(candidate, others)], wanted)

@@ -10,7 +10,7 @@ from types import ModuleType
 from imagekit.bundle import manifest, write
 from imagekit.bundle.keys import PrivateKey, PublicKey, load_public_keys
 from imagekit.bundle.manifest import Waiver
-from imagekit.bundle.write import Content
+from imagekit.bundle.write import BundleContent
 from imagekit.targets import select_target
 from tests.support.images import FIXTURES, assessed, content
 
@@ -51,9 +51,9 @@ def fixture(name: str) -> bytes:
     return (BUNDLES / f"{name}.wbz").read_bytes()
 
 
-def contents(*names: str) -> list[Content]:
+def contents(*names: str) -> list[BundleContent]:
     """Images of fixtures/images, assessed as if the throw-away keys were ST's."""
-    return [Content(assessment=assessed(name), data=content(name)) for name in names]
+    return [BundleContent(assessment=assessed(name), data=content(name)) for name in names]
 
 
 def waiver(name: str, reason: str = "because", rule: str = "WB201") -> Waiver:

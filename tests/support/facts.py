@@ -5,7 +5,7 @@ from typing import Any
 from flasher.chip import Identity, Options
 from flasher.journal import History
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Consent, Facts, Plan, make_plan
+from flasher.plan import Consent, Facts, InstallPlan, make_plan
 from flasher.registers import FLASH_BASE, OPTION_REGISTERS
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.image.model import Version
@@ -60,7 +60,7 @@ def facts(
     )
 
 
-def planned(bundle: VerifiedBundle, chip: Facts, history: History | None = None, **consent: Any) -> Plan:
+def planned(bundle: VerifiedBundle, chip: Facts, history: History | None = None, **consent: Any) -> InstallPlan:
     return make_plan(bundle, chip, history or History(), Consent(**consent))
 
 

@@ -21,13 +21,13 @@ from unittest.mock import patch
 
 import pylink
 
-from flasher.chip import Chip
+from flasher.chip import ChipDriver
 from flasher.errors import FlasherError, ProbeError, RefusedError
 from flasher.install import FACTORY_RESET, install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
 from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
-from flasher.plan import Consent, Plan
+from flasher.plan import Consent, InstallPlan
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
@@ -254,7 +254,7 @@ class Run:
 
     error: BaseException | None
     bench: Bench
-    plan: Plan | None = None
+    plan: InstallPlan | None = None
 
     @property
     def text(self) -> str:
@@ -269,7 +269,7 @@ def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault
     bench.unplug = dll.desk.probes[0].unplug
     clock = SimulatedClock(bench)
     probe = JLink(dll, clock, kind="sim", after_failure=dll.raise_stored)
-    it, plan, error = Chip(probe, clock), None, None
+    it, plan, error = ChipDriver(probe, clock), None, None
     try:
         it.connect()
         with session(it, Journal(folder, it.identity.uid), lambda _: None, lambda: False) as made:

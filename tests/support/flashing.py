@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from flasher.chip import Chip
+from flasher.chip import ChipDriver
 from flasher.install import Event, install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
-from flasher.plan import Consent, Plan
+from flasher.plan import Consent, InstallPlan
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import AfterReset, Probe, Settings, SimulatedDll
@@ -83,26 +83,26 @@ class Bench:
     dll: SimulatedDll = field(init=False)
     faulty: FaultyChip = field(init=False)
 
-    def connect(self, *, under_reset: bool = False) -> Chip:
+    def connect(self, *, under_reset: bool = False) -> ChipDriver:
         """Open the probe anew, as a new run of the program does."""
         self.faulty = FaultyChip(self.chip, self.faults)
         settings = Settings(after_reset=self.after_reset) if self.after_reset else None
         self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], settings)
         clock = SimulatedClock(self.faulty)
         probe = JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
-        chip = Chip(probe, clock)
+        chip = ChipDriver(probe, clock)
         chip.connect(under_reset=under_reset)
         return chip
 
-    def journal(self, chip: Chip) -> Journal:
+    def journal(self, chip: ChipDriver) -> Journal:
         return Journal(self.folder, chip.identity.uid)
 
     def install(
         self,
         verified: VerifiedBundle,
         consent: Consent = EVERYTHING,
-        agree: Callable[[Plan], Plan] = lambda plan: plan,
-    ) -> Plan:
+        agree: Callable[[InstallPlan], InstallPlan] = lambda plan: plan,
+    ) -> InstallPlan:
         """Install as one run of the program does, which lets the probe go however it ends."""
         chip = self.connect()
         try:
