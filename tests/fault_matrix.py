@@ -14,7 +14,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.support.fault_matrix import SCENARIOS, Case, Verdict, bare, cases, clean_run, pairs, run_cases, tally
+from tests.support.fault_matrix import (
+    SCENARIOS,
+    Case,
+    Verdict,
+    bare,
+    cases,
+    clean_run,
+    pairs,
+    run_cases,
+    tally,
+    through_pylink,
+)
 
 COLUMNS = (
     "cases",
@@ -34,7 +45,7 @@ _CHUNK = 25
 
 def _run(chunk: Sequence[Case]) -> list[Verdict]:
     with tempfile.TemporaryDirectory() as folder:
-        return list(run_cases(chunk, Path(folder)))
+        return list(run_cases(chunk, Path(folder), through_pylink))
 
 
 def _row(name: str, accesses: int | str, count: Counter[str]) -> str:

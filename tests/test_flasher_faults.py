@@ -5,6 +5,7 @@ All of the matrix: python tests/fault_matrix.py
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from random import Random
 
@@ -31,6 +32,7 @@ from tests.support.fault_matrix import (
     run_case,
     run_cases,
     run_once,
+    through_pylink,
     watched,
 )
 
@@ -48,7 +50,7 @@ def test_a_sample_of_the_matrix(scenario: str, tmp_path: Path) -> None:
     with bare(tmp_path):
         every = list(cases(scenario))
         chosen = [*Random(scenario).sample(every, min(12, len(every))), *pairs(scenario, 3)]  # noqa: S311 - the same ones each time
-    for verdict in run_cases(chosen, tmp_path):
+    for verdict in chain(run_cases(chosen[1:], tmp_path), run_cases(chosen[:1], tmp_path, through_pylink)):
         assert not verdict.problems, (verdict.case, verdict.texts)
 
 

@@ -12,6 +12,8 @@ import pytest
 from imagekit.assessment import assess
 from imagekit.image.model import Image, ImageKind, Version
 from imagekit.report.upgrade_plan import document
+from imagekit.rules import findings
+from imagekit.rules.registry import Chip, Finding
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
 from imagekit.upgrade.plan import Start, UpgradePlan, plan
@@ -33,8 +35,24 @@ def contents() -> dict[str, Candidate]:
     return found
 
 
+@cache
+def judged(sha256: str, chip: Chip) -> tuple[Finding, ...]:
+    return findings(contents()[sha256].assessment, chip)
+
+
+@pytest.fixture(autouse=True)
+def _judge_each_image_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules are pure: the same image on the same chip gets the same findings, in every plan."""
+    monkeypatch.setattr("imagekit.upgrade.plan.findings", lambda assessed, chip: judged(assessed.image.sha256, chip))
+
+
 def of_kind(*kinds: ImageKind) -> list[Candidate]:
     return [one for one in contents().values() if one.image.kind in kinds]
+
+
+@cache
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 def numbers(text: str) -> tuple[int, int, int]:
@@ -46,7 +64,7 @@ def carried_out(made: UpgradePlan, *, has_stack: bool) -> OracleChip:
     chip = OracleChip(made.start.target.name, numbers(made.start.fus.text), has_stack)
     for step in document(made)["steps"]:  # type: ignore[attr-defined]
         path = step["file"]
-        chip.carry_out(step, Path(path).read_bytes() if path else None, path or "")
+        chip.carry_out(step, read(path) if path else None, path or "")
     return chip
 
 

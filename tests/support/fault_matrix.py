@@ -28,6 +28,7 @@ from flasher.jlink import JLink
 from flasher.journal import Journal
 from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
 from flasher.plan import Consent, InstallPlan
+from flasher.probe import Probe as FlasherProbe
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
@@ -39,6 +40,7 @@ from flasher.sim.image import find_traces
 from flasher.sim.install import Installer
 from imagekit.bundle.verified import VerifiedBundle
 from tests.support.applications import VECTORS
+from tests.support.direct_probe import DirectProbe
 from tests.support.flashing import (
     EVERYTHING,
     FUS_0_5_3,
@@ -162,6 +164,7 @@ class Bench(FaultyChip):
         self.kinds: list[str] = []
         self.is_struck = self.is_harm_spared = False
         self.unplug: Callable[[], None] = lambda: None
+        self.forget: Callable[[], None] = lambda: None
         self._end = chip.clock + MOST_SECONDS
 
     def _due(self, access: Any, address: int, size: int) -> list[Fault]:
@@ -262,13 +265,36 @@ class Run:
         return f"{type(self.error).__name__}: {self.error}" if self.error else "installed"
 
 
-def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault | None, consent: Consent) -> Run:
-    """One run, as a new process: a new library, a new connection, the journal as it lies on the disk."""
-    bench = Bench(chip, fault)
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=bench)], Settings(after_reset=scenario.after_reset()))
+MakeProbe = Callable[[Bench, AfterReset], FlasherProbe]
+"""Puts a new probe on the bench, as a new process does."""
+
+
+def through_pylink(bench: Bench, after_reset: AfterReset) -> FlasherProbe:
+    """The real pylink on a new simulated J-Link library."""
+    dll = SimulatedDll([Probe(serial=SERIAL, chip=bench)], Settings(after_reset=after_reset))
     bench.unplug = dll.desk.probes[0].unplug
-    clock = SimulatedClock(bench)
-    probe = JLink(dll, clock, kind="sim", after_failure=dll.raise_stored)
+    bench.forget = lambda: setattr(dll.session, "handle", None)
+    return JLink(dll, SimulatedClock(bench), kind="sim", after_failure=dll.raise_stored)
+
+
+def directly(bench: Bench, after_reset: AfterReset) -> FlasherProbe:
+    """The same accesses without pylink."""
+    probe = DirectProbe(bench, SimulatedClock(bench), after_reset)
+    bench.unplug = probe.unplug
+    return probe
+
+
+def run_once(
+    scenario: Scenario,
+    chip: SimulatedChip,
+    folder: Path,
+    fault: Fault | None,
+    consent: Consent,
+    make_probe: MakeProbe = directly,
+) -> Run:
+    """One run, as a new process: a new probe, a new connection, the journal as it lies on the disk."""
+    bench = Bench(chip, fault)
+    clock, probe = SimulatedClock(bench), make_probe(bench, scenario.after_reset())
     it, plan, error = ChipDriver(probe, clock), None, None
     try:
         it.connect()
@@ -279,7 +305,7 @@ def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault
             raise
         error = caught
     if bench.is_killed:
-        dll.session.handle = None  # a program that is gone closes nothing
+        bench.forget()  # a program that is gone closes nothing
     with patch.object(bench, "_due", lambda *_: []):
         probe.close()
     return Run(error, bench, plan)
@@ -414,7 +440,7 @@ def changed_options(was: Before, chip: SimulatedChip) -> list[str]:
     ]
 
 
-def run_case(case: Case, folder: Path) -> Verdict:
+def run_case(case: Case, folder: Path, make_probe: MakeProbe = directly) -> Verdict:
     """Run a case to its end."""
     scenario = SCENARIOS[case.scenario]
     chip, verdict, watch = scenario.board(), Verdict(case), Watch()
@@ -424,7 +450,7 @@ def run_case(case: Case, folder: Path) -> Verdict:
         for number in (1, 2, 3):
             strike, watch.may_reset = next(faults), number == 3
             fault, consent = strike.fault() if strike else None, EVERYTHING if number == 3 else CAUTIOUS
-            run = run_once(scenario, chip, folder, fault, consent)
+            run = run_once(scenario, chip, folder, fault, consent, make_probe)
             verdict.texts.append(run.text)
             verdict.struck_while_writing |= run.bench.is_harm_spared
             verdict.refused_first |= isinstance(run.error, RefusedError)
@@ -497,13 +523,13 @@ def bare(folder: Path) -> Iterator[None]:
         yield
 
 
-def run_cases(chosen: Iterable[Case], folder: Path) -> Iterator[Verdict]:
+def run_cases(chosen: Iterable[Case], folder: Path, make_probe: MakeProbe = directly) -> Iterator[Verdict]:
     """Run cases, each with an empty journal."""
     with bare(folder):
         for case in chosen:
             journal = folder / "journal"
             shutil.rmtree(journal, ignore_errors=True)
-            yield run_case(case, journal)
+            yield run_case(case, journal, make_probe)
 
 
 def tally(verdicts: list[Verdict]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""A bench for tests of the flasher: a simulated chip behind the simulated J-Link library and the real pylink."""
+"""A bench for tests of the flasher: a simulated chip behind a direct probe, or behind the real pylink."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,13 +11,15 @@ from flasher.install import Event, install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
 from flasher.plan import Consent, InstallPlan
+from flasher.probe import Probe as FlasherProbe
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import AfterReset, Probe, Settings, SimulatedDll
+from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll
 from flasher.sim.faults import Fault, FaultyChip
 from flasher.sim.parts import find_part
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from tests.support.bundles import bundle, private, public
+from tests.support.direct_probe import DirectProbe
 from tests.support.images import FIXTURES, content, throw_away_keys
 
 SERIAL = 260_000_001
@@ -72,7 +74,10 @@ class SimulatedClock:
 
 @dataclass
 class Bench:
-    """One chip on one J-Link; `folder` is where the journal lies."""
+    """One chip on one probe; `folder` is where the journal lies.
+
+    `through_pylink` uses the real pylink on the simulated J-Link library, which takes twice as long.
+    """
 
     chip: SimulatedChip
     folder: Path
@@ -80,19 +85,23 @@ class Bench:
     after_reset: AfterReset | None = None
     events: list[Event] = field(default_factory=list)
     stop: Callable[[], bool] = lambda: False
+    through_pylink: bool = False
     dll: SimulatedDll = field(init=False)
     faulty: FaultyChip = field(init=False)
 
     def connect(self, *, under_reset: bool = False) -> ChipDriver:
         """Open the probe anew, as a new run of the program does."""
         self.faulty = FaultyChip(self.chip, self.faults)
-        settings = Settings(after_reset=self.after_reset) if self.after_reset else None
-        self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], settings)
-        clock = SimulatedClock(self.faulty)
-        probe = JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
-        chip = ChipDriver(probe, clock)
+        chip = ChipDriver(self._probe(), SimulatedClock(self.faulty))
         chip.connect(under_reset=under_reset)
         return chip
+
+    def _probe(self) -> FlasherProbe:
+        clock, after_reset = SimulatedClock(self.faulty), self.after_reset or Fails()
+        if not self.through_pylink:
+            return DirectProbe(self.faulty, clock, after_reset)
+        self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], Settings(after_reset=after_reset))
+        return JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
 
     def journal(self, chip: ChipDriver) -> Journal:
         return Journal(self.folder, chip.identity.uid)
