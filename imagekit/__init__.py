@@ -1,71 +1,146 @@
 """imagekit: inspect, verify and place ST's STM32WB coprocessor images, offline.
 
-The names below are the library's; each is imported when it is first used, so that a program that only wants
-the version does not wait for cryptography.
+The names below are the public library (docs/library.md). Each is imported when it is first used, so that a program that
+needs only the version does not load cryptography.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagekit.assessment import Assessment as Assessment
-    from imagekit.assessment import assess as assess
-    from imagekit.errors import ImagekitError as ImagekitError
-    from imagekit.errors import ParseError as ParseError
-    from imagekit.errors import PlacementError as PlacementError
-    from imagekit.errors import TargetError as TargetError
-    from imagekit.errors import VersionError as VersionError
-    from imagekit.image.model import Image as Image
-    from imagekit.image.model import ImageKind as ImageKind
-    from imagekit.image.model import Version as Version
-    from imagekit.image.signature import SignatureStatus as SignatureStatus
-    from imagekit.image.signature import SignatureVerdict as SignatureVerdict
-    from imagekit.image.signature import signature_verdict as signature_verdict
-    from imagekit.image.signing_keys import SigningKey as SigningKey
-    from imagekit.image.signing_keys import st_keys as st_keys
-    from imagekit.placement import Placement as Placement
-    from imagekit.placement import place as place
-    from imagekit.rules import findings as findings
-    from imagekit.rules.registry import Finding as Finding
-    from imagekit.targets import TARGETS as TARGETS
-    from imagekit.targets import Series as Series
-    from imagekit.targets import Target as Target
-    from imagekit.targets import select_target as select_target
+    from imagekit.assessment import Assessment, assess
+    from imagekit.bundle.keys import load_public_keys
+    from imagekit.bundle.verified import VerifiedBundle, open_bundle
+    from imagekit.errors import (
+        BundleError,
+        ImagekitError,
+        KeyFileError,
+        NotABundleError,
+        ParseError,
+        PlacementError,
+        PlanError,
+        TargetError,
+        VersionError,
+    )
+    from imagekit.image.model import Image, ImageKind, Version
+    from imagekit.image.signature import SignatureStatus, SignatureVerdict, signature_verdict
+    from imagekit.image.signing_keys import SigningKey, st_keys
+    from imagekit.placement import Placement, place
+    from imagekit.rules import findings
+    from imagekit.rules.check import CheckedFile, FileVerdict, check_files
+    from imagekit.rules.registry import Chip, Finding, Severity
+    from imagekit.targets import PARTS, TARGETS, Series, Target, select_target
+    from imagekit.upgrade.candidates import Candidate, choose
+    from imagekit.upgrade.plan import AntiRollback, Start, UpgradePlan, plan
+    from imagekit.upgrade.steps import UpgradeStep
 
 __version__ = "0.1.0"
 
+__all__ = [  # noqa: RUF022 - in the order of sorted()
+    "AntiRollback",
+    "Assessment",
+    "BundleError",
+    "Candidate",
+    "CheckedFile",
+    "Chip",
+    "FileVerdict",
+    "Finding",
+    "Image",
+    "ImageKind",
+    "ImagekitError",
+    "KeyFileError",
+    "NotABundleError",
+    "PARTS",
+    "ParseError",
+    "Placement",
+    "PlacementError",
+    "PlanError",
+    "Series",
+    "Severity",
+    "SignatureStatus",
+    "SignatureVerdict",
+    "SigningKey",
+    "Start",
+    "TARGETS",
+    "Target",
+    "TargetError",
+    "UpgradePlan",
+    "UpgradeStep",
+    "VerifiedBundle",
+    "Version",
+    "VersionError",
+    "__version__",
+    "assess",
+    "check_files",
+    "choose",
+    "findings",
+    "load_public_keys",
+    "open_bundle",
+    "place",
+    "plan",
+    "select_target",
+    "signature_verdict",
+    "st_keys",
+]
+
 _MODULES = {
+    "AntiRollback": "upgrade.plan",
     "Assessment": "assessment",
+    "BundleError": "errors",
+    "Candidate": "upgrade.candidates",
+    "CheckedFile": "rules.check",
+    "Chip": "rules.registry",
+    "FileVerdict": "rules.check",
     "Finding": "rules.registry",
     "Image": "image.model",
     "ImageKind": "image.model",
     "ImagekitError": "errors",
+    "KeyFileError": "errors",
+    "NotABundleError": "errors",
+    "PARTS": "targets",
     "ParseError": "errors",
     "Placement": "placement",
     "PlacementError": "errors",
+    "PlanError": "errors",
     "Series": "targets",
+    "Severity": "rules.registry",
     "SignatureStatus": "image.signature",
     "SignatureVerdict": "image.signature",
     "SigningKey": "image.signing_keys",
+    "Start": "upgrade.plan",
     "TARGETS": "targets",
     "Target": "targets",
     "TargetError": "errors",
+    "UpgradePlan": "upgrade.plan",
+    "UpgradeStep": "upgrade.steps",
+    "VerifiedBundle": "bundle.verified",
     "Version": "image.model",
     "VersionError": "errors",
     "assess": "assessment",
+    "check_files": "rules.check",
+    "choose": "upgrade.candidates",
     "findings": "rules",
+    "load_public_keys": "bundle.keys",
+    "open_bundle": "bundle.verified",
     "place": "placement",
+    "plan": "upgrade.plan",
     "select_target": "targets",
     "signature_verdict": "image.signature",
     "st_keys": "image.signing_keys",
 }
-
-__all__ = ["__version__", *_MODULES]  # noqa: PLE0604 - the keys are texts
+"""Public name -> the module below `imagekit` that defines it. tests/test_library.py compares it with `__all__`."""
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name's module when the name is first asked for (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names also before they are imported."""
+    return sorted({*globals(), *_MODULES})

@@ -123,8 +123,9 @@ def _blocks(pem: bytes) -> list[_Block]:
 _HALF_A_BLOCK = "something in it begins as PEM does and is no whole block: a damaged key, or one that was cut short"
 
 
-def load_public_keys(pem: bytes) -> tuple[PublicKey, ...]:
+def load_public_keys(pem: bytes | bytearray | memoryview) -> tuple[PublicKey, ...]:
     """Read every public key of a PEM file. Raises KeyFileError when there is none, or one that signs no bundle."""
+    pem = bytes(pem)
     if len(pem) > _LARGEST_FILE:
         raise KeyFileError(f"more than {_LARGEST_FILE} bytes: no file of keys")
     blocks = _blocks(pem)

@@ -47,7 +47,10 @@ class VerifiedBundle:
 
 
 def open_bundle(
-    data: bytes, trusted: Sequence[PublicKey], threshold: int = 1, st_keys: Sequence[SigningKey] | None = None
+    data: bytes | bytearray | memoryview,
+    trusted: Sequence[PublicKey],
+    threshold: int = 1,
+    st_keys: Sequence[SigningKey] | None = None,
 ) -> VerifiedBundle:
     """Check a bundle, read once and held in memory; return what it holds.
 
@@ -58,7 +61,7 @@ def open_bundle(
     if type(threshold) is not int:
         raise TypeError(f"a threshold is an int, not {threshold!a}")
     # (1) sizes, (2) the archive
-    members = archive.read_archive(data)
+    members = archive.read_archive(bytes(data))
     # (3) the envelope's JSON, (4) the type of its payload
     signed = envelope.loads(members.pop(archive.MANIFEST_NAME))
     # (5) the signatures

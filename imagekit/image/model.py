@@ -133,8 +133,9 @@ class Image:
     """Whether the body is long and without a byte 0x0D, as after a text-mode transfer."""
 
     @classmethod
-    def parse(cls, data: bytes) -> "Image":
+    def parse(cls, data: bytes | bytearray | memoryview) -> "Image":
         """Read the bytes of a file as an image. Raises ParseError, nothing else."""
+        data = bytes(data)
         parts = container.split(data)
         # The file is hashed once: the signed part first, then on to the end.
         body_size = len(parts.body)
