@@ -104,11 +104,9 @@ class DirectProbe:
     @contextmanager
     def _access(self, error: Callable[[str], ProbeError], text: str) -> Iterator[Link]:
         """Give the link for one access; its failure is ProbeLostError when the cable is out, `error` otherwise."""
-        if self._link is None:
-            raise ProbeLostError("the probe is not open")
+        if self._link is None or not self._is_plugged:
+            raise ProbeLostError("the probe is not open, or unplugged")
         try:
-            if not self._is_plugged:
-                raise CallError
             yield self._link
         except CallError as cause:
             if not self._is_plugged:
