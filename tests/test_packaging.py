@@ -1,15 +1,20 @@
 """What the wheel and the source distribution hold: all that is needed, no tests in the wheel, nothing of ST's."""
 
 import hashlib
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email import message_from_bytes
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import imagekit
 from imagekit.catalogue import shipped
@@ -60,7 +65,7 @@ def ours(*folders: str) -> set[str]:
     }
 
 
-def test_the_wheel_holds_both_packages_with_their_data_and_nothing_else(built: tuple[Path, Path]) -> None:
+def test_the_wheel_holds_both_packages_with_data_and_nothing_else(built: tuple[Path, Path]) -> None:
     names = set(content_of(built[0]))
     info = f"stm32wb_imagekit-{imagekit.__version__}.dist-info/"
     assert names - {name for name in names if name.startswith(info)} == ours("imagekit", "flasher")
@@ -84,13 +89,13 @@ def test_the_source_holds_what_its_tests_need(built: tuple[Path, Path]) -> None:
     names = set(content_of(built[1]))
     assert ours("imagekit", "flasher", "tests", "fixtures", "docs", ".ci") <= names
     top = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", ".pre-commit-hooks.yaml"}
-    assert top <= names
+    assert top | {"SECURITY.md", "requirements.lock", ".pre-commit-config.yaml"} <= names
     folders = {PurePath(name).parts[0] for name in names if "/" in name}
     assert folders == {"imagekit", "flasher", "tests", "fixtures", "docs", ".ci"}
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["wheel", "sdist"])
-def test_nothing_of_st_s_is_in_it(number: int, built: tuple[Path, Path]) -> None:
+def test_neither_archive_holds_a_file_of_st(number: int, built: tuple[Path, Path]) -> None:
     known = set(shipped().contents) - {EMPTY}
     for name, data in content_of(built[number]).items():
         assert hashlib.sha256(data).hexdigest() not in known, name
@@ -105,3 +110,28 @@ def test_a_wheel_made_from_the_source_is_the_same(built: tuple[Path, Path], tmp_
     (source,) = tmp_path.iterdir()
     (again,) = build(source, tmp_path / "dist", "wheel")
     assert again.read_bytes() == built[0].read_bytes()
+
+
+def pinned() -> dict[str, Version]:
+    """What requirements.lock pins, by the normalized name of the package."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    entries = re.findall(r"^(\S+)==(\S+) (?:; .+ )?\\\n((?:    --hash=sha256:[0-9a-f]{64}.*\n)+)", lock, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^\S+==", lock, re.MULTILINE)), "an entry without a hash"
+    return {canonicalize_name(name): Version(version) for name, version, _ in entries}
+
+
+def test_the_lock_file_pins_every_dependency_in_its_range() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["audit"], *extras["elf"], *extras["recover"], *extras["test"]]
+    pins = pinned()
+    for requirement in map(Requirement, wanted):
+        if requirement.name != project["name"]:
+            assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        operators = {specifier.operator for specifier in requirement.specifier}
+        assert operators == {">=", "<"}, requirement
