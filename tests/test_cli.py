@@ -374,27 +374,6 @@ def test_debug_shows_the_traceback_and_the_same_exit_code(command: tuple[str, ..
     assert result.stderr.endswith("imagekit: missing.bin: no such file or directory\n")
 
 
-def test_the_library_has_its_public_names() -> None:
-    names = {
-        *("Assessment", "Finding", "Image", "ImageKind", "ImagekitError", "ParseError", "Placement", "PlacementError"),
-        *("Series", "SignatureStatus", "SignatureVerdict", "SigningKey", "TARGETS", "Target", "TargetError", "Version"),
-        *(
-            "VersionError",
-            "assess",
-            "findings",
-            "place",
-            "select_target",
-            "signature_verdict",
-            "st_keys",
-            "__version__",
-        ),
-    }
-    assert set(imagekit.__all__) == names
-    assert all(getattr(imagekit, name) is not None for name in names)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        imagekit.nothing  # noqa: B018
-
-
 def test_start_up_does_not_import_what_the_version_does_not_need() -> None:
     code = "import sys, imagekit.cli; print(sorted({'construct', 'cryptography'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
