@@ -27,7 +27,7 @@ from imagekit.image.model import FUS_1_2, FUS_2, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.placement import holds_stack, place
 from imagekit.rules import findings
-from imagekit.rules.image import ADDRESS_STANDS
+from imagekit.rules.installation import ADDRESS_STANDS
 from imagekit.rules.registry import Chip, Severity
 from imagekit.targets import Series, Target, series_names
 from imagekit.text import printable
