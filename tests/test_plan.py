@@ -21,7 +21,8 @@ from imagekit.placement import place
 from imagekit.report import scripts, upgrade_plan
 from imagekit.targets import select_target
 from imagekit.upgrade.candidates import Candidate, choose
-from imagekit.upgrade.plan import AntiRollback, Start, UpgradePlan, plan
+from imagekit.upgrade.plan import UpgradePlan, plan
+from imagekit.upgrade.start import AntiRollback, Start
 from imagekit.upgrade.steps import Action
 from tests.support.images import IMAGES, assessed
 
@@ -110,8 +111,8 @@ def test_from_0_5_3_the_special_image_then_2_x_then_the_stack() -> None:
     assert steps(made) == "1.2.0 2.2.0 stack start"
     assert made.steps[0].candidate is not None
     assert made.steps[0].candidate.path == "stm32wb5x_FUS_fw_for_fus_0_5_3.bin"
-    assert any("not verified; ST published exactly these bytes in v1.23.0" in warning for warning in made.warnings)
-    assert "read it back, sources disagree" in made.steps[0].gives
+    assert any("although ST published exactly these bytes in v1.23.0" in warning for warning in made.warnings)
+    assert "read the version back, sources disagree" in made.steps[0].gives
 
 
 def test_a_verified_image_of_1_2_0_is_not_for_fus_0_5_3() -> None:
@@ -136,34 +137,34 @@ def test_a_verified_image_of_1_2_0_is_not_for_fus_0_5_3() -> None:
             ("FUS 1.2.0",),
             r"the files lead from FUS 1\.0\.2 to 1\.2\.0\); missing: stm32wb5x_FUS_fw\.bin",
         ),
-        (start(fus="1.1.0"), "stack", (), r"the notes of v1\.11\.1 and later ask for FUS 1\.2\.0 or later first"),
-        (start(fus="2.2.0"), "FUS 1.1.0", (), r"no way back to 1\.1\.0"),
+        (start(fus="1.1.0"), "stack", (), r"the notes of v1\.11\.1 and later require FUS 1\.2\.0 or later first"),
+        (start(fus="2.2.0"), "FUS 1.1.0", (), r"FUS cannot be downgraded to 1\.1\.0"),
         (start(fus="2.2.0"), "Safeboot 2.0.0", (), r"Safeboot 2\.0\.0 is for FUS 1\.1\.0 and 1\.1\.1"),
         (start("WB15CC"), "stack", (), r"WB301 .*in sectors of 4 KiB; STM32WB1xxC has sectors of 2 KiB"),
         (start(fus="0.0.0"), "stack", (), r"0\.0\.0 means that FUS was not running"),
-        (start("WB15CC", fus="1.1.0"), "stack for WB1x", (), r"no WB1x has FUS 1\.1\.0"),
+        (start("WB15CC", fus="1.1.0"), "stack for WB1x", (), r"WB1x never had FUS 1\.1\.0"),
         (start(fus="3.0.0"), "stack", (), r"FUS 3\.0\.0 is not known"),
         (start(sfsa=0), "stack", (), r"SFSA 0x0 was never seen on STM32WB5xxG"),
         (start(sfsa=0xF6), "stack", (), r"SFSA 0xF6 is that of FUS 0\.5\.3"),
-        (start(sfsa=0xF4, stack_installed=True), "stack", (), r"SFSA 0xF4 tells that a stack is not installed"),
-        (start(sfsa=0xCE, stack_installed=False), "stack", (), r"SFSA 0xCE tells that a stack is installed"),
-        (start("WB55CC", fus="1.0.1"), "FUS 1.2.0", (), r"ST wants FUS 1\.0\.2 .* say --no-stack"),
+        (start(sfsa=0xF4, stack_installed=True), "stack", (), r"SFSA 0xF4 shows that a stack is not installed"),
+        (start(sfsa=0xCE, stack_installed=False), "stack", (), r"SFSA 0xCE shows that a stack is installed"),
+        (start("WB55CC", fus="1.0.1"), "FUS 1.2.0", (), r"ST requires FUS 1\.0\.2 .* use --no-stack"),
         (start(anti_rollback=AntiRollback.NO_STACK), "stack", (), r"refuses every stack for ever"),
-        (start(anti_rollback=AntiRollback.UNKNOWN), "stack", (), r"which version it stored is not known"),
+        (start(anti_rollback=AntiRollback.UNKNOWN), "stack", (), r"the version that it stored is not known"),
         (
             start(anti_rollback=Version(1, 14, 0)),
             "stack",
             (),
             r"stored 1\.14\.0\.0: FUS refuses stack 1\.13\.3 \(1\.13\.3\.5\)",
         ),
-        (start(fus="1.1.0", anti_rollback=Version(1, 1, 0)), "stack", (), r"on a FUS before 1\.2\.0"),
+        (start(fus="1.1.0", anti_rollback=Version(1, 1, 0)), "stack", (), r"with a FUS before 1\.2\.0"),
         (start(anti_rollback=AntiRollback.NO_STACK), "FUS 2.2.0", (), r"refuses every stack for ever"),
-        (start(anti_rollback=AntiRollback.UNKNOWN), "FUS 2.2.0", (), r"which version it stored is not known"),
+        (start(anti_rollback=AntiRollback.UNKNOWN), "FUS 2.2.0", (), r"the version that it stored is not known"),
         (start(sfsa=0xF5), "stack", (), r"SFSA 0xF5 was never seen on STM32WB5xxG"),
         (start("WB55CC", sfsa=0x60), "stack", (), r"SFSA 0x60 was never seen on STM32WB5xxC"),
         (start("WB55CC", sfsa=0xF6), "stack", (), r"SFSA 0xF6 is that of FUS 0\.5\.3"),
         (start("WB15CC", sfsa=0x8D), "stack for WB1x", (), r"SFSA 0x8D was never seen on STM32WB1xxC"),
-        (start(sfsa=0xF4, stack_version=Version(1, 13, 0)), "stack", (), r"SFSA 0xF4 tells that a stack is not"),
+        (start(sfsa=0xF4, stack_version=Version(1, 13, 0)), "stack", (), r"SFSA 0xF4 shows that a stack is not"),
         (start(fus="1.0.0", stack_installed=False), "stack", ("FUS 1.2.0",), r"FUS 1\.0\.0 was never published"),
     ],
 )
@@ -269,7 +270,7 @@ def test_an_image_published_for_another_series_is_refused() -> None:
     published = (Publication("v1.7.0", "STM32WB5x/stm32wb5x_BLE_Stack_full_fw.bin", {}),)
     known = Content("", 0, "stack", None, (), None, None, None, None, None, published, None)
     stack = Candidate("x.bin", dataclasses.replace(assessed("stack-4k"), known=known), True)
-    assert "ST published it for WB5x alone" in plan(start("WB35CE"), [stack], stack).refusals[0]
+    assert "ST published it for WB5x only" in plan(start("WB35CE"), [stack], stack).refusals[0]
     assert plan(start("WB55CE"), [stack], stack).steps
 
 
@@ -288,14 +289,14 @@ def test_a_small_part_with_an_old_fus_is_warned(part: str) -> None:
 def test_version_or_place_alone_does_not_prove_a_stack(facts: dict[str, object]) -> None:
     made = way(start(**facts), "stack")  # type: ignore[arg-type]
     assert steps(made) == "delete stack start"
-    assert any("version does not tell" in warning for warning in made.warnings) is ("stack_version" in facts)
+    assert any("does not identify the variant" in warning for warning in made.warnings) is ("stack_version" in facts)
 
 
 def test_anti_rollback_lets_the_same_and_newer_versions_pass() -> None:
     for stored in (Version(1, 13, 3, 0, 5), Version(1, 2, 0)):
         made = way(start(anti_rollback=stored), "stack")
         assert steps(made) == "delete stack start"
-        assert any("anti-rollback is on: no source says" in warning for warning in made.warnings)
+        assert any("anti-rollback is active: no source says" in warning for warning in made.warnings)
 
 
 def test_fus_2_0_0_is_told_to_install_over_usb_only() -> None:
@@ -307,8 +308,8 @@ def test_fus_2_0_0_is_told_to_install_over_usb_only() -> None:
 
 
 def test_a_deleted_stack_without_a_new_one_is_told() -> None:
-    assert any("left without a stack" in warning for warning in way(start(), "FUS 2.2.0").warnings)
-    assert not any("left without" in warning for warning in way(start(stack_installed=False), "FUS 2.2.0").warnings)
+    assert any("leaves the chip without a stack" in warning for warning in way(start(), "FUS 2.2.0").warnings)
+    assert not any("without a stack" in warning for warning in way(start(stack_installed=False), "FUS 2.2.0").warnings)
 
 
 def test_a_fus_newer_than_known_is_told() -> None:
@@ -317,7 +318,7 @@ def test_a_fus_newer_than_known_is_told() -> None:
 
 def test_what_was_named_and_is_not_needed_is_told() -> None:
     made = way(start(), "stack", "FUS 2.2.0")
-    assert made.notes == ("not used: fus-2.2.0.bin (FUS 2.2.0) was named, and the way does not need it",)
+    assert made.notes == ("not used: fus-2.2.0.bin (FUS 2.2.0) was named, but the plan does not need it",)
 
 
 def test_every_fus_and_safeboot_step_is_irreversible_and_no_other() -> None:
@@ -357,10 +358,10 @@ def test_two_names_of_one_content_are_one_goal() -> None:
 def test_several_stacks_need_a_word() -> None:
     with pytest.raises(
         PlanError,
-        match=r"2 images could be meant \(stack 1\.24\.0: .*, stack 1\.13\.3: folder/stack-4k\.bin\): .*--want",
+        match=r"2 images match \(stack 1\.24\.0: .*, stack 1\.13\.3: folder/stack-4k\.bin\): .*--want",
     ):
         choose(folder("stack-4k", "stack-fus2-4k"))
-    with pytest.raises(PlanError, match="2 images could be meant"):
+    with pytest.raises(PlanError, match="2 images match"):
         choose([candidate("stack-4k"), candidate("stack-fus2-4k")])
 
 
@@ -619,7 +620,7 @@ def test_a_named_file_that_is_not_an_image_exits_with_4(tmp_path: Path) -> None:
         (["--part", "WB55CG", str(IMAGES / "stack-4k.bin")], "which FUS is on the chip?"),
         (["--part", "WB55CG", "--fus", "x", str(IMAGES / "stack-4k.bin")], "no firmware version 'x'"),
         (["--part", "WB55", "--fus", "1.2.0", str(IMAGES / "stack-4k.bin")], "its last letter is the flash size"),
-        (["--part", "WB55CG", "--fus", "1.2.0", str(IMAGES)], "images could be meant"),
+        (["--part", "WB55CG", "--fus", "1.2.0", str(IMAGES)], "images match"),
         (["--part", "WB55CG", "--fus", "1.2.0", "--want", "x", str(IMAGES / "stack-4k.bin")], "no image 'x'"),
         (
             ["--part", "WB55CG", "--fus", "1.2.0", "--anti-rollback", "yes", str(IMAGES / "stack-4k.bin")],
