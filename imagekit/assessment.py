@@ -1,4 +1,4 @@
-"""All that is known about one image, in one frozen value: what it is, who signed it, where it goes."""
+"""Everything known about one image, in one frozen value: what it is, who signed it, where it is installed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from imagekit.placement import place
 from imagekit.targets import SECTOR_SIZES, TARGETS, Target, series_names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Assessment:
-    """An image with everything computed from it."""
+    """An image with everything computed from it. Compared by identity, so that a verdict on it can be remembered."""
 
     image: Image
     signature: SignatureVerdict
@@ -23,18 +23,18 @@ class Assessment:
     known_variants: frozenset[str]
     """Every variant in the catalogue, in lower case."""
     known: Content | None
-    """What ST published these bytes as; None when the catalogue does not know them, which is no fault."""
+    """What ST published these bytes as; None when they are not in the catalogue, which is not an error."""
 
     @property
     def sectors(self) -> int | None:
-        """Sectors that the image takes: the footer's number or the size's, whichever is more."""
+        """Sectors that the image needs: the larger of the footer's number and the number by size."""
         if self.sector_size is None:
             return None
         return max(self.image.footer.flash_sectors, self.image.sectors_by_size(self.sector_size))
 
     @property
     def install_addresses(self) -> dict[Target, int | None]:
-        """Every target of the image's series → install address with no stack on the chip, None: does not fit."""
+        """Target of the image's series -> install address with no stack on the chip; None: does not fit."""
         return {
             target: _install_address(self.image, target) for target in TARGETS if target.series in self.image.series
         }
@@ -42,7 +42,8 @@ class Assessment:
     def address_on(self, target: Target) -> int:
         """Return the install address on a target with no stack on the chip.
 
-        Raises PlacementError: as `place` does, and `other-key` when the signing key is not one for that series.
+        Raises:
+            PlacementError: as `place` does, and `other-key` when the signing key is for another series.
         """
         key = self.signature.key
         address = place(self.image, target).address
@@ -55,23 +56,28 @@ class Assessment:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """ST's names for it, such as `BLE_Stack_full`; empty when the catalogue does not know it."""
+        """ST's names for it, such as `BLE_Stack_full`; empty when it is not in the catalogue."""
         return self.known.variants if self.known else ()
 
     @property
     def fus_variants(self) -> tuple[str, ...]:
-        """The names by which `refusal` tells two FUS images apart that hide their version.
+        """The names by which `refusal` tells the two FUS images apart that store no version.
 
-        One that verifies is not the one for FUS 0.5.3, known or not: no key verifies that (docs/image-format.md).
+        An image that verifies is not the one for FUS 0.5.3: no known key verifies that one (docs/image-format.md).
         """
         is_valid = self.signature.status is SignatureStatus.VALID
-        return self.variants or (("FUS",) if is_valid and self.image.is_hidden_fus else ())
+        if not self.variants and is_valid and self.image.is_hidden_fus:
+            return ("FUS",)
+        return self.variants
 
 
 def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Catalogue | None = None) -> Assessment:
-    """Work out everything about an image, with ST's keys and the shipped catalogue unless others are given."""
-    catalogue = shipped() if catalogue is None else catalogue
-    signature = signature_verdict(image, st_keys() if keys is None else keys)
+    """Return everything known about an image; by default with ST's keys and the built-in catalogue."""
+    if catalogue is None:
+        catalogue = shipped()
+    if keys is None:
+        keys = st_keys()
+    signature = signature_verdict(image, keys)
     return Assessment(
         image,
         signature,
@@ -82,13 +88,16 @@ def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Ca
 
 
 def _sector_size(image: Image, signature: SignatureVerdict) -> int | None:
-    """The sector size of the series that the footer tells, or else of the one its signing key is for."""
-    series = image.series or (signature.key.series if signature.key else ())
-    return SECTOR_SIZES[series[0]] if series else None
+    """The sector size of the series that the footer tells, or of the series of the signing key; None: not known."""
+    if image.series:
+        return SECTOR_SIZES[image.series[0]]
+    if signature.key:
+        return SECTOR_SIZES[signature.key.series[0]]
+    return None
 
 
 def _install_address(image: Image, target: Target) -> int | None:
-    """The install address on a target, None where there is none."""
+    """The install address on a target; None when the image has none there."""
     try:
         return place(image, target).address
     except PlacementError:

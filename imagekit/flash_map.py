@@ -12,7 +12,7 @@ from imagekit.application.model import Application
 from imagekit.fus_versions import FUS_0_5_3, fus_after
 from imagekit.image.model import FUS_1_2, Image, ImageKind, Version
 from imagekit.placement import Placement
-from imagekit.rules.image import shared_ram
+from imagekit.rules.application import shared_ram
 from imagekit.targets import FLASH_BASE, Target
 from imagekit.text import counted, shortened
 

@@ -1,4 +1,4 @@
-"""Which FUS may install which image, and what comes next on the way up. There is no way back, ever.
+"""Which FUS installs which image, and the order of FUS upgrades. A FUS upgrade is irreversible.
 
 Sources: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 7; "Safeboot"), v1.22.1 ("FUS_v2 only"), v1.11.0
 (steps 5, 6), v1.5.0 (steps 4 - 6; V1.1.1: parts with less than 1 MiB) and v1.1.0 (step 5); AN5185;
@@ -16,11 +16,11 @@ _FUS_1_0_2 = Version(1, 0, 2)
 _FUS_1_1 = Version(1, 1, 0)
 _FUS_1_1_2 = Version(1, 1, 2)
 _ANY = Version(0, 0, 0)
-_NONE_YET = Version(256, 0, 0)  # above every version that a byte can hold
+_UNLIMITED = Version(256, 0, 0)  # above every version that a byte can hold
 FOR_FUS_0_5_3 = "FUS_for_fus_0_5_3"
-"""The variant, by ST's file name, of the one image of today that FUS 0.5.3 installs."""
+"""The variant, by ST's file name, of the only current image that FUS 0.5.3 installs."""
 NEWEST_FUS = Version(2, 2, 0)
-"""The newest FUS that is known (STM32CubeWB v1.24.0)."""
+"""The newest known FUS (STM32CubeWB v1.24.0)."""
 
 
 class _Row(NamedTuple):
@@ -34,15 +34,15 @@ class _Row(NamedTuple):
 
 _INSTALLED_BY = (
     _Row(_FUS_1_1, _ANY, FUS_0_5_3, "v1.1.0, step 5; v1.11.0, step 5; btstack: 1.0.1 does not become 1.0.2"),
-    _Row(FUS_2, FUS_1_0_1, _NONE_YET, "v1.11.0, step 6; v1.24.0, step 6"),
-    _Row(_NONE_YET, FUS_1_2, _NONE_YET, "v1.24.0, step 7"),
+    _Row(FUS_2, FUS_1_0_1, _UNLIMITED, "v1.11.0, step 6; v1.24.0, step 6"),
+    _Row(_UNLIMITED, FUS_1_2, _UNLIMITED, "v1.24.0, step 7"),
 )
-"""FUS images below a version -> which FUS installs them, if it is older than they are. The image for FUS 0.5.3 alone,
-which hides its version, is not in the table."""
+"""FUS images below a version -> which FUS installs them, if it is older than they are. The image for FUS 0.5.3 only,
+which stores no version, is not in the table."""
 
 
 class Hop(NamedTuple):
-    """One FUS upgrade on ST's way: what comes next on a chip whose FUS is below a version."""
+    """One FUS upgrade of ST's procedure: the next one on a chip whose FUS is below a version."""
 
     below: Version
     gives: Version
@@ -57,29 +57,29 @@ HOPS = (
     Hop(FUS_1_2, FUS_1_2, "FUS_fw_1_2_0.bin", "v1.22.1 or later; in v1.11.1 - v1.22.0 it is called FUS_fw.bin"),
     Hop(FUS_2, NEWEST_FUS, "FUS_fw.bin", "v1.23.0 or later"),
 )
-"""ST's way up (release notes of v1.24.0, steps 5 - 7). v1.22.1 has FUS 2.0.0, whose notes want stacks over USB only."""
+"""ST's order of upgrades (release notes of v1.24.0, steps 5 to 7). v1.22.1 has FUS 2.0.0, whose notes require USB."""
 
 _ASKED = (
     (Version(1, 11, 1), FUS_1_2, "v1.11.1 and later"),
-    (Version(1, 5, 0), _FUS_1_1, "v1.5.0 - v1.11.0"),  # 1.0.1 and 1.0.2 must be updated; of 1.1.0 they do not say so
+    (Version(1, 5, 0), _FUS_1_1, "v1.5.0 - v1.11.0"),  # 1.0.1 and 1.0.2 must be updated; 1.1.0 is not mentioned
     (Version(1, 1, 1), _FUS_1_0_2, "v1.1.1 - v1.4.0"),
     (_ANY, FUS_1_0_1, "v1.1.0"),
 )
-"""Stacks from a version on -> the FUS that the release notes beside them ask for first (step 4 of each)."""
+"""Stacks from a version on -> the FUS that their release notes require first (step 4 of each)."""
 
 
 def asked_fus(stack: Image) -> tuple[Version, str]:
-    """Return the FUS that ST's notes ask for before this stack is installed, and which notes those are."""
+    """Return the FUS that ST's notes require before this stack is installed, and the source of that."""
     if stack.requires_fus:
         return stack.requires_fus, "its format"
-    version = stack.version or _NONE_YET
+    version = stack.version or _UNLIMITED
     return next((fus, f"the notes of {notes}") for since, fus, notes in _ASKED if version >= since)
 
 
 def given_fus(image: Image) -> Version:
-    """Return the FUS that a chip has once it has installed this FUS image; a hidden version is 1.2.0 (AN5185, p. 26).
+    """Return the FUS that a chip has after it installed this FUS image; no version means 1.2.0 (AN5185, p. 26).
 
-    Sources disagree about the image for FUS 0.5.3: the notes of v1.24.0 print V1.0.0 in a table and 1.2.0 in step 5.
+    Sources disagree on the image for FUS 0.5.3: the notes of v1.24.0 print V1.0.0 in a table and 1.2.0 in step 5.
     """
     return image.version or FUS_1_2
 
@@ -90,12 +90,12 @@ def is_small_wb5x(target: Target) -> bool:
 
 
 def needs_fus_first(target: Target, fus: Version | None) -> bool:
-    """Whether ST wants a newer FUS on this chip before any other operation (release notes of v1.5.0, V1.1.1)."""
+    """Whether ST requires a newer FUS on this chip before any other operation (release notes of v1.5.0, V1.1.1)."""
     return is_small_wb5x(target) and fus is not None and fus < _FUS_1_0_2
 
 
 def lock_up(image: Image, target: Target, fus: Version | None) -> str:
-    """Say why this step may lock the chip for ever; empty when it may not.
+    """Return why this step may lock the chip for ever; empty when it does not.
 
     On WB5x with less than 1 MiB, FUS 1.0.2 must be installed before anything else, and 1.0.1 never.
     """
@@ -103,19 +103,19 @@ def lock_up(image: Image, target: Target, fus: Version | None) -> str:
         return ""
     is_fus = image.kind is ImageKind.FUS
     if is_fus and image.version is not None and image.version < _FUS_1_0_2:
-        return f"FUS {image.version.text} may lock a part with less than 1 MiB for ever: not on {target.name}"
+        return f"FUS {image.version.text} may lock a part with less than 1 MiB for ever: not for {target.name}"
     if fus is not None and needs_fus_first(target, fus) and not is_fus:
         return (
-            f"with FUS {fus.text} a part with less than 1 MiB may lock for ever: on {target.name} install FUS 1.0.2 or "
-            "1.2.0 before anything else"
+            f"with FUS {fus.text}, a part with less than 1 MiB may lock for ever: on {target.name} install FUS 1.0.2 "
+            "or 1.2.0 before anything else"
         )
     return ""
 
 
 def oldest_on(target: Target, image: Image) -> Version:
-    """Return the oldest FUS with which this image may be installed on a target at all.
+    """Return the oldest FUS with which this image can be installed on a target at all.
 
-    Every WB1x has 1.2.0 or later; a WB5x with less than 1 MiB takes nothing but FUS before it has 1.0.2.
+    Every WB1x has 1.2.0 or later; a WB5x with less than 1 MiB must have FUS 1.0.2 before it installs anything but FUS.
     """
     if target.series is Series.WB1X:
         return FUS_1_2
@@ -123,55 +123,57 @@ def oldest_on(target: Target, image: Image) -> Version:
 
 
 def refusal(image: Image, fus: Version, variants: tuple[str, ...] = ()) -> str:
-    """Say why a chip with this FUS does not install this image; empty when it may.
+    """Return why a chip with this FUS does not install this image; empty when it does.
 
-    `variants` are ST's names for the content, where it is known: two FUS images hide their version, and only the name
-    tells which one is for FUS 0.5.3.
+    `variants` are ST's names for the image, if it is known: two FUS images store no version, and only the name tells
+    which of them is for FUS 0.5.3.
     """
     if Series.WB1X in image.series and fus < FUS_1_2:
-        return f"no WB1x has FUS {fus.text}: the first was {FUS_1_2.text}"
+        return f"WB1x never had FUS {fus.text}: the first was {FUS_1_2.text}"
     if image.kind is ImageKind.FUS:
         return _fus_refusal(image, fus, variants)
     if image.kind is ImageKind.SAFEBOOT and not image.requires_fus and not _FUS_1_1 <= fus < _FUS_1_1_2:
-        return f"Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has {fus.text}; FUS 1.2.0 has it already"
+        return f"Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1, and the chip has {fus.text}; FUS 1.2.0 includes it"
     if image.requires_fus and fus < image.requires_fus:
         return (
-            f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first (there is "
-            "no way back) or take an image of STM32CubeWB v1.22.0 or older"
+            f"needs FUS {image.requires_fus.text} or later, and the chip has {fus.text}: upgrade FUS first "
+            "(irreversible) or use an image of STM32CubeWB v1.22.0 or older"
         )
     return ""
 
 
 def fus_after(image: Image, fus: Version | None) -> Version | None:
-    """Return the FUS on a chip once it has installed an image; None where it was not known and still is not."""
-    return given_fus(image) if image.kind is ImageKind.FUS else fus
+    """Return the FUS on a chip after it installed an image; None when it was not known and still is not."""
+    if image.kind is ImageKind.FUS:
+        return given_fus(image)
+    return fus
 
 
 def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
-    """Why FUS does not install this FUS image."""
+    """Why FUS does not install this FUS image; empty when it does."""
     version, is_old = given_fus(image), fus <= FUS_0_5_3
     if FOR_FUS_0_5_3 in variants:
-        return "" if is_old else f"this image is for FUS 0.5.3 alone, and the chip has {fus.text}"
+        return "" if is_old else f"this image is only for FUS 0.5.3, and the chip has {fus.text}"
     if image.is_hidden_fus and not variants and is_old:
-        return ""  # it may be the one for FUS 0.5.3: nothing known says otherwise
+        return ""  # it may be the one for FUS 0.5.3
     if version.text == fus.text:
         return f"the chip has FUS {fus.text} already, and FUS refuses its own version"
     if version < fus:
-        return f"the chip has FUS {fus.text}: there is no way back to {version.text}"
+        return f"the chip has FUS {fus.text}: FUS cannot be downgraded to {version.text}"
     row = next(row for row in _INSTALLED_BY if version < row.image_below)
     if row.oldest <= fus <= row.newest:
         return ""
     if is_old:
-        return f"FUS {fus.text} installs the file named FUS_fw_for_fus_0_5_3, or FUS 1.0.2, and no other"
+        return f"FUS {fus.text} installs only the file named FUS_fw_for_fus_0_5_3, or FUS 1.0.2"
     if fus > row.newest:
-        return f"FUS {fus.text} does not become {version.text}: take {FUS_1_2.text}"
-    return f"the chip has FUS {fus.text}: it must become {row.oldest.text} before {version.text}"
+        return f"FUS {fus.text} does not install FUS {version.text}: use FUS {FUS_1_2.text}"
+    return f"the chip has FUS {fus.text}: install FUS {row.oldest.text} before FUS {version.text}"
 
 
 def fus_range(image: Image, variants: tuple[str, ...] = ()) -> tuple[Version, Version | None]:
-    """Return the FUS that installs an image: from the first version up to, not including, the second; None: no end.
+    """Return the FUS that installs an image: from the first version up to, not including, the second; None: no limit.
 
-    For a stack it begins with what ST's notes ask for. FUS of its own version and newer never installs a FUS image.
+    For a stack it begins with the FUS that ST's notes require. FUS never installs its own or an older version.
     """
     if image.kind is ImageKind.STACK:
         return asked_fus(image)[0], None

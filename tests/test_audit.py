@@ -99,7 +99,7 @@ def test_an_address_that_is_not_the_computed_one(
     assert re.search(words, finding["message"])
 
 
-def test_a_missing_gap_is_called_by_its_name(audit: Audit) -> None:
+def test_a_missing_gap_is_named(audit: Audit) -> None:
     """The mistake of the first tools for FUS 2: the image ends where FUS begins, without the room its format needs."""
     cells = ["0x080F3000", "0x0809B000", "0x0807B000", "0x0803B000", "FUS_v2 only", "V1.24.0"]
     (finding,) = audit(page(section("1.24.0", ["stack.bin", *cells])), stack="stack-fus2-4k")["findings"]
@@ -107,10 +107,10 @@ def test_a_missing_gap_is_called_by_its_name(audit: Audit) -> None:
     assert finding["message"] == "4 sectors too high: it would leave 0 KiB above the image where its format needs 16"
 
 
-def test_a_file_that_only_an_older_table_has_is_not_compared_with_it(audit: Audit) -> None:
+def test_a_file_in_an_older_table_only_has_no_row(audit: Audit) -> None:
     older = section("1.5.0", ["old.bin", *["0x08001000"] * 4, "-", "V1.5.0"])
     release = audit(page(section("1.13.3", RIGHT), older), stack="stack-4k", old="stack-4k")
-    assert [(one["rule"], one["file"]) for one in release["findings"] if one["rule"] != "WB406"] == [
+    assert [(finding["rule"], finding["file"]) for finding in release["findings"] if finding["rule"] != "WB406"] == [
         ("WB506", "old.bin")
     ]
 
@@ -126,7 +126,7 @@ def test_a_row_knows_its_line() -> None:
     assert notes.splitlines()[row.line - 1] == "<td>stack.bin</td>"
 
 
-def test_every_file_is_a_test_case_and_has_check_s_verdict(folder: Path, tmp_path: Path) -> None:
+def test_every_file_is_a_junit_test_case(folder: Path, tmp_path: Path) -> None:
     (folder / "empty.bin").write_bytes(b"")
     report = tmp_path / "junit.xml"
     report.write_text(run(folder, "--format", "junit").stdout)
@@ -182,7 +182,7 @@ def test_a_file_without_a_row_and_a_row_without_a_file(audit: Audit) -> None:
     ]
 
 
-def test_rows_of_older_releases_need_no_file_and_count_only_where_the_newer_have_none(audit: Audit) -> None:
+def test_rows_of_older_releases_need_no_file(audit: Audit) -> None:
     older = section(
         "1.13.2", ["stack.bin", *["0x08000000"] * 4, "-", "V1.13.2"], ["gone.bin", *STACK_CELLS, "-", "V1.0.0"]
     )
@@ -210,7 +210,7 @@ def test_a_table_without_the_column_of_marks_marks_nothing(audit: Audit) -> None
     assert rules(audit(notes, stack="stack-fus2-4k")) == ["WB508"]
 
 
-def test_what_check_finds_in_the_files_is_found_here_too(audit: Audit) -> None:
+def test_findings_of_check_are_reported_too(audit: Audit) -> None:
     notes = page(
         section("1.13.3", RIGHT, ["bad.bin", *STACK_CELLS, "-", "V1.13.3"], ["page.bin", *STACK_CELLS, "-", "V1"])
     )
@@ -242,7 +242,7 @@ def test_text(folder: Path) -> None:
 def test_sarif_points_into_the_notes(folder: Path) -> None:
     log = json.loads(run(folder, "--format", "sarif").stdout)
     validate_sarif(log)
-    wrong = next(one for one in log["runs"][0]["results"] if one["ruleId"] == "WB501")
+    wrong = next(result for result in log["runs"][0]["results"] if result["ruleId"] == "WB501")
     location = wrong["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"].endswith("/Release_Notes.html")
     assert location["region"] == {"startLine": 17}
@@ -258,13 +258,13 @@ def test_a_folder_without_notes_is_not_a_success(tmp_path: Path) -> None:
     assert result.stderr == f"imagekit: {tmp_path}: no Release_Notes.html in this folder\n"
 
 
-def test_only_the_name_of_st_s_notes_counts_in_any_case(folder: Path) -> None:
+def test_the_name_of_the_notes_is_matched_in_any_case(folder: Path) -> None:
     (folder / "Release_Notes.html").rename(folder / "RELEASE_NOTES.HTML")
     (folder / "Old_Release_Notes.html").write_text("<html>")
     assert run(folder).stdout.endswith("1 release folder, 1 file: 3 addresses equal, 0 lower, 1 too high\n")
 
 
-def test_a_file_that_only_the_notes_name_is_no_test_case_that_failed(folder: Path, tmp_path: Path) -> None:
+def test_a_file_missing_beside_the_notes_is_no_failed_case(folder: Path, tmp_path: Path) -> None:
     (folder / "stack.bin").rename(folder / "stm32wb5x_BLE_LLD_fw.bin")
     report = tmp_path / "junit.xml"
     report.write_text(run(folder, "--format", "junit").stdout)
@@ -281,7 +281,7 @@ def test_a_file_that_only_the_notes_name_is_no_test_case_that_failed(folder: Pat
         (b"<html>hello", "no address table"),
     ],
 )
-def test_notes_that_are_none(tmp_path: Path, data: bytes, words: str) -> None:
+def test_unreadable_notes_are_an_error(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "Release_Notes.html").write_bytes(data)
     (tmp_path / "stack.bin").write_bytes(content("stack-4k"))
     result = run(tmp_path)
@@ -289,7 +289,7 @@ def test_notes_that_are_none(tmp_path: Path, data: bytes, words: str) -> None:
     assert re.match(f"imagekit: {re.escape(str(tmp_path))}/Release_Notes.html: {words}", result.stderr)
 
 
-def test_notes_without_images_beside_them_are_other_software_s(folder: Path) -> None:
+def test_notes_without_images_are_ignored(folder: Path) -> None:
     other = folder / "Drivers"
     other.mkdir()
     (other / "Release_Notes.html").write_text("<html>release notes of something else")
@@ -298,7 +298,7 @@ def test_notes_without_images_beside_them_are_other_software_s(folder: Path) -> 
     assert (alone.exit_code, "no image beside any Release_Notes.html" in alone.stderr) == (4, True)
 
 
-def test_images_without_notes_are_told(folder: Path) -> None:
+def test_images_without_notes_are_reported(folder: Path) -> None:
     other = folder / "STM32WB3x"
     other.mkdir()
     (other / "stm32wb3x_BLE_LLD_fw.bin").write_bytes(content("stack-4k"))
@@ -306,7 +306,7 @@ def test_images_without_notes_are_told(folder: Path) -> None:
     assert result.stderr == f"imagekit: {other}: no Release_Notes.html beside these images: not audited\n"
 
 
-def test_a_page_that_cannot_be_read_costs_only_itself(folder: Path) -> None:
+def test_an_unreadable_page_does_not_affect_the_others(folder: Path) -> None:
     other = folder / "z"
     other.mkdir()
     (other / "Release_Notes.html").write_text("<html>")

@@ -76,7 +76,7 @@ def test_dumps_is_the_inverse_of_loads() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"{}", b'{"schema": "other"}', b'{"schema": "imagekit.catalogue/1", "contents": []}', b"\xff"]
 )
-def test_what_is_no_catalogue(data: bytes) -> None:
+def test_other_files_are_not_a_catalogue(data: bytes) -> None:
     with pytest.raises(CatalogueError, match=r"not a catalogue|schema"):
         catalogue.loads(data)
 
@@ -85,7 +85,7 @@ def identify(**fields: object) -> set[tuple[str, ...]]:
     return {content.variants for content in catalogue.shipped().identify(**fields)}  # type: ignore[arg-type]
 
 
-def test_a_chip_s_fields_name_the_variant_where_the_version_does_not() -> None:
+def test_the_fields_of_a_chip_identify_the_variant() -> None:
     assert len(identify(series=Series.WB5X, version="1.13.3")) > 5
     fields = {"series": Series.WB5X, "magic": 0x23372991, "sectors": 24, "sram2a_kib": 19, "sram2b_kib": 25}
     assert identify(version="1.13.3.2", **fields) == {("BLE_HCILayer",)}
@@ -154,7 +154,7 @@ def release(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_build_says_what_a_file_is_and_where_it_was_published(release: Path, tmp_path: Path) -> None:
+def test_build_records_facts_and_publications(release: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     result = run("build", release, "-o", out)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"imagekit: {out}: 2 files\n")
@@ -188,9 +188,7 @@ def test_build_says_what_a_file_is_and_where_it_was_published(release: Path, tmp
         (lambda folder: shutil.copy(IMAGES / "web-page.bin", folder / "stm32wb5x_FUS_fw.bin"), "web page"),
     ],
 )
-def test_build_of_nothing_leaves_the_old_catalogue_alone(
-    tmp_path: Path, make: Callable[[Path], Path], words: str
-) -> None:
+def test_build_of_nothing_keeps_the_old_catalogue(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
     folder, out = tmp_path / "v1.24.0", tmp_path / "keep.json"
     folder.mkdir()
     (folder / "application.bin").write_bytes(b"other")
@@ -215,7 +213,7 @@ def test_build_leaves_nothing_half_written(release: Path, tmp_path: Path) -> Non
     assert [path.name for path in locked.iterdir()] == ["out.json"]
 
 
-def test_build_needs_a_release_in_the_path_or_said(tmp_path: Path) -> None:
+def test_build_needs_a_release_in_the_path_or_an_option(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     out = tmp_path / "out.json"
@@ -227,13 +225,13 @@ def test_build_needs_a_release_in_the_path_or_said(tmp_path: Path) -> None:
     assert catalogue.loads(out.read_bytes()).releases == ("v1.24.0",)
 
 
-def test_build_leaves_out_what_does_not_have_a_name_of_st_s(release: Path, tmp_path: Path) -> None:
+def test_build_leaves_out_names_that_are_not_st_s(release: Path, tmp_path: Path) -> None:
     (release / "STM32CubeWB-1.24.0" / "application.bin").write_bytes(b"other")
     result = run("build", release, "-o", tmp_path / "out.json")
     assert result.stderr.endswith("2 files, 1 left out that ST would name otherwise\n")
 
 
-def test_build_follows_a_link_and_leaves_devices_alone(release: Path, tmp_path: Path) -> None:
+def test_build_follows_a_link_and_writes_to_a_pipe(release: Path, tmp_path: Path) -> None:
     real, link = tmp_path / "real.json", tmp_path / "link.json"
     real.write_text("old")
     link.symlink_to(real)
@@ -250,7 +248,7 @@ def test_build_follows_a_link_and_leaves_devices_alone(release: Path, tmp_path: 
     os.close(reader)
 
 
-def test_a_catalogue_of_one_s_own_is_used(release: Path, tmp_path: Path) -> None:
+def test_a_catalogue_of_the_user_is_used(release: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.json"
     run("build", release / "STM32CubeWB-1.24.0", "-o", out)
     result = CliRunner().invoke(app, ["inspect", "--json", str(IMAGES / "stack-4k.bin"), "--catalogue", str(out)])
@@ -264,13 +262,13 @@ def test_a_catalogue_of_one_s_own_is_used(release: Path, tmp_path: Path) -> None
     shutil.copy(IMAGES / "fus-2.2.0.bin", release / "STM32CubeWB-1.24.0" / "stm32wb5x_Safeboot_fw.bin")
     run("build", release / "STM32CubeWB-1.24.0", "-o", out)
     checked = CliRunner().invoke(app, ["check", str(named), "--catalogue", str(out)])
-    assert "WB404 its name says safeboot; ST published it as BLE_LLD" in checked.stdout
+    assert "WB404 the name says safeboot, but ST published it as BLE_LLD" in checked.stdout
     (tmp_path / "broken.json").write_text("{}")
     broken = CliRunner().invoke(app, ["inspect", str(named), "--catalogue", str(tmp_path / "broken.json")])
     assert (broken.exit_code, "broken.json: not a catalogue" in broken.stderr) == (4, True)
 
 
-def test_inspect_says_where_st_published_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspect_names_the_releases_of_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = image("stack-4k").sha256
     publications = tuple(Publication(f"v1.{n}.0", "STM32WB5x/stm32wb5x_BLE_LLD_fw.bin", {}) for n in (22, 23))
     known = Content(sha256, 0, *(None,) * 2, (), *(None,) * 5, published=publications, known_bad=None)

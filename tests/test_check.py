@@ -28,7 +28,7 @@ def _trust_the_throw_away_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """A folder with good images, a bad one, one that is none, and things that are not looked at."""
+    """A folder with good images, a bad image, a web page, and files that are not checked."""
     folder = tmp_path / "größe 1" / "STM32WB5x"
     folder.mkdir(parents=True)
     for name, image in {
@@ -76,7 +76,7 @@ def test_json(release: Path) -> None:
     ]
 
 
-def test_text_lists_what_needs_a_look_and_counts_the_rest(release: Path) -> None:
+def test_text_lists_findings_and_counts_the_rest(release: Path) -> None:
     result = run(release)
     assert "bad.bin: refused\n  error     WB103 byte 9" in result.stdout
     assert "page.bin: unreadable\n  error     WB005" in result.stdout
@@ -90,18 +90,18 @@ def test_notes_are_listed_on_request() -> None:
     assert "note      WB108" in run(image, "--notes").stdout
 
 
-def test_sarif_is_valid_and_says_the_same(release: Path) -> None:
+def test_sarif_is_valid_and_has_the_same_findings(release: Path) -> None:
     log = json.loads(run(release, "--format", "sarif").stdout)
     validate_sarif(log)
-    (one,) = log["runs"]
-    rules = one["tool"]["driver"]["rules"]
+    (run_,) = log["runs"]
+    rules = run_["tool"]["driver"]["rules"]
     assert all(rule["help"]["text"] for rule in rules)
     found = {
         (result["ruleId"], Path(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]).name)
-        for result in one["results"]
+        for result in run_["results"]
     }
     assert found == {("WB103", "bad.bin"), ("WB005", "page.bin")}
-    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in one["results"])
+    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run_["results"])
 
 
 def test_sarif_uris_are_references(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_junit_is_read_back(release: Path, tmp_path: Path) -> None:
     document = JUnitXml.fromfile(str(path))
     assert (document.tests, document.failures, document.errors) == (4, 1, 1)
     (suite,) = document
-    results = {case.name: [type(one).__name__ for one in case.result] for case in suite}
+    results = {case.name: [type(result).__name__ for result in case.result] for case in suite}
     assert results == {
         "bad.bin": ["Failure"],
         "page.bin": ["Error"],
@@ -136,7 +136,7 @@ def test_github_annotations(release: Path) -> None:
     assert "bad.bin,title=WB103::byte 9 of the image footer is 0x07, not 0xFF" in lines[0]
 
 
-def test_awkward_names_spoil_no_format(tmp_path: Path) -> None:
+def test_awkward_names_break_no_format(tmp_path: Path) -> None:
     name = "a,b:c%\n\x1b[31m::error::x.bin" if os.name == "posix" else "a,b%.bin"
     (tmp_path / name).write_bytes(content("unknown-byte9"))
     validate_sarif(json.loads(run(tmp_path, "--format", "sarif").stdout))
@@ -146,7 +146,7 @@ def test_awkward_names_spoil_no_format(tmp_path: Path) -> None:
         assert "\x1b" not in run(tmp_path, "--format", format_).stdout
 
 
-def test_junit_is_read_back_whatever_the_encoding_of_the_output(tmp_path: Path) -> None:
+def test_junit_is_ascii_whatever_the_output_encoding(tmp_path: Path) -> None:
     (tmp_path / "größe-\x9b.bin").write_bytes(b"")
     text = run(tmp_path, "--format", "junit").stdout
     assert text.isascii()
@@ -154,7 +154,7 @@ def test_junit_is_read_back_whatever_the_encoding_of_the_output(tmp_path: Path) 
     assert case.get("name") == "größe-\ufffd.bin"
 
 
-def test_text_of_a_file_is_no_link_and_no_placeholder_in_sarif(tmp_path: Path) -> None:
+def test_sarif_escapes_links_and_placeholders(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"see [this](https://example.com) and {0}\n" * 9)
     (result,) = json.loads(run(tmp_path, "--format", "sarif").stdout)["runs"][0]["results"]
     assert r"see \[this\](https://example.com) and {{0}}" in result["message"]["text"]
@@ -171,7 +171,7 @@ def test_text_of_a_file_is_no_link_and_no_placeholder_in_sarif(tmp_path: Path) -
     ],
 )
 @pytest.mark.parametrize("format_", ["text", "json", "sarif", "junit", "github"])
-def test_exit_codes_are_those_of_the_worst_file_in_every_format(names: list[str], code: int, format_: str) -> None:
+def test_the_exit_code_is_that_of_the_worst_file(names: list[str], code: int, format_: str) -> None:
     assert run(*(IMAGES / f"{name}.bin" for name in names), "--format", format_).exit_code == code
 
 
@@ -184,7 +184,7 @@ def test_exit_codes_are_those_of_the_worst_file_in_every_format(names: list[str]
         (["--needs-customer-signature"], 3),
     ],
 )
-def test_what_is_said_of_the_chip_counts(arguments: list[str], code: int) -> None:
+def test_the_options_about_the_chip_count(arguments: list[str], code: int) -> None:
     assert run(IMAGES / "stack-fus2-4k.bin", *arguments).exit_code == code
 
 
@@ -201,7 +201,7 @@ def test_nothing_to_annotate_prints_nothing() -> None:
     assert run(IMAGES / "stack-4k.bin", "--format", "github").stdout == ""
 
 
-def test_a_folder_without_images_among_others_costs_only_itself(tmp_path: Path) -> None:
+def test_an_empty_folder_does_not_affect_the_others(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     result = run(IMAGES / "stack-4k.bin", empty, "--format", "json")
@@ -209,7 +209,7 @@ def test_a_folder_without_images_among_others_costs_only_itself(tmp_path: Path) 
     assert json.loads(result.stdout)["summary"]["accepted"] == 1
 
 
-def test_a_broken_file_among_300_costs_only_itself(tmp_path: Path) -> None:
+def test_a_broken_file_does_not_affect_299_others(tmp_path: Path) -> None:
     for index in range(300):
         (tmp_path / f"{index:03}.bin").write_bytes(content("stack-4k") if index != 150 else b"")
     result = run(tmp_path, "--format", "json")
@@ -225,15 +225,15 @@ def write_hex(path: Path, *blocks: tuple[int, bytes]) -> Path:
     return path
 
 
-def test_intel_hex_at_its_place_is_accepted(tmp_path: Path) -> None:
+def test_intel_hex_at_its_address_is_accepted(tmp_path: Path) -> None:
     path = write_hex(tmp_path / "stack.hex", (0x080F3000, content("stack-4k")))
     assert run(path, "--part", "STM32WB55RG").exit_code == 0
     refused = run(path, "--part", "STM32WB55CC")
     assert refused.exit_code == 3
-    assert "WB304 the file puts the image at 0x080F3000; it may start at 0x0803F000 at the most" in refused.stdout
+    assert "WB304 the file puts the image at 0x080F3000; the highest possible address on STM32WB5xxC" in refused.stdout
 
 
-def test_intel_hex_that_hides_something_is_unreadable(tmp_path: Path) -> None:
+def test_intel_hex_with_data_after_its_end_is_unreadable(tmp_path: Path) -> None:
     path = write_hex(tmp_path / "x.hex", (0x080F3000, content("stack-4k")))
     whole = path.read_bytes()
     end = b":00000001FF"
@@ -263,12 +263,12 @@ def test_damaged_intel_hex_is_unreadable(tmp_path: Path, data: bytes, words: str
     assert words in result.stdout
 
 
-def test_intel_hex_with_an_application_beside_the_image_is_unreadable(tmp_path: Path) -> None:
+def test_intel_hex_with_two_blocks_is_unreadable(tmp_path: Path) -> None:
     path = write_hex(tmp_path / "all.hex", (0x08000000, b"app!"), (0x080F3000, content("stack-4k")))
     assert "holds 2 separate blocks (0x08000000-0x08000003, 0x080F3000-0x080F3C1B)" in run(path).stdout
 
 
-def test_twins_in_a_folder(tmp_path: Path) -> None:
+def test_duplicates_in_a_folder(tmp_path: Path) -> None:
     shutil.copy(IMAGES / "stack-4k.bin", tmp_path / "one.bin")
     shutil.copy(IMAGES / "stack-4k.bin", tmp_path / "two.bin")
     write_hex(tmp_path / "ONE.hex", (0x080F3000, content("fus-2.2.0")))
@@ -286,7 +286,7 @@ def test_twins_in_a_folder(tmp_path: Path) -> None:
     }
 
 
-def test_intel_hex_where_address_puts_it_is_accepted_whatever_the_fus(tmp_path: Path) -> None:
+def test_intel_hex_at_the_computed_address_is_accepted(tmp_path: Path) -> None:
     old = write_hex(tmp_path / "stack.hex", (0x080F5000, content("stack-4k")))
     assert run(old, "--part", "wb55rg", "--fus", "0.5.3").exit_code == 0
     assert run(old, "--part", "wb55rg", "--fus", "1.2.0").exit_code == 3
@@ -341,15 +341,15 @@ def test_identical_contents_are_in_one_share(tmp_path: Path, count: int) -> None
     shares = check._shares(paths, count)
     assert sorted(index for share in shares for index in share) == list(range(61))
     for share in shares:
-        assert all(index % 7 in {one % 7 for one in share} or index == 60 for index in share)
+        assert all(index % 7 in {other % 7 for other in share} or index == 60 for index in share)
     sizes = [{index % 7 for index in share if index != 60} for share in shares]
     assert sum(map(len, sizes)) == 7
 
 
 @pytest.mark.parametrize("cores", [1, 2, 5])
-def test_the_result_does_not_depend_on_how_many_cores_there_are(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+def test_the_result_does_not_depend_on_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     paths = [str(path) for path in sorted(IMAGES.glob("*.bin"))] + ["missing"]
-    expected = [check._check_one(path, lambda path: Path(path).read_bytes(), Chip(), {}) for path in paths]
+    expected = [check._check_file(path, lambda path: Path(path).read_bytes(), Chip(), {}) for path in paths]
     monkeypatch.setattr("imagekit.parallel.cores", lambda: cores)
     files = check_files(paths, lambda path: Path(path).read_bytes(), Chip())
     assert [(file.path, file.verdict, file.image) for file in files] == [

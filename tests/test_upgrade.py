@@ -70,7 +70,7 @@ def test_stacks_and_safeboot_on_every_fus(name: str, expected: str) -> None:
         ((1, 24, 0), "1.2.0"),
     ],
 )
-def test_the_fus_that_the_notes_of_each_release_ask_for(stack: tuple[int, int, int], fus: str) -> None:
+def test_the_fus_that_each_release_asks_for(stack: tuple[int, int, int], fus: str) -> None:
     parsed, (major, minor, sub) = image("stack-4k"), stack
     footer = dataclasses.replace(parsed.footer, major=major, minor=minor, sub=sub)
     assert asked_fus(dataclasses.replace(parsed, footer=footer))[0].text == fus
@@ -99,7 +99,7 @@ def test_what_may_lock_a_part_with_less_than_1_mib(name: str, part: str, fus: st
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_range_of_fus_that_a_bundle_states_is_where_nothing_is_refused(name: str) -> None:
+def test_the_fus_range_is_where_nothing_is_refused(name: str) -> None:
     version, variants, _ = TABLE[name]
     if not variants and version is None:
         return  # no bundle holds an image of which nobody knows what it is
@@ -110,7 +110,7 @@ def test_the_range_of_fus_that_a_bundle_states_is_where_nothing_is_refused(name:
 
 
 @pytest.mark.parametrize("name", ["stack-fus2-4k", "stack-fus2-2k", "safeboot-2.0.0", "safeboot-2.0.1"])
-def test_the_range_of_stacks_for_fus_2_and_of_safeboot_too(name: str) -> None:
+def test_the_fus_range_of_stacks_and_safeboot(name: str) -> None:
     low, high = fus_range(image(name))
     for chip in map(Version.from_text, CHIPS):
         assert (low <= chip and (high is None or chip < high)) is not bool(refusal(image(name), chip)), chip

@@ -84,7 +84,7 @@ def _print(drawing: "Picture") -> None:
 def _reaches_installed_stack(chip: "Chip", sfsa: int) -> bool:
     """Say whether the application reaches into the stack on the chip. Exits with 3 for an SFSA that cannot be."""
     from imagekit.placement import holds_stack
-    from imagekit.rules.image import reaching
+    from imagekit.rules.application import reaching
 
     assert chip.target is not None  # noqa: S101 - --part is required
     with about("--sfsa"):
@@ -203,7 +203,7 @@ def _to_hex(file: str, out: str, chip: "Chip") -> tuple[bytes, str]:
 
 def _to_binary(file: str, chip: "Chip") -> tuple[bytes, str]:
     """The bytes of the image in an Intel HEX file, and where that put them."""
-    from imagekit.rules.image import ADDRESS_STANDS
+    from imagekit.rules.installation import ADDRESS_STANDS
 
     with about(file):
         image, content, address = read_as_image(file, read_image(file))

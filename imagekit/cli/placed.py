@@ -36,7 +36,7 @@ def judged(
     """
     from imagekit.assessment import assess
     from imagekit.rules import findings
-    from imagekit.rules.image import ADDRESS_STANDS
+    from imagekit.rules.installation import ADDRESS_STANDS
     from imagekit.rules.registry import Severity
 
     assessment = assess(image)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from imagekit.image.model import Version
     from imagekit.targets import Target
     from imagekit.upgrade.candidates import Candidate
-    from imagekit.upgrade.plan import AntiRollback, UpgradePlan
+    from imagekit.upgrade.plan import UpgradePlan
+    from imagekit.upgrade.start import AntiRollback
 
 
 class Emit(StrEnum):
@@ -87,8 +88,8 @@ def plan(
     Example: imagekit plan --part STM32WB55RG --fus 1.2.0 FUS_fw.bin stack.bin
     """
     from imagekit.upgrade.candidates import choose
-    from imagekit.upgrade.plan import Start
     from imagekit.upgrade.plan import plan as plan_way
+    from imagekit.upgrade.start import Start
 
     chip = chip_of(part, fus)
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -122,7 +123,7 @@ _HOW_TO_READ_FUS = (
 def _stored_version(text: str | None) -> "Version | AntiRollback | None":
     """What `--anti-rollback` says: a version, or one of two words."""
     from imagekit.image.model import Version
-    from imagekit.upgrade.plan import AntiRollback
+    from imagekit.upgrade.start import AntiRollback
 
     if text is None:
         return None
@@ -160,7 +161,7 @@ def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
         raise typer.Exit(ExitCode.UNREADABLE)
     fitting = [one for one in found if one.is_named or one.is_for(target)]
     # Of one content under several names, that of the part's own series is the one to be seen.
-    return sorted(fitting, key=lambda one: not one.is_called_for(target))
+    return sorted(fitting, key=lambda one: not one.is_named_for(target))
 
 
 def _print(way: "UpgradePlan", part: str, emit: Emit) -> None:

@@ -74,7 +74,7 @@ def page(explanation: Explanation, *, width: int | None = None, paint: Paint = p
     explanation = complete(explanation)
     causes = [line for cause in explanation.causes for line in ((cause.text, _ITEM), (cause.source, _UNDER_ITEM))]
     parts = [
-        ("holds" if explanation.group is Group.RULE else "is", [(explanation.title, _PLAIN)], ""),
+        ("found" if explanation.group is Group.RULE else "is", [(explanation.title, _PLAIN)], ""),
         ("means", [(explanation.means, _PLAIN)], ""),
         ("", [(source, _PLAIN) for source in explanation.sources], "dim"),
         ("causes", causes, ""),

@@ -1,11 +1,10 @@
-"""The rules over many files: on all cores, each content assessed once, nothing kept but the verdicts."""
+"""Apply the rules to many files: on all cores, each content assessed once, only the verdicts kept."""
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import PurePath
 
 from imagekit import parallel
 from imagekit.assessment import Assessment, assess
@@ -13,16 +12,19 @@ from imagekit.catalogue import Catalogue
 from imagekit.errors import ParseError
 from imagekit.image.model import Image
 from imagekit.rules import findings as image_findings
-from imagekit.rules.folder import SAME_CONTENT, SAME_NAME
+from imagekit.rules.folder import folder_findings
 from imagekit.rules.not_an_image import not_an_image
-from imagekit.rules.registry import Chip, Finding, Rule, Severity
-from imagekit.text import printable, why
+from imagekit.rules.registry import Chip, Finding, Severity
+from imagekit.text import why
 
-_WORTH_A_FORK = 25  # fewer files are done before a process has started
+_FILES_PER_PROCESS = 25
+"""Fewer files are checked before a process has started."""
+_OVERHEAD = 300_000
+"""What a file costs beyond its bytes, in bytes that are read and hashed in the same time."""
 
 
 class FileVerdict(Enum):
-    """What becomes of a file; the values are those of `check --format json`."""
+    """The verdict on a file; the values are those of `check --format json`."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -31,47 +33,49 @@ class FileVerdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """One file and what the rules say of it."""
+    """One file and what the rules found."""
 
     path: str
     verdict: FileVerdict
     findings: tuple[Finding, ...]
     image: Image | None
-    """None when the file is no image."""
+    """None when the file is not an image."""
 
 
 def check_files(
     paths: Sequence[str],
     read: Callable[[str], bytes],
     chip: Chip,
-    done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - nobody listens
+    done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - progress is optional
     catalogue: Catalogue | None = None,
 ) -> list[CheckedFile]:
-    """Check files on all cores; return them in their order. `done` is told how many more were looked at.
+    """Check files on all cores and return them in their order. `done` receives how many more files were checked.
 
-    `read` returns a file's bytes or raises OSError. A broken file costs only itself. `catalogue` stands in place of the
-    shipped one.
+    `read` returns the bytes of a file or raises OSError. A broken file does not affect the others. `catalogue` replaces
+    the built-in one.
     """
-    shares = _shares(paths, max(1, min(parallel.cores(), len(paths) // _WORTH_A_FORK)))
+    shares = _shares(paths, max(1, min(parallel.cores(), len(paths) // _FILES_PER_PROCESS)))
 
     def check_share(share: Sequence[int]) -> list[tuple[int, CheckedFile]]:
         assessments: dict[str, Assessment] = {}
         checked = []
         for index in share:
-            checked.append((index, _check_one(paths[index], read, chip, assessments, catalogue)))
-            if share is shares[0]:  # the others come on as fast, and are in processes that cannot tell
+            checked.append((index, _check_file(paths[index], read, chip, assessments, catalogue)))
+            if share is shares[0]:  # the other processes are as fast, and cannot report
                 done(len(shares))
         return checked
 
-    results = [one for share in parallel.map_shares(check_share, shares) for one in share]
-    return _with_folder_findings([file for _, file in sorted(results, key=lambda one: one[0])])
+    checked = [indexed for share in parallel.map_shares(check_share, shares) for indexed in share]
+    return _with_folder_findings([file for _, file in sorted(checked, key=lambda indexed: indexed[0])])
 
 
 def _shares(paths: Sequence[str], count: int) -> list[list[int]]:
-    """Deal the files out by their sizes, so that identical contents, which have one size, are in one share."""
+    """Divide the files by size, so that identical contents, which have the same size, are in the same share."""
+    if count == 1:
+        return [list(range(len(paths)))]
     by_size: dict[int, list[int]] = defaultdict(list)
     for index, path in enumerate(paths):
-        by_size[_size(path) if count > 1 else 0].append(index)
+        by_size[_size(path)].append(index)
     shares: list[list[int]] = [[] for _ in range(count)]
     weights = [0] * count
     for size, indices in sorted(by_size.items(), reverse=True):
@@ -81,9 +85,6 @@ def _shares(paths: Sequence[str], count: int) -> list[list[int]]:
     return shares
 
 
-_OVERHEAD = 300_000  # what a file costs beyond its bytes, in bytes read and hashed in that time
-
-
 def _size(path: str) -> int:
     try:
         return os.stat(path).st_size  # noqa: PTH116 - the path as the user typed it
@@ -91,7 +92,7 @@ def _size(path: str) -> int:
         return 0
 
 
-def _check_one(
+def _check_file(
     path: str,
     read: Callable[[str], bytes],
     chip: Chip,
@@ -100,22 +101,29 @@ def _check_one(
 ) -> CheckedFile:
     """Check one file by itself; `assessments` are those of the contents seen before."""
     try:
-        data, hex_address = read(path), None
-        if path.lower().endswith(".hex"):
-            from imagekit.application.intel_hex import read_hex
-
-            hex_address, data = read_hex(data)
+        data, hex_address = _read_image(path, read)
         image = Image.parse(data)
     except ParseError as error:
         return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(error),), None)
     except OSError as error:
         unreadable = ParseError("unreadable", why(error))
         return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(unreadable),), None)
-    assessment = assessments.get(image.sha256)
-    if assessment is None:
-        assessment = assessments[image.sha256] = assess(image, catalogue=catalogue)
+    if image.sha256 not in assessments:
+        assessments[image.sha256] = assess(image, catalogue=catalogue)
+    assessment = assessments[image.sha256]
     findings = image_findings(assessment, chip, path=path, hex_address=hex_address)
     return CheckedFile(path, _verdict(findings), findings, assessment.image)
+
+
+def _read_image(path: str, read: Callable[[str], bytes]) -> tuple[bytes, int | None]:
+    """Return the bytes of an image, and the address at which an Intel HEX file puts them."""
+    data = read(path)
+    if not path.lower().endswith(".hex"):
+        return data, None
+    from imagekit.application.intel_hex import read_hex
+
+    address, data = read_hex(data)
+    return data, address
 
 
 def _verdict(findings: Sequence[Finding]) -> FileVerdict:
@@ -124,45 +132,13 @@ def _verdict(findings: Sequence[Finding]) -> FileVerdict:
 
 
 def _with_folder_findings(checked: Sequence[CheckedFile]) -> list[CheckedFile]:
-    """Add what only a look at the files beside them can tell."""
-    folders: dict[str, list[CheckedFile]] = defaultdict(list)
-    for file in checked:
-        if file.image:
-            folders[str(PurePath(file.path).parent)].append(file)
-    extra: dict[str, list[Finding]] = defaultdict(list)
-    for files in folders.values():
-        _note_twins(SAME_CONTENT, "has the same content as", _content, _stem, files, extra)
-        _note_twins(SAME_NAME, "holds another image than", _stem, _content, files, extra)
-    return [_add(file, extra[file.path]) if file.path in extra else file for file in checked]
-
-
-def _content(file: CheckedFile) -> str:
-    return file.image.sha256 if file.image else ""
-
-
-def _stem(file: CheckedFile) -> str:
-    return PurePath(file.path).stem.casefold()
-
-
-def _note_twins(
-    rule: Rule,
-    what: str,
-    alike: Callable[[CheckedFile], str],
-    unlike: Callable[[CheckedFile], str],
-    files: Iterable[CheckedFile],
-    extra: dict[str, list[Finding]],
-) -> None:
-    """Note, for each file, the files of its folder that are like it in one respect and unlike it in the other."""
-    groups: dict[str, list[CheckedFile]] = defaultdict(list)
-    for file in files:
-        groups[alike(file)].append(file)
-    for group in groups.values():
-        for file in group if len(group) > 1 and len({unlike(one) for one in group}) > 1 else ():
-            others = sorted(printable(PurePath(one.path).name) for one in group if unlike(one) != unlike(file))
-            names = " and ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-            extra[file.path].append(Finding(rule.id, rule.severity, f"{what} {names} beside it"))
+    """Add the findings that need a look at the other files of the folder."""
+    extra = folder_findings({file.path: file.image.sha256 for file in checked if file.image})
+    return [_add(file, extra.get(file.path, ())) for file in checked]
 
 
 def _add(file: CheckedFile, more: Sequence[Finding]) -> CheckedFile:
+    if not more:
+        return file
     findings = (*file.findings, *more)
     return replace(file, findings=findings, verdict=_verdict(findings))

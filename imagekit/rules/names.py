@@ -1,4 +1,4 @@
-"""Rules about the name of a file and about known contents (WB4xx)."""
+"""Rules about file names and known images (WB4xx)."""
 
 from collections.abc import Iterator
 
@@ -7,70 +7,72 @@ from imagekit.rules.registry import Severity, Subject, image_rule
 from imagekit.targets import series_names
 
 
-@image_rule("WB401", Severity.ERROR, "The file's name says the series that the image is for")
-def name_series(subject: Subject) -> Iterator[str]:
-    """A name as ST forms it, with another series in it than the sectors or the signing key tell. ST itself put a WB3x
-    file into the WB1x folder of v1.11.0 as `stm32wb1x_BLE_LLD_fw.bin`. Trust the content.
+@image_rule("WB401", Severity.ERROR, "The file name says another series than the content")
+def name_of_another_series(subject: Subject) -> Iterator[str]:
+    """A name in ST's form with another series than that of the sectors or of the signing key. ST itself put a WB3x file
+    into the WB1x folder of v1.11.0 as `stm32wb1x_BLE_LLD_fw.bin`. Trust the content.
     """
-    name, key = subject.st_name, subject.assessment.signature.key
+    name, image, key = subject.st_name, subject.image, subject.assessment.signature.key
     if name is None:
         return
-    for series, what in ((subject.image.series, "cut"), (key.series if key else (), "signed")):
-        if series and name.series not in series:
-            yield f"its name says {name.series.value}, and it is {what} for {series_names(series)}"
-            return
+    if image.series and name.series not in image.series:
+        yield f"the name says {name.series.value}, but the sectors are those of {series_names(image.series)}"
+    elif key and name.series not in key.series:
+        yield f"the name says {name.series.value}, but the image is signed for {series_names(key.series)}"
 
 
-@image_rule("WB402", Severity.ERROR, "The file's name says the kind of image that it is")
-def name_kind(subject: Subject) -> Iterator[str]:
-    """A name as ST forms it that says FUS, Safeboot or a stack, where the content is another. Trust the content."""
+@image_rule("WB402", Severity.ERROR, "The file name says another kind of image than the content")
+def name_of_another_kind(subject: Subject) -> Iterator[str]:
+    """A name in ST's form that says FUS, Safeboot or a stack, where the content is another kind. Trust the content."""
     name, kind = subject.st_name, subject.image.kind
     if name is None or kind in (ImageKind.UNKNOWN, ImageKind.OTHER):
         return
     first = name.variant.partition("_")[0].lower()
     expected = {"fus": ImageKind.FUS, "safeboot": ImageKind.SAFEBOOT}.get(first, ImageKind.STACK)
     if kind is not expected:
-        yield f"its name says {expected.value}, and it is {kind.value}"
+        yield f"the name says {expected.value}, but the content is {kind.value}"
 
 
-@image_rule("WB403", Severity.WARNING, "The file's name says the version that the image has")
-def name_version(subject: Subject) -> Iterator[str]:
-    """A name as ST forms it with a version at its end that is not the one in the footer. ST's `Safeboot_fw_v1.2.0` of
+@image_rule("WB403", Severity.WARNING, "The file name says another version than the footer")
+def name_of_another_version(subject: Subject) -> Iterator[str]:
+    """A name in ST's form that ends with another version than the one in the footer. ST's `Safeboot_fw_v1.2.0` of
     v1.23.0 holds Safeboot 2.0.0.
     """
     name = subject.st_name
-    said = name.version if name else None
+    if name is None or name.version is None:
+        return
     version = FUS_1_2 if subject.image.is_hidden_fus else subject.image.version
-    if said and version and said.text != version.text:
-        yield f"its name says {said.text}, its footer {version.text}"
+    if version and name.version.text != version.text:
+        yield f"the name says {name.version.text}, but the footer says {version.text}"
 
 
-@image_rule("WB404", Severity.ERROR, "A known content has a name that ST gave it")
-def known_name(subject: Subject) -> Iterator[str]:
-    """ST published exactly these bytes, and another content under this name: the file was renamed, or two were swapped.
-    A name that ST has given to nothing known is no finding: a newer release may have it.
+@image_rule("WB404", Severity.ERROR, "A known image has the name of another one")
+def renamed_image(subject: Subject) -> Iterator[str]:
+    """ST published exactly these bytes under another name, and other bytes under this name: the file was renamed, or
+    two files were swapped. A name that is not in the catalogue is not a finding: a newer release may use it.
     """
     name, assessment = subject.st_name, subject.assessment
     if name is None or not assessment.variants:
         return
-    said = name.variant.casefold()
-    if said in assessment.known_variants and said not in map(str.casefold, assessment.variants):
-        yield f"its name says {name.variant}; ST published it as {' and '.join(assessment.variants)}"
+    variant = name.variant.casefold()
+    own_variants = [own.casefold() for own in assessment.variants]
+    if variant in assessment.known_variants and variant not in own_variants:
+        yield f"the name says {name.variant}, but ST published it as {' and '.join(assessment.variants)}"
 
 
-@image_rule("WB405", Severity.WARNING, "Nothing bad is known of the content")
-def known_bad(subject: Subject) -> Iterator[str]:
-    """A content of ST's with a defect of its own, told with its source. Take the file from another release."""
+@image_rule("WB405", Severity.WARNING, "The image has a known defect")
+def known_defect(subject: Subject) -> Iterator[str]:
+    """ST published this image with a defect of its own. Use the file of another release."""
     known = subject.assessment.known
     if known and known.known_bad:
         yield known.known_bad
 
 
 NAME_RULES = (
-    name_series,
-    name_kind,
-    name_version,
-    known_name,
-    known_bad,
+    name_of_another_series,
+    name_of_another_kind,
+    name_of_another_version,
+    renamed_image,
+    known_defect,
 )
 """In the order in which findings are reported."""

@@ -1,7 +1,7 @@
 """What a rule, its evidence and its findings are.
 
-A rule's id never changes meaning. Families: WB0xx files that are not an image, WB1xx the file's own bytes, WB2xx
-signatures, WB3xx where and whether an image can be installed, WB4xx names and known contents, WB5xx release notes.
+The meaning of a rule's id never changes. Families: WB0xx files that are not an image, WB1xx the file's own bytes, WB2xx
+signatures, WB3xx whether and where an image can be installed, WB4xx names and known images, WB5xx release notes.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Severity(Enum):
-    """How much a finding weighs; only an error makes `check` refuse."""
+    """How serious a finding is; only an error makes `check` refuse."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -27,7 +27,7 @@ class Severity(Enum):
 
     @property
     def rank(self) -> int:
-        """Its place in a list: the gravest come first."""
+        """Its place in a list: the most serious come first."""
         return list(Severity).index(self)
 
 
@@ -36,16 +36,18 @@ class Rule:
     """A named check."""
 
     id: str
+    name: str
+    """The finding as one word in Pascal case, as SARIF wants it: `UnknownSigningKey`."""
     severity: Severity
     title: str
-    """What holds when there is nothing to find."""
+    """The finding in one sentence."""
     help: str
-    """What a finding means, and what to do: Markdown."""
+    """What a finding means, and what to do: plain text, with code in back quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule saw."""
+    """What one rule found."""
 
     rule: str
     severity: Severity
@@ -54,23 +56,23 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
-    """What the user says of the chips that the images are for; None where nothing is said."""
+    """What the user knows about the chips that the images are for; None: not known."""
 
     target: Target | None = None
     fus: Version | None = None
     needs_customer_signature: bool = False
     application: "Application | None" = None
-    """What CPU1 runs."""
+    """The application that CPU1 runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the rules look at: an assessed image, its name, the chip it is for."""
+    """What the rules check: an assessed image, its name, the chip it is for."""
 
     assessment: Assessment
     chip: Chip
     name: str = ""
-    """The file's name without folders; empty for standard input."""
+    """The file name without folders; empty for standard input."""
     hex_address: int | None = None
     """Where an Intel HEX file puts the image; None for a binary."""
 
@@ -81,12 +83,12 @@ class Subject:
 
     @property
     def st_name(self) -> StName | None:
-        """The name, where it is one that ST would give."""
+        """The name, if it has the form of ST's names."""
         return StName.parse(self.name)
 
 
 Evidence = Callable[[Subject], Iterator[str]]
-"""Looks at one image and yields a message for each thing that is wrong; nothing when all is well."""
+"""Checks one image and yields a message for each problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,17 @@ class ImageRule:
             yield finding_of(self.rule, message)
 
 
-def declare(id_: str, severity: Severity, title: str, help_: str) -> Rule:
+def declare(id_: str, name: str, severity: Severity, title: str, help_: str) -> Rule:
     """Make a rule; line breaks in its help text are folded."""
-    return Rule(id_, severity, title, " ".join(help_.split()))
+    return Rule(id_, name, severity, title, " ".join(help_.split()))
 
 
 def image_rule(id_: str, severity: Severity, title: str) -> Callable[[Evidence], ImageRule]:
-    """Make a function the rule of that id about a single image; its docstring is the help text."""
+    """Make a function the rule with that id about a single image; its docstring is the help text."""
 
     def declared(evidence: Evidence) -> ImageRule:
-        return ImageRule(declare(id_, severity, title, evidence.__doc__ or ""), evidence)
+        name = evidence.__name__.title().replace("_", "")
+        return ImageRule(declare(id_, name, severity, title, evidence.__doc__ or ""), evidence)
 
     return declared
 

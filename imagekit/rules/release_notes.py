@@ -4,74 +4,86 @@ from imagekit.rules.registry import Severity, declare
 
 TOO_HIGH = declare(
     "WB501",
+    "AddressTooHigh",
     Severity.ERROR,
-    "No published address is too high",
-    """An image programmed at the printed address would reach into FUS, or beyond the end of the flash. FUS refuses it
-    at best. Use the computed address.""",
+    "A published address is too high",
+    """An image programmed at the published address would reach into FUS, or beyond the end of the flash. At best, FUS
+    refuses it. Use the computed address.""",
 )
 LOWER = declare(
     "WB502",
+    "AddressLowerThanNeeded",
     Severity.NOTE,
-    "No published address is lower than needed",
-    """The printed address wastes room between the image and FUS, and works.""",
+    "A published address is lower than needed",
+    """The published address works, but wastes space between the image and FUS.""",
 )
 NO_ROOM = declare(
     "WB503",
+    "AddressWithoutRoom",
     Severity.ERROR,
-    "No address is published where the image does not fit",
-    """The image is too large for that target, or is not for its series at all.""",
+    "An address is published where the image does not fit",
+    """The image is too large for that target, or is for another series.""",
 )
 FITS = declare(
     "WB504",
+    "NotApplicableThoughItFits",
     Severity.NOTE,
-    "NA is published only where the image does not fit",
-    """ST prints NA where little room would be left for the application.""",
+    "NA is published where the image fits",
+    """ST prints NA where little flash would be left for the application.""",
 )
 VERSION = declare(
     "WB505",
+    "WrongPublishedVersion",
     Severity.WARNING,
-    "The published version is the one in the image",
-    """The version cell of the row and the image's footer disagree: one of the two is of another release.""",
+    "The published version is not that of the image",
+    """The version cell of the row and the footer of the image disagree: one of the two is from another release.""",
 )
 NO_ROW = declare(
     "WB506",
+    "FileWithoutRow",
     Severity.WARNING,
-    "Every file has a row in the newest tables",
+    "A file has no row in the newest tables",
     """The release notes do not say where this file goes, nor which version it is, or only for an older release. The
-    computed address holds.""",
+    computed address is valid.""",
 )
 NO_FILE = declare(
     "WB507",
+    "RowWithoutFile",
     Severity.WARNING,
-    "Every row of the newest tables has its file",
-    """The newest section of the release notes names a file that is not beside it.""",
+    "A row of the newest tables has no file",
+    """The newest section of the release notes names a file that is not beside them.""",
 )
 FUS_2_MARK = declare(
     "WB508",
+    "WrongFus2Mark",
     Severity.ERROR,
-    'Images for FUS 2 alone, and no others, are marked "FUS_v2 only"',
-    """Without the mark, somebody with FUS 1.x deletes a working stack and then cannot install this one. With the mark
-    on an ordinary image, somebody upgrades FUS for nothing, and there is no way back.""",
+    'The mark "FUS_v2 only" is missing or wrong',
+    """Without the mark, a user with FUS 1.x deletes a working stack and then cannot install this one. With the mark on
+    an image for FUS 1.x, a user upgrades FUS for no reason, which is irreversible.""",
 )
 STRANGE_CELL = declare(
     "WB509",
+    "UnusableAddressCell",
     Severity.ERROR,
-    "Every address cell holds NA or the start of a sector in which an image may begin",
-    """The cell holds a text that is no address, an address outside flash or inside a sector, or the very start of
-    flash, where CPU1's vector table lies.""",
+    "An address cell holds neither NA nor a usable sector address",
+    """The cell holds a text that is not an address, an address outside flash or inside a sector, or the very start of
+    flash, where CPU1's vector table is.""",
 )
 TWO_ROWS = declare(
     "WB510",
+    "TwoRowsForOneFile",
     Severity.WARNING,
-    "No file has two rows in the newest tables",
-    """One of the two rows is meant for another file: its name was not changed when the row was copied. The first row is
-    the one that is compared.""",
+    "A file has two rows in the newest tables",
+    """One of the two rows is meant for another file: the name was not changed when the row was copied. The first row is
+    compared.""",
 )
 NO_SPARE = declare(
     "WB511",
+    "NoSpareSectors",
     Severity.NOTE,
-    "Above a FUS 1.x image on 1 MiB parts the usual two sectors are left free",
-    """ST leaves them free in every release but v1.22.1. The image fits without them.""",
+    "A FUS 1.x image is published without the usual two spare sectors",
+    """On 1 MiB parts, ST leaves two sectors free above a FUS 1.x image in every release except v1.22.1. The image fits
+    without them.""",
 )
 
 RELEASE_NOTES_RULES = (

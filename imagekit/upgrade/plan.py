@@ -1,37 +1,29 @@
-"""The way from the chip as it is to the stack that is wanted: every step, what it costs, or why there is no way.
+"""The upgrade plan from the chip as it is to the wanted image: every step and its cost, or the refusals.
 
-The steps follow ST's own procedure (release notes of STM32CubeWB v1.24.0, steps 4 - 8; AN5185): delete the stack, take
-FUS up one image at a time, install the stack, start it. Nothing irreversible is in a plan that does not need it.
+The steps follow ST's own procedure (release notes of STM32CubeWB v1.24.0, steps 4 to 8; AN5185): delete the stack,
+upgrade FUS one image at a time, install the stack, start it. No step is irreversible unless the goal needs it.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
 
+from imagekit.assessment import Assessment
 from imagekit.catalogue import StName
 from imagekit.errors import PlacementError, PlanError
-from imagekit.fus_versions import (
-    FUS_0_5_3,
-    FUS_1_0_1,
-    HOPS,
-    NEWEST_FUS,
-    Hop,
-    asked_fus,
-    given_fus,
-    lock_up,
-    needs_fus_first,
-    refusal,
-)
-from imagekit.image.model import FUS_1_2, FUS_2, ImageKind, Version
+from imagekit.fus_versions import NEWEST_FUS, given_fus, lock_up, needs_fus_first
+from imagekit.image.model import FUS_2, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
-from imagekit.placement import holds_stack, place
+from imagekit.placement import place
 from imagekit.rules import findings
-from imagekit.rules.image import ADDRESS_STANDS
+from imagekit.rules.installation import ADDRESS_STANDS
 from imagekit.rules.registry import Chip, Severity
-from imagekit.targets import Series, Target, series_names
+from imagekit.targets import Target, series_names
 from imagekit.text import printable
 from imagekit.upgrade.candidates import Candidate
+from imagekit.upgrade.fus_path import fus_upgrades
+from imagekit.upgrade.start import Start, refuse_rollback, refuse_start, stack_installed
 from imagekit.upgrade.steps import (
     Action,
     UpgradeStep,
@@ -42,35 +34,15 @@ from imagekit.upgrade.steps import (
     start_stack,
 )
 
-
-class AntiRollback(Enum):
-    """What is known of a chip on which anti-rollback was activated, where the stored version is not."""
-
-    UNKNOWN = "unknown"
-    """Nobody remembers which stack was installed then."""
-    NO_STACK = "no-stack"
-    """No stack was installed then: FUS stored 0xFFFFFFFF (release notes of v1.24.0, "Anti-Rollback"; AN5185)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """The chip as it is."""
-
-    target: Target
-    fus: Version
-    stack_installed: bool | None = None
-    """None: nobody said."""
-    stack_version: Version | None = None
-    """The version of the installed stack, None: not known."""
-    sfsa: int | None = None
-    """SFSA of the option bytes, in sectors."""
-    anti_rollback: Version | AntiRollback | None = None
-    """The version below which FUS refuses stacks; None: anti-rollback was never activated."""
+_FUS_SELECTED = (
+    "if the chip was left in FUS, as reading its version leaves it, start the stack: STM32_Programmer_CLI -c port=swd "
+    "-startwirelessstack"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradePlan:
-    """Every step in its order; or, with refusals, none."""
+    """Every step in order. A plan with refusals has no steps."""
 
     start: Start
     goal: Candidate
@@ -81,228 +53,118 @@ class UpgradePlan:
 
 
 def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> UpgradePlan:
-    """Work out the way to the goal. Pure: it reads nothing and decides nothing for the user."""
-    unusable = {one.image.sha256: why for one in candidates if (why := _why_unusable(one, start.target))}
+    """Return the plan that leads to the goal. Pure: it reads nothing and decides nothing for the user."""
+    unusable = _unusable(candidates, start.target)
     try:
-        installed = _stack_installed(start)
-        _refuse_start(start, installed)
+        installed = stack_installed(start)
+        refuse_start(start, installed)
         _refuse_image(goal, unusable)
         if note := _nothing_to_do(start, goal):
             return UpgradePlan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
-        _refuse_rollback(start, goal, is_deleting=installed is not False)
-        upgrades = _fus_way(start, [one for one in candidates if one.image.sha256 not in unusable], goal)
+        refuse_rollback(start, goal, is_deleting=installed is not False)
+        usable = [candidate for candidate in candidates if candidate.image.sha256 not in unusable]
+        upgrades = fus_upgrades(start, usable, goal)
         steps = tuple(_steps(start, goal, upgrades, installed=installed))
-    except (PlanError, PlacementError) as error:
-        missing = [f"missing: {file}" for file in getattr(error, "missing", ())]
-        blocked = [one for one in candidates if one.image.kind is ImageKind.FUS and one.image.sha256 in unusable]
-        return UpgradePlan(
-            start=start,
-            goal=goal,
-            refusals=(str(error), *missing),
-            notes=tuple(f"not used: {printable(one.path)}: {unusable[one.image.sha256]}" for one in blocked),
-        )
-    used = {step.candidate.image.sha256 for step in steps if step.candidate}
+    except PlanError as error:
+        return _refused(start, goal, candidates, (str(error), *(f"missing: {file}" for file in error.missing)))
+    except PlacementError as error:
+        return _refused(start, goal, candidates, (str(error),))
     return UpgradePlan(
         start=start,
         goal=goal,
         steps=steps,
         warnings=tuple(_warnings(start, goal, steps, installed)),
-        notes=tuple(
-            f"not used: {printable(one.path)} ({one.title}) was named, and the way does not need it"
-            for one in candidates
-            if one.is_named and one.image.sha256 not in used
-        ),
+        notes=tuple(_notes_on_unused(candidates, steps)),
     )
 
 
+def _refused(start: Start, goal: Candidate, candidates: Sequence[Candidate], refusals: tuple[str, ...]) -> UpgradePlan:
+    """A plan without steps; its notes name the FUS images that cannot be used, and why."""
+    unusable = _unusable(candidates, start.target)
+    notes = [
+        f"not used: {printable(candidate.path)}: {unusable[candidate.image.sha256]}"
+        for candidate in candidates
+        if candidate.image.kind is ImageKind.FUS and candidate.image.sha256 in unusable
+    ]
+    return UpgradePlan(start=start, goal=goal, refusals=refusals, notes=tuple(notes))
+
+
+def _notes_on_unused(candidates: Sequence[Candidate], steps: Sequence[UpgradeStep]) -> Iterator[str]:
+    """Name each file that the user named and that no step installs."""
+    used = {step.candidate.image.sha256 for step in steps if step.candidate}
+    for candidate in candidates:
+        if candidate.is_named and candidate.image.sha256 not in used:
+            yield f"not used: {printable(candidate.path)} ({candidate.title}) was named, but the plan does not need it"
+
+
+def _unusable(candidates: Sequence[Candidate], target: Target) -> dict[str, str]:
+    """The images that must not be installed on a target, by SHA-256, each with the reason."""
+    reasons = ((candidate.image.sha256, _why_unusable(candidate.assessment, target)) for candidate in candidates)
+    return {sha256: reason for sha256, reason in reasons if reason}
+
+
 def _refuse_image(goal: Candidate, unusable: dict[str, str]) -> None:
-    if (why := unusable.get(goal.image.sha256)) is not None:
-        raise PlanError(f"{goal.title}: {why}")
+    reason = unusable.get(goal.image.sha256)
+    if reason is not None:
+        raise PlanError(f"{goal.title}: {reason}")
 
 
-def _why_unusable(candidate: Candidate, target: Target) -> str:
-    """Why nothing may be built on this image; empty when something may.
+@lru_cache(maxsize=4096)  # the rules are most of the work of a plan, and their verdict depends on nothing else
+def _why_unusable(assessment: Assessment, target: Target) -> str:
+    """Why a plan must not use this image; empty when it can.
 
-    ST's signature must be valid, but for FUS images that ST is known to have published: the key of those for FUS 0.5.3
-    and 1.0.x is not known (docs/image-format.md, "Signature").
+    ST's signature must be valid, except for FUS images that ST is known to have published: the key of those for FUS
+    0.5.3 and 1.0.x is not known (docs/image-format.md, "Signature").
     """
-    known, is_fus = candidate.assessment.known, candidate.image.kind is ImageKind.FUS
-    stands = ADDRESS_STANDS if known and is_fus else ADDRESS_STANDS - {"WB201"}
-    for finding in findings(candidate.assessment, Chip(target=target)):
-        if finding.severity is Severity.ERROR and finding.rule not in stands:
+    known, is_fus = assessment.known, assessment.image.kind is ImageKind.FUS
+    accepted = ADDRESS_STANDS if known and is_fus else ADDRESS_STANDS - {"WB201"}
+    for finding in findings(assessment, Chip(target=target)):
+        if finding.severity is Severity.ERROR and finding.rule not in accepted:
             return f"{finding.rule} {finding.message}"
-    names = [StName.parse(PurePath(one.path).name) for one in known.published] if known else []
+    names = [StName.parse(PurePath(publication.path).name) for publication in known.published] if known else []
     if names and all(name and name.series is not target.series for name in names):
         series = series_names(dict.fromkeys(name.series for name in names if name))
-        return f"ST published it for {series} alone: take the file of that name for {target.series.value}"
-    return lock_up(candidate.image, target, None) if is_fus else ""
-
-
-def _stack_installed(start: Start) -> bool | None:
-    """Whether a stack is on the chip, by all that was said; None: nobody said. Raises PlanError, PlacementError."""
-    said = True if start.stack_version is not None and start.stack_installed is None else start.stack_installed
-    if start.sfsa is None:
-        return said
-    told = holds_stack(start.target, start.sfsa, start.fus)
-    if said is not None and said is not told:
-        what = "is" if told else "is not"
-        raise PlanError(
-            f"SFSA 0x{start.sfsa:X} tells that a stack {what} installed, and you say the opposite: read both again"
-        )
-    return told
-
-
-def _refuse_start(start: Start, installed: bool | None) -> None:
-    """Raise PlanError for a chip from which no way leads anywhere."""
-    fus, target = start.fus, start.target
-    if fus < FUS_0_5_3:
-        raise PlanError(
-            f"no FUS {fus.text} is known: 0.0.0 means that FUS was not running or not readable when its version was "
-            "read (`imagekit explain fus-0.0.0`); start FUS and read it again"
-        )
-    if fus.major > NEWEST_FUS.major:
-        raise PlanError(f"FUS {fus.text} is not known: what it installs nobody can say; take a newer imagekit")
-    if FUS_0_5_3 < fus < FUS_1_0_1:
-        raise PlanError(
-            f"FUS {fus.text} was never published. ST's notes give two versions, 1.0.0 and 1.2.0, to the image for FUS "
-            "0.5.3: read the version again, with a current tool, before anything else"
-        )
-    if target.series is Series.WB1X and fus < FUS_1_2:
-        raise PlanError(f"no WB1x has FUS {fus.text}: the first was 1.2.0; read the version again")
-    if needs_fus_first(target, fus) and installed is not False:
-        raise PlanError(
-            f"with FUS {fus.text} ST wants FUS 1.0.2 or later on {target.name} before any other operation, and FUS "
-            "wants the stack deleted before it is upgraded: with a stack installed no source says what is safe. If "
-            "none is installed say --no-stack; else ask ST"
-        )
-
-
-def _refuse_rollback(start: Start, goal: Candidate, *, is_deleting: bool) -> None:
-    """Raise PlanError when anti-rollback forbids the goal, or deleting the stack (release notes of v1.24.0; AN5185)."""
-    stored, is_stack = start.anti_rollback, goal.image.kind is ImageKind.STACK
-    if stored is None or not (is_stack or is_deleting):
-        return
-    if stored is AntiRollback.NO_STACK or start.fus < FUS_1_2:
-        raise PlanError(
-            "anti-rollback was activated without a stack, or on a FUS before 1.2.0: FUS then refuses every stack for "
-            "ever (FW_ROLLBACK_ERROR), and nothing is known to undo it"
-        )
-    version = goal.image.version
-    if isinstance(stored, AntiRollback) or (is_stack and version is None):
-        raise PlanError(
-            "anti-rollback is on, and which version it stored is not known: a stack older than that would be refused "
-            "after yours was deleted. Find out which stack was installed when it was activated"
-        )
-    if is_stack and version is not None and version < stored:
-        raise PlanError(
-            f"anti-rollback is on and stored {stored.full_text}: FUS refuses {goal.title} ({version.full_text}) with "
-            f"FW_ROLLBACK_ERROR, and there is no way back; take {stored.full_text} or later"
-        )
-
-
-_FUS_SELECTED = (
-    "if the chip was left in FUS, as reading its version leaves it, start the stack: STM32_Programmer_CLI -c port=swd "
-    "-startwirelessstack"
-)
+        return f"ST published it for {series} only: use the file of that name for {target.series.value}"
+    return lock_up(assessment.image, target, None) if is_fus else ""
 
 
 def _nothing_to_do(start: Start, goal: Candidate) -> str:
-    """Why the chip has what is wanted; empty when it has not, or when that cannot be told."""
+    """Why the chip already has the goal; empty when it has not, or when that is not known."""
     image = goal.image
     if image.kind is ImageKind.FUS and given_fus(image).text == start.fus.text:
         return f"the chip has FUS {start.fus.text} already"
     if image.kind is not ImageKind.STACK or start.sfsa is None or start.stack_version is None:
         return ""
-    # The version alone names no variant; version and size do in nearly all cases (docs/image-format.md).
-    at_sfsa = place(image, start.target).address == start.target.sector_address(start.sfsa)
-    if at_sfsa and _is_same(start.stack_version, image.version):
+    # The version alone does not identify a variant; version and size do in nearly all cases (docs/image-format.md).
+    is_at_sfsa = place(image, start.target).address == start.target.sector_address(start.sfsa)
+    if is_at_sfsa and _is_same(start.stack_version, image.version):
         return f"the chip has a stack of this version and size already: {goal.title}"
     return ""
 
 
-def _is_same(said: Version | None, version: Version | None) -> bool:
-    """Whether two versions are one; 1.13.3 stands for any build of it."""
-    if said is None or version is None:
+def _is_same(read: Version | None, version: Version | None) -> bool:
+    """Whether a version as read from a chip is that of an image; 1.13.3 stands for any build of it."""
+    if read is None or version is None:
         return False
-    return said == version or (said.text == version.text and said == said.without_build)
-
-
-def _fus_way(start: Start, usable: Sequence[Candidate], goal: Candidate) -> list[Candidate]:
-    """The fewest FUS upgrades after which the goal can be installed; raises PlanError when there is no way.
-
-    A breadth-first search over FUS versions; among equals the newest image goes first.
-    """
-    images = sorted(
-        (one for one in usable if one.image.kind is ImageKind.FUS),
-        key=lambda one: (given_fus(one.image), one.is_named),
-        reverse=True,
-    )
-    reached: dict[Version, list[Candidate]] = {start.fus: []}
-    queue = [start.fus]
-    for fus in queue:
-        if not _hindrance(goal, start.target, fus):
-            return reached[fus]
-        for one in images:
-            gives = given_fus(one.image)
-            if gives not in reached and not refusal(one.image, fus, one.assessment.fus_variants):
-                reached[gives] = [*reached[fus], one]
-                queue.append(gives)
-    raise _no_way(start, goal, max(reached))
-
-
-def _hindrance(goal: Candidate, target: Target, fus: Version) -> str:
-    """Why the goal is not to be installed on a chip with this FUS; empty when it may be."""
-    image = goal.image
-    if why := refusal(image, fus, goal.assessment.fus_variants) or lock_up(image, target, fus):
-        return why
-    if image.kind is not ImageKind.STACK:
-        return ""
-    asked, notes = asked_fus(image)
-    if fus < asked:
-        return f"{notes} ask for FUS {asked.text} or later first, and the chip has {fus.text}"
-    return ""
-
-
-def _no_way(start: Start, goal: Candidate, best: Version) -> PlanError:
-    """Why there is no way to the goal, and which files are missing; `best` is the FUS that the files lead to."""
-    why = _hindrance(goal, start.target, start.fus)
-    if not why.startswith(goal.title):
-        why = f"{goal.title}: {why}"
-    if best != start.fus:
-        why += f" (the files lead from FUS {start.fus.text} to {best.text})"
-    hops = [] if goal.image.kind is ImageKind.SAFEBOOT else _hops(start, goal, best)
-    return PlanError(why, tuple(f"{_file(start.target, hop)} of STM32CubeWB {hop.where}" for hop in hops))
-
-
-def _hops(start: Start, goal: Candidate, fus: Version) -> Iterator[Hop]:
-    """ST's upgrades from a FUS on, until the goal can be installed, or is passed."""
-    last = given_fus(goal.image) if goal.image.kind is ImageKind.FUS else None
-    for hop in HOPS:
-        if fus < hop.below and _hindrance(goal, start.target, fus) and (last is None or hop.gives <= last):
-            yield hop
-            fus = hop.gives
-
-
-def _file(target: Target, hop: Hop) -> str:
-    return f"stm32{target.series.value.lower()}_{hop.file}"
+    return read == version or (read.text == version.text and read == read.without_build)
 
 
 def _steps(
     start: Start, goal: Candidate, upgrades: Sequence[Candidate], *, installed: bool | None
 ) -> Iterator[UpgradeStep]:
-    """The steps of the way, in order. Raises PlacementError where an image has no address."""
-    fus, target = start.fus, start.target
+    """Yield the steps in order. Raises PlacementError where an image has no address."""
+    fus, target, kind = start.fus, start.target, goal.image.kind
     if installed is not False:
-        yield delete_stack(target, fus, is_told=installed is not None)
-    ups = [*upgrades, goal] if goal.image.kind is ImageKind.FUS else upgrades
-    for one in ups:
-        placement = place(one.image, target, fus=fus, variants=one.assessment.fus_variants)
-        yield install_fus(one, placement, fus, goal)
-        fus = given_fus(one.image)
-    if goal.image.kind is ImageKind.FUS:
+        yield delete_stack(target, fus, is_known_installed=installed is not None)
+    fus_images = [*upgrades, goal] if kind is ImageKind.FUS else upgrades
+    for upgrade in fus_images:
+        placement = place(upgrade.image, target, fus=fus, variants=upgrade.assessment.fus_variants)
+        yield install_fus(upgrade, placement, fus, goal)
+        fus = given_fus(upgrade.image)
+    if kind is ImageKind.FUS:
         return
     placement = place(goal.image, target, fus=fus, variants=goal.assessment.fus_variants)
-    if goal.image.kind is ImageKind.SAFEBOOT:
+    if kind is ImageKind.SAFEBOOT:
         yield install_safeboot(goal, placement, fus)
         return
     yield install_stack(goal, placement, fus)
@@ -313,44 +175,56 @@ def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], insta
     """What to know before the first step."""
     if start.fus > NEWEST_FUS:
         yield f"FUS {start.fus.text} is newer than this imagekit knows ({NEWEST_FUS.text}): read the version again"
-    for one in filter(None, (step.candidate for step in steps)):
-        yield from _warnings_about(one)
+    for step in steps:
+        if step.candidate:
+            yield from _warnings_about(step.candidate)
     if needs_fus_first(start.target, start.fus):
         yield (
-            f"with FUS {start.fus.text} ST wants a newer FUS on {start.target.name} before any other operation: "
+            f"with FUS {start.fus.text}, ST requires a newer FUS on {start.target.name} before any other operation: "
             '"otherwise, the device might be locked in an unrecoverable state" (notes of v1.5.0)'
         )
     if any(step.fus.text == FUS_2.text and step.placement for step in steps):
+        yield _FUS_2_0_0
+    if installed is not False:
+        yield from _warnings_about_deletion(start, goal)
+    if start.stack_version and _installs_same_version(start, steps):
         yield (
-            "FUS 2.0.0: ST's notes of v1.22.1 allow stacks over USB only, because STM32CubeProgrammer could not delete "
-            "over ST-LINK then; 2.20 can, and the notes of FUS 2.1.0 do not repeat it. Nobody has reported trying; FUS "
-            "2.1.0 or later (STM32CubeWB v1.23.0 or later) is the better way"
+            f"the chip's stack has version {start.stack_version.text} already, but the version does not identify the "
+            "variant: give --sfsa too, and there may be nothing to do"
         )
-    if installed is not False and start.anti_rollback is not None:
-        yield "anti-rollback is on: no source says that a stack can be deleted then without harm"
-    if start.stack_version and steps and _same_version(start, steps):
-        yield (
-            f"the chip's stack has version {start.stack_version.text} already; whether it is this very variant the "
-            "version does not tell: give --sfsa too, and there may be nothing to do"
-        )
-    if installed is not False and goal.image.kind is not ImageKind.STACK:
-        yield "the chip is left without a stack: give the stack that you want too, and it is in the plan"
 
 
-def _warnings_about(one: Candidate) -> Iterator[str]:
-    """What to know of an image that ST is known to have published."""
-    known = one.assessment.known
-    if known and one.assessment.signature.status is not SignatureStatus.VALID:
+_FUS_2_0_0 = (
+    "FUS 2.0.0: ST's notes of v1.22.1 allow stacks over USB only, because STM32CubeProgrammer could not delete over "
+    "ST-LINK then. Version 2.20 can, and the notes of FUS 2.1.0 do not repeat the limit. No report of a test is known; "
+    "prefer FUS 2.1.0 or later (STM32CubeWB v1.23.0 or later)"
+)
+
+
+def _warnings_about_deletion(start: Start, goal: Candidate) -> Iterator[str]:
+    """What to know before a stack is deleted."""
+    if start.anti_rollback is not None:
+        yield "anti-rollback is active: no source says that a stack can then be deleted without harm"
+    if goal.image.kind is not ImageKind.STACK:
+        yield "the plan leaves the chip without a stack: name the stack that you want too, and the plan installs it"
+
+
+def _warnings_about(candidate: Candidate) -> Iterator[str]:
+    """What to know about an image that ST is known to have published."""
+    known = candidate.assessment.known
+    if known and candidate.assessment.signature.status is not SignatureStatus.VALID:
         release = known.published[0].release
-        yield f"{one.title}: ST's signature is not verified; ST published these very bytes in {release}"
+        yield (
+            f"{candidate.title}: the signature matches no known ST key, although ST published exactly these bytes in "
+            f"{release}"
+        )
     if known and known.known_bad:
-        yield f"{one.title}: {known.known_bad}"
+        yield f"{candidate.title}: {known.known_bad}"
 
 
-def _same_version(start: Start, steps: Sequence[UpgradeStep]) -> bool:
-    return start.sfsa is None and any(
-        step.action is Action.INSTALL_STACK
-        and step.candidate
-        and _is_same(start.stack_version, step.candidate.image.version)
-        for step in steps
-    )
+def _installs_same_version(start: Start, steps: Sequence[UpgradeStep]) -> bool:
+    """Whether a step installs a stack of the version that the chip has, and its place is not known."""
+    if start.sfsa is not None:
+        return False
+    stacks = [step.candidate for step in steps if step.action is Action.INSTALL_STACK and step.candidate]
+    return any(_is_same(start.stack_version, stack.image.version) for stack in stacks)

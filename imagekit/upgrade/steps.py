@@ -1,4 +1,4 @@
-"""The steps of a plan: what each needs and gives, what is different afterwards, how long it takes where a source tells.
+"""The steps of an upgrade plan: what each requires and results in, what changes for the user, and how long it takes.
 
 Sources: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 8; "Safeboot"); flipperzero-firmware issue 4041
 (user keys); psdb README (resets); times from logs of STM32CubeProgrammer on community.st.com and from MicroPython.
@@ -14,7 +14,7 @@ from imagekit.targets import FLASH_BASE, Series, Target
 from imagekit.upgrade.candidates import Candidate
 
 AS_WANTED = "asked for"
-"""Why a step is there that the user asked for."""
+"""The reason for a step that the user asked for."""
 
 
 class Action(Enum):
@@ -29,7 +29,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeStep:
-    """One thing to do, and what comes of it."""
+    """One step and its result."""
 
     action: Action
     needs: str
@@ -41,16 +41,16 @@ class UpgradeStep:
     placement: Placement | None = None
     irreversible: bool = False
     afterwards: tuple[str, ...] = ()
-    """What is different from then on, or works no longer."""
+    """What is different from then on, or stops working."""
     takes: str = ""
-    """How long it takes, where a source tells; empty otherwise."""
+    """How long it takes, if a source tells; otherwise empty."""
 
 
-def delete_stack(target: Target, fus: Version, *, is_told: bool) -> UpgradeStep:
-    """Delete the stack. `is_told`: whether somebody said that one is installed."""
-    why = "FUS is upgraded, and a stack installed, on a chip without a stack (AN5185; release notes, step 8)"
-    if not is_told:
-        why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: go on"
+def delete_stack(target: Target, fus: Version, *, is_known_installed: bool) -> UpgradeStep:
+    """Delete the stack. `is_known_installed`: whether it is known that the chip has one."""
+    why = "FUS upgrades and stack installs require that the old stack is deleted first (AN5185; release notes, step 8)"
+    if not is_known_installed:
+        why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: continue"
     return UpgradeStep(
         action=Action.DELETE_STACK,
         fus=fus,
@@ -63,7 +63,7 @@ def delete_stack(target: Target, fus: Version, *, is_told: bool) -> UpgradeStep:
 
 
 def _idle_sfsa(target: Target, fus: Version) -> str:
-    """What SFSA reads without a stack, where it is known."""
+    """The value of SFSA without a stack, if it is known."""
     if target.series is Series.WB3X:
         return "SFSA above the end of this part's flash"
     if target.series is Series.WB1X:
@@ -71,56 +71,62 @@ def _idle_sfsa(target: Target, fus: Version) -> str:
     return "SFSA 0xF6" if fus == FUS_0_5_3 else "SFSA 0xF4"
 
 
-def install_fus(one: Candidate, placement: Placement, fus: Version, goal: Candidate) -> UpgradeStep:
-    """Upgrade FUS, on the way to the goal."""
-    gives = given_fus(one.image)
-    afterwards = [f"no way back to FUS {fus.text}, ever", "user keys stored in FUS are erased"]
-    if gives >= FUS_2 > fus:
-        afterwards.append("STM32CubeProgrammer before 2.20 neither deletes stacks nor finds their addresses any more")
-    if one is goal:
-        why = AS_WANTED
-    else:
-        asked, notes = asked_fus(goal.image) if goal.image.kind is ImageKind.STACK else (gives, "it")
-        why = (
-            f"{goal.title} needs FUS {asked.text} or later ({notes})"
-            if asked <= gives
-            else f"the way to FUS {asked.text}"
-        )
+def install_fus(upgrade: Candidate, placement: Placement, fus: Version, goal: Candidate) -> UpgradeStep:
+    """Upgrade FUS on the way to the goal."""
+    new_fus = given_fus(upgrade.image)
+    afterwards = [f"FUS {fus.text} cannot be installed again, ever", "user keys stored in FUS are erased"]
+    if new_fus >= FUS_2 > fus:
+        afterwards.append("STM32CubeProgrammer before 2.20 can neither delete stacks nor find their addresses")
+    gives = f"FUS {new_fus.text}"
+    if upgrade.variants == (FOR_FUS_0_5_3,):
+        gives += ": read the version back, sources disagree"
     return UpgradeStep(
         action=Action.INSTALL_FUS,
-        candidate=one,
+        candidate=upgrade,
         placement=placement,
         fus=fus,
         needs=f"FUS {fus.text}, no stack installed",
-        gives=f"FUS {gives.text}" + (": read it back, sources disagree" if one.variants == (FOR_FUS_0_5_3,) else ""),
-        why=why,
+        gives=gives,
+        why=AS_WANTED if upgrade is goal else _why_fus(goal, new_fus),
         irreversible=True,
         afterwards=tuple(afterwards),
-        takes="at least 3 to 4 resets; no source gives a limit: never interrupt it",
+        takes="3 to 4 resets or more; ST states no maximum time. Do not interrupt it",
     )
 
 
+def _why_fus(goal: Candidate, new_fus: Version) -> str:
+    """Why the goal needs a FUS upgrade that the user did not ask for."""
+    if goal.image.kind is not ImageKind.STACK:
+        return f"{goal.title} needs FUS {new_fus.text} or later"
+    asked, source = asked_fus(goal.image)
+    if asked <= new_fus:
+        return f"{goal.title} needs FUS {asked.text} or later ({source})"
+    return f"required before FUS {asked.text}"
+
+
 def install_stack(goal: Candidate, placement: Placement, fus: Version) -> UpgradeStep:
-    """Install the stack that is wanted."""
+    """Install the wanted stack."""
     image, address = goal.image, placement.address
     sfsa = (address - FLASH_BASE) // placement.target.sector_size
-    asked, notes = asked_fus(image)
-    ram = [f"{image.footer.sram2a_kib} KiB of SRAM2a"]
-    ram += [f"{image.footer.sram2b_kib} KiB of SRAM2b"] if image.footer.sram2b_kib else []
-    gap = f" and {FUS_2_GAP // 1024} KiB above it free" if placement.gap_sectors else ""
+    asked, source = asked_fus(image)
+    sram = f"SRAM2a: {image.footer.sram2a_kib} KiB, SRAM2b: {image.footer.sram2b_kib} KiB left to the application"
+    needs = f"FUS {asked.text} or later ({source}), no stack installed"
+    if placement.gap_sectors:
+        needs += f", {FUS_2_GAP // 1024} KiB free above the image"
     return UpgradeStep(
         action=Action.INSTALL_STACK,
         candidate=goal,
         placement=placement,
         fus=fus,
-        needs=f"FUS {asked.text} or later ({notes}), no stack installed{gap}",
+        needs=needs,
         gives=f"{goal.title}; SFSA 0x{sfsa:X} expected",
         why=AS_WANTED,
         afterwards=(
-            f"the application must end below 0x{address:08X} and keeps the first {' and the first '.join(ram)}",
-            "the application must be built for this very stack",
+            f"the application must end below 0x{address:08X}",
+            sram,
+            "rebuild your application with the matching STM32CubeWB version",
         ),
-        takes="7 to 12 s in logs of STM32CubeProgrammer; the first answer of FUS took 4 s",
+        takes="7 to 12 s in logs of STM32CubeProgrammer; FUS first answers after 4 s",
     )
 
 
@@ -137,7 +143,7 @@ def install_safeboot(goal: Candidate, placement: Placement, fus: Version) -> Upg
         irreversible=True,
         afterwards=(
             "the stack and the application are erased",
-            "FUS_UFB_CORRUPT is shown once and means success; after a reset it is FUS_NO_ERROR",
+            "FUS reports FUS_UFB_CORRUPT once, which means success; after a reset it reports FUS_NO_ERROR",
         ),
     )
 
@@ -148,7 +154,8 @@ def start_stack(goal: Candidate, fus: Version) -> UpgradeStep:
         action=Action.START_STACK,
         fus=fus,
         needs="FUS idle, without an error",
-        gives=f"{goal.title} running, also after power is switched off and on",
-        why="FUS starts a stack that it has installed; asking again costs nothing, and a chip left in FUS has no radio",
+        gives=f"{goal.title} running, also after a power cycle",
+        why="FUS normally starts the stack that it installed; a second request is harmless, and a chip left in FUS has "
+        "no radio",
         takes="one reset",
     )

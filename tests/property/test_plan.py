@@ -10,7 +10,8 @@ from imagekit.image.model import ImageKind, Version
 from imagekit.report.upgrade_plan import document
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
-from imagekit.upgrade.plan import Start, UpgradePlan, plan
+from imagekit.upgrade.plan import UpgradePlan, plan
+from imagekit.upgrade.start import Start
 from tests.support.chip import OracleChip
 from tests.support.images import assessed, content
 

@@ -1,0 +1,98 @@
+"""Rules about whether and where an image can be installed on a part (WB301 to WB304)."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from imagekit.errors import PlacementError
+from imagekit.fus_versions import lock_up, refusal
+from imagekit.image.model import ImageKind
+from imagekit.placement import place
+from imagekit.rules.registry import Severity, Subject, image_rule
+from imagekit.targets import FLASH_BASE, Target
+
+ADDRESS_STANDS = frozenset({"WB105", "WB201"})
+"""Errors with which an install address is right all the same: the larger sector count is used, and for some of ST's FUS
+images the key is not known."""
+
+
+@image_rule("WB301", Severity.ERROR, "The image cannot be installed on the part")
+def not_installable(subject: Subject) -> Iterator[str]:
+    """Only with `--part`: the image is for another series, is signed for another series, does not fit, or has a format
+    whose space in flash is not known.
+    """
+    if subject.chip.target is None:
+        return
+    try:
+        subject.assessment.address_on(subject.chip.target)
+    except PlacementError as error:
+        yield str(error)
+
+
+@image_rule("WB302", Severity.WARNING, "Installing the image resets the chip to factory state")
+def factory_reset(subject: Subject) -> Iterator[str]:
+    """Installing Safeboot erases the wireless stack and the application (release notes of STM32CubeWB, "Safeboot"). It
+    is never a routine update.
+    """
+    if subject.image.kind is ImageKind.SAFEBOOT:
+        yield "installing Safeboot is a factory reset: it erases the stack and the application"
+
+
+@image_rule("WB303", Severity.ERROR, "The FUS on the chip does not install the image")
+def refused_by_fus(subject: Subject) -> Iterator[str]:
+    """Only with `--fus`: the image needs a newer FUS, or it is a FUS image that this FUS cannot install. FUS cannot be
+    downgraded, refuses its own version, and is upgraded from 0.5.3 to 1.2.0 to 2.x. The last stacks for FUS 1.x are
+    those with magic 0x23372991.
+    """
+    fus, target = subject.chip.fus, subject.chip.target
+    if fus is None:
+        return
+    reason = refusal(subject.image, fus, subject.assessment.fus_variants)
+    if not reason and target is not None:
+        reason = lock_up(subject.image, target, fus)
+    if reason:
+        yield reason
+
+
+@image_rule("WB304", Severity.ERROR, "The Intel HEX file puts the image at a wrong address")
+def wrong_hex_address(subject: Subject) -> Iterator[str]:
+    """The address in the HEX file is not in flash, is not a multiple of the sector size, or is higher than the install
+    address on the part (without `--part`: on every part). FUS would refuse the image, or it would overlap FUS.
+    """
+    start, sector_size = subject.hex_address, subject.assessment.sector_size
+    if start is None:
+        return
+    highest = _highest_address(subject)
+    if highest is None:
+        return
+    if start <= FLASH_BASE:
+        yield f"the file puts the image at 0x{start:08X}: CPU1's vector table is there, or no flash at all"
+    elif sector_size and start % sector_size:
+        yield f"the file puts the image at 0x{start:08X}, which is not the start of a sector"
+    elif start > highest:
+        yield (
+            f"the file puts the image at 0x{start:08X}; the highest possible address on {_target_name(subject)} is "
+            f"0x{highest:08X}"
+        )
+
+
+def _target_name(subject: Subject) -> str:
+    target = subject.chip.target
+    return target.name if target else "any target"
+
+
+def _highest_address(subject: Subject) -> int | None:
+    """The highest address at which the image can start on any of the targets; None where it has no place."""
+    chip, assessment = subject.chip, subject.assessment
+    targets: tuple[Target, ...] = tuple(assessment.install_addresses)
+    if chip.target is not None:
+        targets = (chip.target,)
+    addresses = []
+    for target in targets:
+        with suppress(PlacementError):
+            placement = place(subject.image, target, fus=chip.fus, variants=assessment.fus_variants)
+            addresses.append(placement.address + placement.spare_sectors * target.sector_size)
+    return max(addresses, default=None)
+
+
+INSTALLATION_RULES = (not_installable, factory_reset, refused_by_fus, wrong_hex_address)
+"""In the order in which findings are reported."""
