@@ -419,7 +419,7 @@ def _range(option: str, text: str) -> "Range":
 @contextmanager
 def _told() -> Iterator[None]:
     """Turn what goes wrong with the chip into one line and an exit code."""
-    from flasher.errors import FlasherError, ProbeError, ProbeUnavailableError, RefusedError, StillAtWorkError
+    from flasher.errors import FlasherError, ProbeError, ProbeUnavailableError, RefusedError
 
     try:
         yield
@@ -430,11 +430,7 @@ def _told() -> Iterator[None]:
         for line in error.log if isinstance(error, ProbeError) and is_debugging() else ():
             complain(f"J-Link library: {line}")
         advice = ""
-        if isinstance(error, StillAtWorkError):
-            pass  # it says so itself
-        elif error.is_fus_at_work:
-            advice = "; FUS may be at work: leave the board's power and reset alone, see to the probe, and run it again"
-        elif isinstance(error, ProbeError) and not isinstance(error, ProbeUnavailableError):
+        if isinstance(error, ProbeError) and not (error.is_fus_at_work or isinstance(error, ProbeUnavailableError)):
             advice = "; look at the cable and the power, then run it again"
         complain(f"{error}{advice}")
         raise typer.Exit(error.code) from error
