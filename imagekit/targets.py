@@ -224,7 +224,7 @@ def _did_you_mean(part: str) -> str:
         from difflib import get_close_matches
 
         boards = {_letters(board.name): board.name for board in BOARDS}
-        if near := get_close_matches(text, boards, n=2, cutoff=0.75):
+        if near := get_close_matches(text, boards, n=2, cutoff=0.8):
             return f"did you mean {' or '.join(boards[name] for name in near)}?"
     if re.search(r"WB(?:55|50|5M|35|30|15|10|1M)", text):
         return "give the whole number printed on the chip, such as STM32WB55RG: its last letter is the flash size"
