@@ -145,7 +145,7 @@ def test_the_plan_in_json_has_what_the_contract_says() -> None:
 
 def test_what_cannot_be_undone_is_refused_unless_it_is_named() -> None:
     refused(
-        run("install", "product.wbz", *TRUST, *BOARD), 3, "refused: fus-2.2.0 cannot be undone", "--accept fus-2.2.0"
+        run("install", "product.wbz", *TRUST, *BOARD), 3, "refused: fus-2.2.0 is irreversible", "--accept fus-2.2.0"
     )
     refused(run("install", "product.wbz", *TRUST, "--accept", "fus-2.1.0", *BOARD), 3, "--accept fus-2.2.0")
 

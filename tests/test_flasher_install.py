@@ -298,10 +298,10 @@ def test_an_application_in_the_way_is_refused_and_nothing_is_done(bench: Callabl
 def test_a_stray_image_anywhere_is_erased_with_consent_before_fus_looks(bench: Callable[..., Bench], at: int) -> None:
     chip = simulated()
     chip.flash.put_cells(at, content("stack-4k"))
-    with pytest.raises(RefusedError, match=f"--erase-stray 0x{at & ~0xFFF:08X}-0x"):
+    with pytest.raises(RefusedError, match=f"--erase-leftover 0x{at & ~0xFFF:08X}-0x"):
         bench(chip).install(opened(*UPGRADE))
     page = at & ~0xFFF
-    bench(chip).install(opened(*UPGRADE), replace(EVERYTHING, erase_stray=((page, page + 4096),)))
+    bench(chip).install(opened(*UPGRADE), replace(EVERYTHING, erase_leftover=((page, page + 4096),)))
     assert versions(chip) == (FUS_2_2_0, V1_24_0)
 
 
