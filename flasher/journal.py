@@ -114,10 +114,7 @@ def _after(now: History, entry: dict[str, Any]) -> History:
             name, sequence = str(entry["bundle"]), int(entry["sequence"])
             return replace(now, sequences={**now.sequences, name: max(now.sequences.get(name, 0), sequence)})
         case "option-bytes":
-            found = int(entry["optr"], 16)  # an OPTR that boots SRAM1 was written by an earlier run, so it is not kept
-            if found & OPTR_BOOT or now.optr is None:
-                return replace(now, optr=found)
-            return now
+            return replace(now, optr=_kept_optr(now.optr, int(entry["optr"], 16)))
         case "restored":
             return replace(now, optr=None)
         case "step":
@@ -133,6 +130,13 @@ def _after(now: History, entry: dict[str, Any]) -> History:
     return now
 
 
+def _kept_optr(before: int | None, found: int) -> int:
+    """Return the OPTR to restore. One that boots SRAM1 was written by an earlier run and is not kept."""
+    if found & OPTR_BOOT or before is None:
+        return found
+    return before
+
+
 def unfinished(folder: Path) -> tuple[str, ...]:
     """Return the UIDs of chips whose last run was interrupted in a step. Raises JournalError."""
     uids = sorted(path.stem for path in folder.glob("*.jsonl"))
@@ -144,7 +148,9 @@ def default_folder() -> Path:
     try:
         return _state_folder() / "stm32wb-flasher"
     except RuntimeError as error:  # no HOME and no entry in the list of users: a container
-        raise JournalError("this user has no home folder: choose a folder for journals with --journal FOLDER") from error
+        raise JournalError(
+            "this user has no home folder: choose a folder for journals with --journal FOLDER"
+        ) from error
 
 
 def _state_folder() -> Path:

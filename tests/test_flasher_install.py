@@ -681,7 +681,7 @@ def test_on_a_small_part_with_an_old_fus_a_stack_is_not_deleted(bench: Callable[
     """It may lock for ever (release notes of v1.5.0, V1.1.1)."""
     chip = simulated("STM32WB55CE", fus, stack="stack-4k")
     before = optr(chip)
-    with pytest.raises(RefusedError, match="ST requires a newer FUS than .* on STM32WB5xxE before any other"):
+    with pytest.raises(RefusedError, match=r"ST requires a newer FUS than .* on STM32WB5xxE before any other"):
         single(bench(chip), delete)
     assert versions(chip) == (fus, V1_13_3)
     assert is_fine(chip, before)

@@ -150,7 +150,9 @@ def test_events_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
-    with pytest.raises(JournalError, match=r"jsonl: (file exists|not a directory); the flasher does not work without a journal"):
+    with pytest.raises(
+        JournalError, match=r"jsonl: (file exists|not a directory); the flasher does not work without a journal"
+    ):
         Journal(tmp_path / "x", UID)
 
 

@@ -51,11 +51,14 @@ def delete_stack(target: Target, fus: Version, *, is_told: bool) -> UpgradeStep:
     why = "FUS is upgraded, and a stack installed, on a chip without a stack (AN5185; release notes, step 8)"
     if not is_told:
         why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: go on"
+    gives = f"no stack; {_idle_sfsa(target, fus)} expected"
+    if fus >= FUS_2:  # placement.bonding_is_reserved
+        gives += ", or lower where FUS keeps bonding data"
     return UpgradeStep(
         action=Action.DELETE_STACK,
         fus=fus,
         needs="FUS running (not the stack)",
-        gives=f"no stack; {_idle_sfsa(target, fus)} expected",
+        gives=gives,
         why=why,
         afterwards=("no radio until a stack is installed again",),
         takes="1 to 7 s in logs of STM32CubeProgrammer",
