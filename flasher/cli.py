@@ -113,10 +113,11 @@ EraseApplication = Annotated[
 EraseStray = Annotated[
     list[str] | None,
     typer.Option(
+        "--erase-leftover",
         "--erase-stray",
         envvar="FLASHER_ERASE_STRAY",
         metavar="FROM-TO",
-        help="Pages of a stray image that may be erased.",
+        help="Sectors of a leftover image that may be erased.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", envvar="FLASHER_JSON", help="Print one JSON document.")]
@@ -403,7 +404,7 @@ def _consent(
     return Consent(
         accept=frozenset(accept or ()),
         erase_application=tuple(_range("--erase-application", text) for text in erase_application or ()),
-        erase_stray=tuple(_range("--erase-stray", text) for text in erase_stray or ()),
+        erase_leftover=tuple(_range("--erase-leftover", text) for text in erase_stray or ()),
     )
 
 

@@ -15,9 +15,18 @@ from flasher.device import Options
 from flasher.errors import ChipError, FlasherError, ProbeError, RefusedError, StoppedError, while_fus_may_run
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Consent, Facts, InstallPlan, InstallStep, difference, hindrances, make_plan, refuse_delete
+from flasher.plan import (
+    Acceptance,
+    Facts,
+    InstallPlan,
+    InstallStep,
+    difference,
+    make_plan,
+    option_refusals,
+    refuse_delete,
+)
 from flasher.session import Event, Say, Session, Stop
-from flasher.steps import UserFlash, carry_out_step, delete_stack
+from flasher.steps import WorkingFlash, carry_out_step, delete_stack
 from imagekit.bundle.verified import VerifiedBundle
 
 __all__ = ["FACTORY_RESET", "Event", "Session", "delete", "install", "session", "start_stack", "survey"]
@@ -77,7 +86,7 @@ def survey(session: Session, *, passive: bool = False) -> Facts:
 def _refuse_options(session: Session, *, is_fus_at_work: bool = False) -> Options:
     """Return the option registers. Raises ChipError when they forbid any work on this chip."""
     options = session.chip.options()
-    if reasons := hindrances(options, is_fus_at_work=is_fus_at_work):
+    if reasons := option_refusals(options, is_fus_at_work=is_fus_at_work):
         raise ChipError("; ".join(reasons))
     return options
 
@@ -92,7 +101,7 @@ def _may_fus_be_running(session: Session, info: DeviceInfo | None) -> bool:
 # --- a whole installation
 
 
-def install(session: Session, bundle: VerifiedBundle, consent: Consent, agree: Agree = _agree) -> InstallPlan:
+def install(session: Session, bundle: VerifiedBundle, acceptance: Acceptance, agree: Agree = _agree) -> InstallPlan:
     """Bring the chip to what the bundle holds, and return the plan that was carried out.
 
     `agree` may ask the user about a plan, and returns one. Raises RefusedError with the reasons against the plan,
@@ -100,10 +109,10 @@ def install(session: Session, bundle: VerifiedBundle, consent: Consent, agree: A
     """
 
     def look() -> Facts:
-        repair_options(session, consent.accept)
+        repair_options(session, acceptance.accept)
         return survey(session)
 
-    plan = agree(make_plan(bundle, session.retried(look), session.journal.history, consent))
+    plan = agree(make_plan(bundle, session.retried(look), session.journal.history, acceptance))
     if plan.refusals:
         raise RefusedError(*plan.refusals)
     if plan.steps:
@@ -121,7 +130,7 @@ def carry_out(session: Session, plan: InstallPlan) -> None:
     session.retried(lambda: _refuse_change(session, plan))
     _note_begin(session, plan)
     boot_from_sram1(session, plan.facts)
-    flash = UserFlash(session, bytearray(plan.facts.flash))
+    flash = WorkingFlash(session, bytearray(plan.facts.flash))
     for step in plan.steps:
         if session.stop():
             raise StoppedError(f"stopped before {step.title}; run it again to go on")

@@ -7,15 +7,16 @@ from flasher import boot_guard
 from flasher import registers as reg
 from flasher.device import Area, Staging
 from flasher.errors import ChipError, FusError
-from flasher.plan import InstallPlan, InstallStep, Range, find_images
+from flasher.plan import InstallPlan, InstallStep, Range
 from flasher.session import Session
+from imagekit.flash_scan import find_images
 from imagekit.image.model import Version
 
 _NOTHING: Range = (reg.FLASH_BASE, reg.FLASH_BASE)
 
 
 @dataclass(slots=True)
-class UserFlash:
+class WorkingFlash:
     """What user flash holds, kept up to date while steps change it."""
 
     session: Session
@@ -82,18 +83,18 @@ class UserFlash:
         self.cells[start - reg.FLASH_BASE : start - reg.FLASH_BASE + len(data)] = data
 
 
-def carry_out_step(session: Session, plan: InstallPlan, step: InstallStep, flash: UserFlash) -> None:
+def carry_out_step(session: Session, plan: InstallPlan, step: InstallStep, flash: WorkingFlash) -> None:
     """Carry out one step. Raises ChipError, FusError, ProbeError."""
     _ACTIONS[step.action](session, plan, step, flash)
 
 
-def _erase(session: Session, _plan: InstallPlan, step: InstallStep, flash: UserFlash) -> None:
+def _erase(session: Session, _plan: InstallPlan, step: InstallStep, flash: WorkingFlash) -> None:
     assert step.area is not None  # noqa: S101 - by the plan
     session.cpu2.enter_fus()  # a stack that uses its radio delays the flash
     flash.erase(step.area)
 
 
-def _delete(session: Session, _plan: InstallPlan, _step: InstallStep, flash: UserFlash) -> None:
+def _delete(session: Session, _plan: InstallPlan, _step: InstallStep, flash: WorkingFlash) -> None:
     """Delete the stack. SFSA then frees what belonged to CPU2; an image that is left in it is erased too."""
     delete_stack(session)
     flash.extend()
@@ -106,7 +107,7 @@ def delete_stack(session: Session) -> None:
     session.retried(session.cpu2.delete_stack, session.prepare_fus)
 
 
-def _install(session: Session, _plan: InstallPlan, step: InstallStep, flash: UserFlash) -> None:
+def _install(session: Session, _plan: InstallPlan, step: InstallStep, flash: WorkingFlash) -> None:
     """Stage an image, and have FUS install it."""
     assert step.staging is not None  # noqa: S101 - by the plan
     assert step.version is not None  # noqa: S101 - by the plan
@@ -135,17 +136,17 @@ def _install_safeboot(session: Session, title: str, version: Version) -> None:
             raise
 
 
-def _start(session: Session, _plan: InstallPlan, _step: InstallStep, _flash: UserFlash) -> None:
+def _start(session: Session, _plan: InstallPlan, _step: InstallStep, _flash: WorkingFlash) -> None:
     """Start the stack, unless FUS has started it by itself."""
     if session.cpu2.info.is_fus:
         session.cpu2.start_stack()
 
 
-def _boot_from_flash(session: Session, plan: InstallPlan, _step: InstallStep, _flash: UserFlash) -> None:
+def _boot_from_flash(session: Session, plan: InstallPlan, _step: InstallStep, _flash: WorkingFlash) -> None:
     boot_guard.note_boot_from_flash(session, plan.facts)
 
 
-_ACTIONS: dict[str, Callable[[Session, InstallPlan, InstallStep, UserFlash], None]] = {
+_ACTIONS: dict[str, Callable[[Session, InstallPlan, InstallStep, WorkingFlash], None]] = {
     "boot-from-flash": _boot_from_flash,
     "erase": _erase,
     "delete-stack": _delete,

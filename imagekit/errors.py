@@ -27,6 +27,7 @@ PlacementReason = Literal[
     "locks-chip",
     "bad-sfsa",
     "stack-installed",
+    "contradiction",
 ]
 BundleReason = Literal[
     "size",

@@ -15,7 +15,7 @@ from imagekit.errors import PlacementError, PlanError
 from imagekit.fus_versions import NEWEST_FUS, given_fus, lock_up, needs_fus_first
 from imagekit.image.model import FUS_2, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
-from imagekit.placement import place
+from imagekit.placement import bonding_is_reserved, place, reserved_note
 from imagekit.rules import findings
 from imagekit.rules.installation import ADDRESS_STANDS
 from imagekit.rules.registry import Chip, Severity
@@ -136,8 +136,9 @@ def _nothing_to_do(start: Start, goal: Candidate) -> str:
     if image.kind is not ImageKind.STACK or start.sfsa is None or start.stack_version is None:
         return ""
     # The version alone does not identify a variant; version and size do in nearly all cases (docs/image-format.md).
-    is_at_sfsa = place(image, start.target).address == start.target.sector_address(start.sfsa)
-    if is_at_sfsa and _is_same(start.stack_version, image.version):
+    has_room_above = start.fus >= FUS_2
+    addresses = {place(image, start.target, had_fus2_stack=lower).address for lower in {False, has_room_above}}
+    if start.target.sector_address(start.sfsa) in addresses and _is_same(start.stack_version, image.version):
         return f"the chip has a stack of this version and size already: {goal.title}"
     return ""
 
@@ -154,16 +155,19 @@ def _steps(
 ) -> Iterator[UpgradeStep]:
     """Yield the steps in order. Raises PlacementError where an image has no address."""
     fus, target, kind = start.fus, start.target, goal.image.kind
+    is_reserved = bonding_is_reserved(target, fus, start.sfsa, had_fus2_stack=start.had_fus2_stack)
     if installed is not False:
         yield delete_stack(target, fus, is_known_installed=installed is not None)
     fus_images = [*upgrades, goal] if kind is ImageKind.FUS else upgrades
     for upgrade in fus_images:
-        placement = place(upgrade.image, target, fus=fus, variants=upgrade.assessment.fus_variants)
+        variants = upgrade.assessment.fus_variants
+        placement = place(upgrade.image, target, fus=fus, variants=variants, had_fus2_stack=is_reserved)
         yield install_fus(upgrade, placement, fus, goal)
         fus = given_fus(upgrade.image)
     if kind is ImageKind.FUS:
         return
-    placement = place(goal.image, target, fus=fus, variants=goal.assessment.fus_variants)
+    variants = goal.assessment.fus_variants
+    placement = place(goal.image, target, fus=fus, variants=variants, had_fus2_stack=is_reserved)
     if kind is ImageKind.SAFEBOOT:
         yield install_safeboot(goal, placement, fus)
         return
@@ -185,6 +189,7 @@ def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], insta
         )
     if any(step.fus.text == FUS_2.text and step.placement for step in steps):
         yield _FUS_2_0_0
+    yield from _reserved_notes(start, steps)
     if installed is not False:
         yield from _warnings_about_deletion(start, goal)
     if start.stack_version and _installs_same_version(start, steps):
@@ -207,6 +212,23 @@ def _warnings_about_deletion(start: Start, goal: Candidate) -> Iterator[str]:
         yield "anti-rollback is active: no source says that a stack can then be deleted without harm"
     if goal.image.kind is not ImageKind.STACK:
         yield "the plan leaves the chip without a stack: name the stack that you want too, and the plan installs it"
+
+
+def _reserved_notes(start: Start, steps: Sequence[UpgradeStep]) -> Iterator[str]:
+    """Yield what is not known of the room for bonding data, for each image that it would move."""
+    for step in steps:
+        if step.candidate is None or step.placement is None or start.fus < FUS_2:
+            continue
+        note = reserved_note(
+            step.candidate.image,
+            step.placement,
+            fus=step.fus,
+            sfsa=start.sfsa,
+            had_fus2_stack=start.had_fus2_stack,
+            variants=step.candidate.assessment.fus_variants,
+        )
+        if note:
+            yield f"{step.candidate.title}: {note}"
 
 
 def _warnings_about(candidate: Candidate) -> Iterator[str]:

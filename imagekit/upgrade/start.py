@@ -32,6 +32,8 @@ class Start:
     """The version of the installed stack; None: not known."""
     sfsa: int | None = None
     """SFSA of the option bytes, in sectors."""
+    had_fus2_stack: bool = False
+    """A stack in the format for FUS 2 was installed on the chip at some time."""
     anti_rollback: Version | AntiRollback | None = None
     """The version below which FUS refuses stacks; None: anti-rollback was never activated."""
 

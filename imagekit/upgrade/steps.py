@@ -51,11 +51,14 @@ def delete_stack(target: Target, fus: Version, *, is_known_installed: bool) -> U
     why = "FUS upgrades and stack installs require that the old stack is deleted first (AN5185; release notes, step 8)"
     if not is_known_installed:
         why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: continue"
+    gives = f"no stack; {_idle_sfsa(target, fus)} expected"
+    if fus >= FUS_2:  # placement.bonding_is_reserved
+        gives += ", or lower where FUS keeps bonding data"
     return UpgradeStep(
         action=Action.DELETE_STACK,
         fus=fus,
         needs="FUS running (not the stack)",
-        gives=f"no stack; {_idle_sfsa(target, fus)} expected",
+        gives=gives,
         why=why,
         afterwards=("no radio until a stack is installed again",),
         takes="1 to 7 s in logs of STM32CubeProgrammer",

@@ -11,9 +11,9 @@ import pytest
 
 from imagekit.assessment import assess
 from imagekit.image.model import Image, ImageKind, Version
+from imagekit.report.plan import document
 from imagekit.rules import findings
 from imagekit.rules.registry import Chip, Finding
-from imagekit.report.plan import document
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
 from imagekit.upgrade.plan import UpgradePlan, plan
