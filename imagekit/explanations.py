@@ -132,6 +132,11 @@ def _with_code(number: int) -> tuple[Explanation, ...]:
     return usual or found
 
 
+def has_name(text: str) -> bool:
+    """Whether a text as a whole is the name of something that is explained, in any spelling."""
+    return _key(text.strip()[:_LONGEST_TEXT]) in _by_name()
+
+
 def number_in(text: str) -> int | None:
     """The number that a text is, None when it is none: `17`, `0x11`, `0X11`, `1170FD0F`."""
     text = text.strip().lower()
