@@ -117,3 +117,7 @@ class OptionBytesError(ImagekitError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class HostError(ImagekitError):
+    """Nothing is known about that host software, or about that release of it."""
