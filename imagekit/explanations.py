@@ -29,6 +29,9 @@ class Group(Enum):
     MESSAGE = "message"
     OPTION_BYTES = "option-bytes"
     RULE = "rule"
+    STACK_TYPE = "stack-type"
+    READY_EVENT = "ready-event"
+    OPCODE = "opcode"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +116,25 @@ def lookup(text: str) -> tuple[Explanation, ...]:
     text = text.strip()[:_LONGEST_TEXT]
     if found := _by_name().get(_key(text), ()):
         return found
-    if (number := number_in(text)) is not None:
-        return tuple(one for one in explanations() if one.has_code(number))
+    number = number_in(text)
+    if number is not None:
+        return _with_code(number)
     return _in_line(text)
+
+
+_RARELY_A_BARE_NUMBER = (Group.STACK_TYPE, Group.READY_EVENT)
+
+
+def _with_code(number: int) -> tuple[Explanation, ...]:
+    """Return what a number stands for. Stack types and ready events only where nothing else has that number."""
+    found = tuple(entry for entry in explanations() if entry.has_code(number))
+    usual = tuple(entry for entry in found if entry.group not in _RARELY_A_BARE_NUMBER)
+    return usual or found
+
+
+def has_name(text: str) -> bool:
+    """Whether a text as a whole is the name of something that is explained, in any spelling."""
+    return _key(text.strip()[:_LONGEST_TEXT]) in _by_name()
 
 
 def number_in(text: str) -> int | None:

@@ -14,6 +14,9 @@ from imagekit.files import read_some
 from imagekit.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagekit.doctor.answer import Answer
     from imagekit.explanations import Explanation
     from imagekit.option_bytes.decode import OptionBytes
     from imagekit.option_bytes.verdicts import FieldVerdict
@@ -29,11 +32,11 @@ def _names(incomplete: str) -> list[str]:
 
 @app.command()
 def explain(
-    codes: Annotated[
+    texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="CODE",
-            help="Rule ids, numbers, names, or pasted lines.",
+            metavar="TEXT",
+            help="Codes, names, pasted lines, words read off a chip, a symptom; a log file, or - for standard input.",
             show_default=False,
             autocompletion=_names,
         ),
@@ -51,46 +54,102 @@ def explain(
     part: Annotated[str | None, Part] = None,
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explain rules, codes and option bytes.
+    """Explain a message, a code, a log, a symptom, or option bytes.
 
-    FUS states and errors, SHCI status, CPU2's magic words, tools' messages. Each with its usual causes, their evidence,
-    what to do, and what never to do. Without an argument: list all. A dump is the 128 bytes of the option bytes, or a
-    file with what a tool prints: STM32_Programmer_CLI -c port=swd -ob displ; or J-Link Commander, mem32 0x1FFF8000, 20
-    (0x1FFF7800 on WB1x). With --option-bytes, exits with 3 when a value is an error, and with 4 when it is no dump.
+    Each answer gives the usual causes with their sources, what to do, and what never to do. Without an argument: list
+    everything that has a name.
+
+    A log is explained line by line, then as a whole: what happened, the probable state of the chip, the next command.
+    Logs of STM32CubeProgrammer, J-Link, OpenOCD, pyOCD, probe-rs, MicroPython, Flipper, Zephyr and ST's examples are
+    known. Version words and device information tables (hex), fields of SHCI_GetWirelessFwInfo, and the output of
+    `flasher info --json` name the stack on a chip.
+
+    With --option-bytes: the 128 bytes of the option bytes, or a file with what a tool prints
+    (STM32_Programmer_CLI -c port=swd mode=HOTPLUG -ob displ; or J-Link Commander, mem32 0x1FFF8000, 20, on WB1x
+    0x1FFF7800). Exits with 3 when a value is an error, and with 4 when it is not a dump.
 
     Example: imagekit explain FUS_STATE_IMG_NOT_FOUND
+
+    Example: imagekit explain "BLE does not start"
+
+    Example: STM32_Programmer_CLI ... | imagekit explain -
 
     Example: imagekit explain --part STM32WB55RG --option-bytes SFSA=0xF4
     """
     if dump is not None:
-        _explain_option_bytes(dump, codes or [], part, as_json=json)
+        _explain_option_bytes(dump, texts or [], part, as_json=json)
         return
+    if not texts:
+        _list_everything(as_json=json)
+        return
+    _print_answers(_answered(texts), as_json=json)
+
+
+def _list_everything(*, as_json: bool) -> None:
     from imagekit.explanations import explanations
     from imagekit.report import explanation
 
-    found = _found(codes) if codes else explanations()
-    if json:
-        print_json(explanation.explanations_document(found))
-    elif codes:
-        width, paint = terminal_width(), painter()
-        print_result("\n\n".join(explanation.page(one, width=width, paint=paint) for one in found))
+    if as_json:
+        print_json(explanation.explanations_document(explanations()))
     else:
-        print_result(explanation.overview(found, width=terminal_width(), paint=painter()))
+        print_result(explanation.overview(explanations(), width=terminal_width(), paint=painter()))
 
 
-def _found(codes: Sequence[str]) -> "tuple[Explanation, ...]":
-    """What the arguments stand for, each once; exits with wrong usage when one stands for nothing."""
-    from imagekit.explanations import lookup
+def _answered(texts: Sequence[str]) -> "tuple[Answer, ...]":
+    """What is known about the arguments, or about the log they name; exits when nothing is known of one."""
+    from imagekit.doctor.answer import answer, answers
 
-    # `explain img not found`: the words of one name, without quotes.
-    if len(codes) > 1 and not all(map(lookup, codes)) and (together := lookup(" ".join(codes))):
-        return together
-    found: dict[tuple[object, str], Explanation] = {}
-    for code in codes:
-        if not (ones := lookup(code)):
-            raise typer.BadParameter(_unknown(code), param_hint="CODE")
-        found |= {(one.group, one.name): one for one in ones}
-    return tuple(found.values())
+    if len(texts) == 1 and (texts[0] == "-" or os.path.isfile(texts[0])):  # noqa: PTH113 - as the user typed it
+        return (_answered_log(texts[0], answer),)
+    found = answers(texts)
+    for text, known in zip(texts, found, strict=False):
+        if known.is_empty:
+            raise typer.BadParameter(_unknown(text), param_hint="TEXT")
+    return found
+
+
+def _answered_log(path: str, answer: "Callable[[str], Answer]") -> "Answer":
+    """Explain a log in a file; exits with 4 when it is too large, or nothing in it is known."""
+    from imagekit.doctor.log import LONGEST_LOG
+    from imagekit.errors import ExplanationError
+
+    with about(path):
+        data = read_some(path, LONGEST_LOG + 1)
+        if len(data) > LONGEST_LOG:
+            raise ExplanationError(f"larger than {LONGEST_LOG // 1024 // 1024} MiB: give the part with the error")
+        found = answer(_decoded_log(data))
+        if found.is_empty:
+            raise ExplanationError("no line in it is known: `imagekit explain` lists what is")
+    return found
+
+
+def _decoded_log(data: bytes) -> str:
+    """Decode a log; PowerShell's redirection writes UTF-16."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", "replace")
+
+
+def _print_answers(found: "Sequence[Answer]", *, as_json: bool) -> None:
+    from imagekit.catalogue import shipped
+    from imagekit.report import explanation, pasted
+
+    if as_json:
+        print_json(pasted.answers_document(found, shipped()))
+        return
+    width, paint = terminal_width(), painter()
+    pages: list[str] = []
+    for known in found:
+        stacks = () if known.report.stack is None else known.stacks(shipped())
+        if known.is_log and known.reading is not None:
+            pages.append(pasted.log_page(known.reading, known.story, stacks, width=width, paint=paint))
+            continue
+        pages += [pasted.symptom_page(symptom, width=width, paint=paint) for symptom in known.symptoms]
+        pages += [pasted.message_page(message, width=width, paint=paint) for message in known.messages]
+        pages += [explanation.page(entry, width=width, paint=paint) for entry in known.explanations]
+        if not known.report.is_empty:
+            pages.append(pasted.chip_page(known.report, stacks, known.story, width=width, paint=paint))
+    print_result("\n\n".join(dict.fromkeys(pages)))
 
 
 def _unknown(code: str) -> str:
@@ -98,13 +157,29 @@ def _unknown(code: str) -> str:
     from imagekit.explanations import number_in, suggestions
 
     shown = printable(code if len(code) <= _LONGEST_SHOWN else f"{code[:_LONGEST_SHOWN]}...")
-    if "=" in code:
+    if _is_option_bytes(code):
         return f"nothing is known of '{shown}': fields are judged with --option-bytes {shown} --part PART"
     if number_in(code) is not None:
         return f"nothing is known of the number {shown}: no documented state, error, status or magic word"
     if near := suggestions(code):
         return f"nothing is known of '{shown}': did you mean {' or '.join(near)}?"
     return f"nothing is known of '{shown}': `imagekit explain` lists everything"
+
+
+def _is_option_bytes(text: str) -> bool:
+    """Whether a text is option bytes as `--option-bytes` takes them: pairs, each with a name that chips have."""
+    from imagekit.option_bytes.decode import decode_pairs
+    from imagekit.targets import select_target
+
+    if "=" not in text:
+        return False
+    for part in ("STM32WB55RG", "STM32WB15CC"):  # the two series differ in their fields
+        try:
+            decode_pairs(text, select_target(part))
+        except OptionBytesError:
+            continue
+        return True
+    return False
 
 
 _LONGEST_SHOWN = 60
@@ -155,7 +230,7 @@ def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes"
             raise typer.BadParameter(str(error), param_hint="--option-bytes") from error
     if pairs:
         raise typer.BadParameter(
-            f"'{printable(pairs[0][:_LONGEST_SHOWN])}': with a dump, nothing else is explained", param_hint="CODE"
+            f"'{printable(pairs[0][:_LONGEST_SHOWN])}': with a dump, nothing else is explained", param_hint="TEXT"
         )
     with about(dump):
         return decode(read_some(dump, LARGEST_DUMP + 1), target)

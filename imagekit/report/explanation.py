@@ -22,6 +22,9 @@ _HEADINGS = {
     Group.MESSAGE: "Message of a tool",
     Group.OPTION_BYTES: "Option bytes",
     Group.RULE: "Rule",
+    Group.STACK_TYPE: "Stack type",
+    Group.READY_EVENT: "Ready event of CPU2",
+    Group.OPCODE: "FUS command",
 }
 _PLURALS = {
     Group.FUS_STATE: "FUS states",
@@ -31,6 +34,9 @@ _PLURALS = {
     Group.MESSAGE: "Messages of the tools",
     Group.OPTION_BYTES: "Patterns of option bytes",
     Group.RULE: "Rules",
+    Group.STACK_TYPE: "Stack types",
+    Group.READY_EVENT: "Ready events of CPU2",
+    Group.OPCODE: "FUS commands",
 }
 _NAME_WIDTH = 31
 _CODE_WIDTH = 12

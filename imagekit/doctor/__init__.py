@@ -1,0 +1,1 @@
+"""What people paste or describe: log lines, words read off a chip, symptoms; and what they mean together."""
