@@ -135,21 +135,9 @@ class ExplanationError(ImagekitError):
     """No explanation has this code or name."""
 
 
-<<<<<<< HEAD
 class OptionBytesError(ReasonedError[OptionBytesReason]):
     """The text or bytes are not the option bytes of an STM32WB, or those of another series."""
-=======
-class OptionBytesError(ImagekitError):
-    """The text or bytes are no option bytes of an STM32WB, or those of another series.
-
-    `reason`: `empty`, `not-option-bytes`, `other-series`, `contradiction`, `bad-value`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class HostError(ImagekitError):
     """Nothing is known about that host software, or about that release of it."""
->>>>>>> know
