@@ -58,11 +58,16 @@ class Publication:
     """Target name → the address printed in the release notes beside it, None for NA; empty without a row."""
 
     @property
+    def st_name(self) -> StName | None:
+        """The file name, if it has the form of ST's names."""
+        return StName.parse(self.path.rpartition("/")[2])
+
+    @property
     def variant(self) -> str:
         """Which image it is, by its name: `BLE_Stack_full`."""
-        name = self.path.rpartition("/")[2]
-        st_name = StName.parse(name)
-        return st_name.variant if st_name else name
+        if self.st_name:
+            return self.st_name.variant
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,14 @@ class Content:
     key: str | None
     published: tuple[Publication, ...]
     known_bad: str | None
+
+    @property
+    def published_series(self) -> tuple[Series, ...]:
+        """The series in ST's names of the file; empty when one of the names has no series."""
+        names = [publication.st_name for publication in self.published]
+        if not all(names):
+            return ()
+        return tuple(dict.fromkeys(name.series for name in names if name))
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -220,7 +220,7 @@ def test_build_needs_a_release_in_the_path_or_an_option(tmp_path: Path) -> None:
     shutil.copy(IMAGES / "stack-4k.bin", folder / "stm32wb5x_BLE_LLD_fw.bin")
     result = run("build", folder, "-o", out)
     assert result.exit_code == 4
-    assert "no folder above it is named for a release, such as v1.23.0: say it with --release" in result.stderr
+    assert "no folder above it is named for a release, such as v1.23.0: use --release" in result.stderr
     assert run("build", folder, "-o", out, "--release", "v1.24.0").exit_code == 0
     assert catalogue.loads(out.read_bytes()).releases == ("v1.24.0",)
 

@@ -293,7 +293,7 @@ def test_every_other_rule_is_tested_where_it_belongs() -> None:
 
 def test_every_declared_rule_is_in_the_table() -> None:
     declared = {
-        getattr(value, "rule", value)
+        value.rule if isinstance(value, ImageRule) else value
         for module in pkgutil.iter_modules(rules.__path__, "imagekit.rules.")
         for value in vars(importlib.import_module(module.name)).values()
         if isinstance(value, Rule | ImageRule)
