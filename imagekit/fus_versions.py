@@ -153,9 +153,7 @@ def _fus_refusal(image: Image, fus: Version, variants: tuple[str, ...]) -> str:
     """Why FUS does not install this FUS image; empty when it does."""
     version, is_old = given_fus(image), fus <= FUS_0_5_3
     if FOR_FUS_0_5_3 in variants:
-        if is_old:
-            return ""
-        return f"this image is only for FUS 0.5.3, and the chip has {fus.text}"
+        return "" if is_old else f"this image is only for FUS 0.5.3, and the chip has {fus.text}"
     if image.is_hidden_fus and not variants and is_old:
         return ""  # it may be the one for FUS 0.5.3
     if version.text == fus.text:
