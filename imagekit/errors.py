@@ -1,13 +1,53 @@
-"""What can go wrong in imagekit, by who has to act, and how it is put into words.
+"""The errors that imagekit raises on purpose, and the exit codes of both programs.
 
-Every error's text is one sentence that a user can act on; the command line puts the file's name before it.
+The text of an error is one sentence that a user can act on; the command line puts the name of the file before it.
 """
 
 from enum import IntEnum
+from typing import Generic, Literal, TypeVar
+
+ParseReason = Literal[
+    "unreadable",
+    "empty",
+    "too-short",
+    "too-large",
+    "no-signature-footer",
+    "no-image-footer",
+    "unencrypted",
+    "web-page",
+    "lfs-pointer",
+    "text-mangled",
+]
+PlacementReason = Literal[
+    "does-not-fit",
+    "other-series",
+    "other-key",
+    "unknown-format",
+    "fus-refuses",
+    "locks-chip",
+    "bad-sfsa",
+    "stack-installed",
+]
+BundleReason = Literal[
+    "size",
+    "archive",
+    "json",
+    "envelope",
+    "payload-type",
+    "signature",
+    "manifest",
+    "content",
+    "image",
+    "address",
+    "steps",
+]
+OptionBytesReason = Literal["empty", "not-option-bytes", "other-series", "contradiction", "bad-value"]
+
+_Reason = TypeVar("_Reason", bound=str)
 
 
 class ExitCode(IntEnum):
-    """How both programs end: what scripts may rely on (docs/exit-codes.md)."""
+    """The exit codes of both programs: scripts can rely on them (docs/exit-codes.md)."""
 
     DONE = 0
     CRASHED = 1
@@ -24,43 +64,37 @@ class ImagekitError(Exception):
     """The base of every error that imagekit raises on purpose."""
 
 
-class ParseError(ImagekitError):
-    """The bytes cannot be cut into the parts of an STM32WB coprocessor image.
+class ReasonedError(ImagekitError, Generic[_Reason]):
+    """An error whose `reason` is one of a few fixed words, so that a program can tell the cases apart."""
 
-    `reason` is one of the fixed words that `inspect --json` prints as `error.reason`: `unreadable`, `empty`,
-    `too-short`, `too-large`, `no-signature-footer`, `no-image-footer`, `unencrypted`, `web-page`, `lfs-pointer`,
-    `text-mangled`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: _Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ParseError(ReasonedError[ParseReason]):
+    """The bytes cannot be cut into the parts of an STM32WB coprocessor image.
+
+    `inspect --json` prints `reason` as `error.reason`.
+    """
 
 
 class TargetError(ImagekitError):
-    """No such STM32WB part, or a part number that leaves its flash size open."""
+    """No STM32WB part has this number, or the number does not give the flash size."""
 
 
 class VersionError(ImagekitError):
-    """A text that should be a firmware version is not one."""
+    """The text is not a firmware version."""
 
 
-class PlacementError(ImagekitError):
-    """There is no address at which this image can be installed on this target.
-
-    `reason` tells the cases apart: `does-not-fit`, `other-series`, `other-key`, `unknown-format`, `fus-refuses`,
-    `locks-chip`, `bad-sfsa`, `stack-installed`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+class PlacementError(ReasonedError[PlacementReason]):
+    """There is no address at which this image can be installed on this target."""
 
 
 class PlanError(ImagekitError):
-    """There is no way from this chip to what is wanted, or it was not said what that is.
+    """No plan leads from this chip to the image that is wanted, or it is not clear which image is wanted.
 
-    `missing` names the files with which there would be one, each with where ST has it.
+    `missing` names the files that would make a plan possible, each with its place at ST.
     """
 
     def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
@@ -73,27 +107,19 @@ class EmitError(ImagekitError):
 
 
 class ApplicationError(ImagekitError):
-    """The file is no application for CPU1: damaged, for another processor, or not in flash."""
+    """The file is not an application for CPU1: it is damaged, for another processor, or not in flash."""
 
 
-class BundleError(ImagekitError):
-    """The bundle is refused.
-
-    `reason` tells at which check: `size`, `archive`, `json`, `envelope`, `payload-type`, `signature`, `manifest`,
-    `content`, `image`, `address`, `steps`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+class BundleError(ReasonedError[BundleReason]):
+    """The bundle is refused; `reason` names the check that refused it."""
 
 
 class KeyFileError(ImagekitError):
-    """The file holds no key that can sign or verify a bundle, or the passphrase does not open it."""
+    """The file has no key that can sign or verify a bundle, or the passphrase is wrong."""
 
 
 class NotABundleError(BundleError):
-    """The file is no bundle at all."""
+    """The file is not a bundle."""
 
 
 class ReleaseNotesError(ImagekitError):
@@ -101,19 +127,12 @@ class ReleaseNotesError(ImagekitError):
 
 
 class CatalogueError(ImagekitError):
-    """The file is no catalogue of known contents."""
+    """The file is not a catalogue of known images."""
 
 
 class ExplanationError(ImagekitError):
-    """Nothing is known of such a code or name."""
+    """No explanation has this code or name."""
 
 
-class OptionBytesError(ImagekitError):
-    """The text or bytes are no option bytes of an STM32WB, or those of another series.
-
-    `reason`: `empty`, `not-option-bytes`, `other-series`, `contradiction`, `bad-value`.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+class OptionBytesError(ReasonedError[OptionBytesReason]):
+    """The text or bytes are not the option bytes of an STM32WB, or those of another series."""

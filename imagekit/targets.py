@@ -1,4 +1,4 @@
-"""The kinds of STM32WB chip an install address is computed for, and the part numbers that select one.
+"""The kinds of STM32WB chip that an install address is computed for, and the part numbers and boards that select one.
 
 Numbers: ST's address tables (Release_Notes.html of STM32CubeWB), measured over 37 releases; flash geometry
 HAL stm32wbxx_hal_flash.h (FLASH_PAGE_SIZE: 4 KiB on WB5x/WB3x, 2 KiB on WB1x). See docs/image-format.md.
@@ -38,7 +38,7 @@ class Series(Enum):
 
 def series_names(series: Iterable[Series]) -> str:
     """Return `WB3x or WB5x`."""
-    return " or ".join(one.value for one in series)
+    return " or ".join(member.value for member in series)
 
 
 SECTOR_SIZES = {Series.WB1X: 2048, Series.WB3X: 4096, Series.WB5X: 4096}
@@ -62,7 +62,7 @@ class Target:
     limit_source: str
     """Why the limit is where it is."""
     fus_begins: int | None
-    """Where FUS 1.0.2 and later begin, and so where SFSA points with no stack; None: not known."""
+    """Where FUS 1.0.2 and later begin, which is where SFSA points with no stack; None: not known."""
     limit_fus_0_5_3: int | None = None
     """The limit under FUS 0.5.3, where that FUS is known to have run."""
     fus_1_spare_sectors: int = 0
@@ -154,14 +154,47 @@ _PARTS = (
 PARTS = {part: _BY_NAME[name] for part, name in _PARTS}
 """Part number without `STM32` and ordering suffix → its target."""
 
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board that can be bought, and the part that is on it."""
+
+    name: str
+    part: str
+    """The part as PARTS has it."""
+    source: str
+
+
+_STM32DUINO = "README.md of stm32duino/Arduino_Core_STM32, supported boards"
+
+BOARDS = (
+    Board("NUCLEO-WB55RG", "WB55RG", "Zephyr documentation, boards/st/nucleo_wb55rg"),
+    Board("P-NUCLEO-WB55", "WB55RG", _STM32DUINO),
+    Board("P-NUCLEO-WB55.Nucleo", "WB55RG", _STM32DUINO),
+    Board("P-NUCLEO-WB55.USBDongle", "WB55CG", _STM32DUINO),
+    Board("NUCLEO-WB15CC", "WB15CC", _STM32DUINO),
+    Board("STM32WB5MM-DK", "WB5MMG", "ST UM2825, features"),
+    Board("B-WB1M-WPAN1", "WB1MMC", "ST MB1868 schematic, U5 (STM32WB1MMCH6)"),
+    Board("STEVAL-PROTEUS1", "WB5MMG", "community.st.com thread 709296 (images); part from projects for Zephyr"),
+    Board("B-U585I-IOT02A", "WB5MMG", "Zephyr documentation, boards/st/stm32wb5mmg (its Bluetooth module)"),
+    Board("WeAct-STM32WB55CoreBoard", "WB55CG", "github.com/orgs/micropython/discussions/15522 (STM32WB55CGU6)"),
+    Board("SparkFun-MicroMod-STM32WB5MMG", "WB5MMG", "github.com/sparkfun/MicroMod_Processor_STM32WB5MMG"),
+    Board("Flipper-Zero", "WB55RG", "github.com/RIOT-OS/RIOT/issues/20427"),
+)
+"""Boards that are accepted in place of a part number."""
+
 # Package letter, temperature digit (CubeMX writes x), then options and packing: V6, U6A, Y6TR, UX.
 _ORDERING_SUFFIX = re.compile(r"[A-Z][0-9X][0-9A-Z]{0,4}")
 
 
 def select_target(part: str) -> Target:
-    """Return the target of a part number: any case, with or without `STM32` and ordering suffix.
+    """Return the target of a part number or of a board.
 
-    The name of a target (`STM32WB5xxG`) selects that target. Raises TargetError.
+    A part number can have any case, `STM32` in front and an ordering suffix. The name of a target (`STM32WB5xxG`)
+    selects that target. A board can be written in any case, and without its dashes and dots.
+
+    Raises:
+        TargetError: no part and no board has this name.
     """
     wanted = part.strip().upper().removeprefix("STM32")
     for name, target in _BY_NAME.items():
@@ -169,16 +202,30 @@ def select_target(part: str) -> Target:
             return target
     if wanted[:6] in PARTS and (len(wanted) == 6 or _ORDERING_SUFFIX.fullmatch(wanted[6:])):
         return PARTS[wanted[:6]]
-    raise TargetError(f"no STM32WB part {part!r}: {_did_you_mean(wanted)}")
+    for board in BOARDS:
+        if _letters(board.name) == _letters(part):
+            return PARTS[board.part]
+    raise TargetError(f"unknown part or board {part!r}: {_did_you_mean(part)}")
 
 
-def _did_you_mean(wanted: str) -> str:
-    """What to type instead of an unknown part number; never a part of another flash size or product line."""
-    text = re.sub(r"[^A-Z0-9]", "", wanted)
+def _letters(name: str) -> str:
+    """Return a name as it is compared: capital letters and digits only."""
+    return re.sub(r"[^A-Z0-9]", "", name.upper())
+
+
+def _did_you_mean(part: str) -> str:
+    """Return what to type instead of an unknown name; never a part of another flash size or product line."""
+    text = _letters(part)
     if within := [name for name in PARTS if name in text]:
         return f"did you mean STM32{within[0]}?"
     if re.match(r"(?:STM32)?WB(?:A|0)", text):
         return "STM32WBA and STM32WB0 are other product lines, without FUS"
+    if not re.match(r"(?:STM32)?WB(?:55|50|35|30|15|10)", text):
+        from difflib import get_close_matches
+
+        boards = {_letters(board.name): board.name for board in BOARDS}
+        if near := get_close_matches(text, boards, n=2, cutoff=0.8):
+            return f"did you mean {' or '.join(boards[name] for name in near)}?"
     if re.search(r"WB(?:55|50|5M|35|30|15|10|1M)", text):
         return "give the whole number printed on the chip, such as STM32WB55RG: its last letter is the flash size"
-    return "give the number printed on the chip, such as STM32WB55RG"
+    return "give the number printed on the chip, such as STM32WB55RG, or a board, such as NUCLEO-WB55RG"

@@ -18,6 +18,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def hex_word(word: int) -> str:
+    """Return a word or an address as ST prints it: `0x080D0000`."""
+    return f"0x{word:08X}"
+
+
 def counted(number: int, what: str) -> str:
     """Return `1 sector`, `2 sectors`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

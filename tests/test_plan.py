@@ -18,7 +18,8 @@ from imagekit.cli.program import app
 from imagekit.errors import EmitError, PlanError
 from imagekit.image.model import Version
 from imagekit.placement import place
-from imagekit.report import scripts, upgrade_plan
+from imagekit.report import plan as upgrade_plan
+from imagekit.report import scripts
 from imagekit.targets import select_target
 from imagekit.upgrade.candidates import Candidate, choose
 from imagekit.upgrade.plan import UpgradePlan, plan

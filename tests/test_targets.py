@@ -3,7 +3,7 @@
 import pytest
 
 from imagekit.errors import TargetError
-from imagekit.targets import PARTS, SECTOR_SIZES, TARGETS, Series, select_target
+from imagekit.targets import BOARDS, PARTS, SECTOR_SIZES, TARGETS, Board, Series, select_target
 
 # docs/image-format.md, "Targets": name, sector size, limit.
 TABLE = [
@@ -66,8 +66,11 @@ def test_a_part_number_selects_its_target(part: str, name: str) -> None:
         ("WB55R", "its last letter is the flash size"),
         ("WeAct STM32WB55CG", r"did you mean STM32WB55CG\?"),
         ("STM32WB 55CG", r"did you mean STM32WB55CG\?"),
-        ("NUCLEO-WB55RG", r"did you mean STM32WB55RG\?"),
-        ("P-NUCLEO-WB55", "its last letter is the flash size"),
+        ("NUCLEO-WB55RGX", r"did you mean STM32WB55RG\?"),
+        ("P-NUCLEO-WB5", r"did you mean P-NUCLEO-WB55\b.*\?"),
+        ("STM32WB5MM-D", r"did you mean STM32WB5MM-DK\?"),
+        ("Fliper Zero", r"did you mean Flipper-Zero\?"),
+        ("NUCLEO-WL55JC", "or a board, such as NUCLEO-WB55RG"),
         ("STM32WB56RG", "such as STM32WB55RG"),
         ("STM32WBA55CG", "other product lines"),
         ("STM32WB09KE", "other product lines"),
@@ -79,6 +82,30 @@ def test_a_part_number_selects_its_target(part: str, name: str) -> None:
 def test_an_unknown_part_says_what_to_type(part: str, words: str) -> None:
     with pytest.raises(TargetError, match=words):
         select_target(part)
+
+
+@pytest.mark.parametrize(
+    ("board", "part"),
+    [
+        ("NUCLEO-WB55RG", "WB55RG"),
+        ("P-NUCLEO-WB55.Nucleo", "WB55RG"),
+        ("p-nucleo-wb55.usbdongle", "WB55CG"),
+        ("nucleo_wb15cc", "WB15CC"),
+        ("STM32WB5MM-DK", "WB5MMG"),
+        ("B-WB1M-WPAN1", "WB1MMC"),
+        ("STEVAL-PROTEUS1", "WB5MMG"),
+        ("Flipper Zero", "WB55RG"),
+    ],
+)
+def test_a_board_selects_the_target_of_its_part(board: str, part: str) -> None:
+    assert select_target(board) is PARTS[part]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_every_board_has_a_known_part_and_a_source(board: Board) -> None:
+    assert board.part in PARTS
+    assert board.source
+    assert select_target(board.name) is PARTS[board.part]
 
 
 def test_sector_sizes() -> None:

@@ -31,12 +31,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from imagekit.errors import KeyFileError
+from imagekit.image.signature import P256_ORDER, split_signature
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
 PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""n of NIST P-256 (SP 800-186, section 3.2.1.3)."""
 _SCALAR = 32
 """Bytes of a number modulo n."""
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
@@ -212,8 +211,8 @@ def normal(key: PublicKey, signature: bytes) -> bytes:
     except ValueError:
         if len(signature) != 2 * _SCALAR:
             raise
-        r, s = (int.from_bytes(half, "big") for half in (signature[:_SCALAR], signature[_SCALAR:]))
-    return encode_dss_signature(r, min(s, _P256_ORDER - s))
+        r, s = split_signature(signature)
+    return encode_dss_signature(r, min(s, P256_ORDER - s))
 
 
 def verifies(key: PublicKey, signature: bytes, message: bytes) -> bool:

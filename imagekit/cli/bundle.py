@@ -264,7 +264,6 @@ def _verified(file: str, trust: Sequence[str], threshold: int) -> "tuple[Verifie
         )
     with about(file), _advice():
         return open_bundle(read_bundle(file), trusted, threshold), len(trusted)
-    raise AssertionError  # about() does not swallow errors
 
 
 def _unverified(file: str) -> "UnverifiedBundle":
@@ -272,7 +271,6 @@ def _unverified(file: str) -> "UnverifiedBundle":
 
     with about(file), _advice():
         return read(read_bundle(file))
-    raise AssertionError  # about() does not swallow errors
 
 
 @contextmanager

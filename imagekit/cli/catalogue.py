@@ -95,7 +95,7 @@ def catalogue_show(
 
     Example: imagekit catalogue show --series WB5x --version 1.13.3 --sectors 36
     """
-    from imagekit.report.text import contents
+    from imagekit.report.catalogue import contents
     from imagekit.targets import Series
 
     by_name = {one.value.lower(): one for one in Series}
@@ -127,7 +127,7 @@ def catalogue_show(
 def _rows_beside(path: str) -> "dict[str, Row]":
     """The rows of the release notes beside a file, by file name; empty where there are none."""
     from imagekit.releases.release_notes import current, read_rows
-    from imagekit.report.entries import NOTES
+    from imagekit.report.audit import NOTES
 
     try:
         return current(read_rows(read_text(os.path.join(os.path.dirname(path), NOTES))))  # noqa: PTH118, PTH120

@@ -1,14 +1,14 @@
-"""What every command shares: reading files, printing, and turning what goes wrong into one line and an exit code."""
+"""What every command shares: printing, and turning an error into one line and an exit code."""
 
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from imagekit.cli.command_line import prepared
 from imagekit.errors import BundleError, ExitCode, ImagekitError, NotABundleError, PlacementError
 from imagekit.files import read_text
 from imagekit.text import printable, why
@@ -16,7 +16,7 @@ from imagekit.text import printable, why
 if TYPE_CHECKING:
     from imagekit.bundle.keys import PublicKey
 
-# typer brings pydantic, which would load plugins of whatever is installed beside it: no code of strangers here.
+# typer uses pydantic, which by default runs plugins of any package that is installed beside it.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 
@@ -31,7 +31,7 @@ def set_debug(wanted: bool) -> None:
 
 
 def is_debugging() -> bool:
-    """Whether a traceback is wanted with every error."""
+    """Return whether a traceback is wanted with every error."""
     return _debug
 
 
@@ -39,22 +39,32 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     """Run a command line and leave with its exit code; no exception reaches the user as a traceback."""
     global _program  # noqa: PLW0603 - one process, one command line
     _program = name
-    for stream_name in ("stdout", "stderr"):
-        stream = getattr(sys, stream_name)
-        if stream is None:  # closed by whoever started us
-            setattr(sys, stream_name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - it lives as long as the process
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    code = _exit_code(app, name)
+    _repair_streams()
+    completion = f"_{name.upper()}_COMPLETE"
+    if len(sys.argv) > 1:
+        # A shell that asks for completions gives no arguments. With arguments, a variable that was left in the
+        # environment would replace the command, and its exit code, by a list of completions.
+        os.environ.pop(completion, None)
+    code = _exit_code(prepared(app), name, is_completing=completion in os.environ)
     with suppress(OSError):
         sys.stdout.flush()
     with suppress(OSError):
         sys.stderr.flush()
-    # Without waiting for threads: one may be reading from a pipe that nobody writes to.
+    # Without waiting for threads: one may be reading from a pipe to which no process writes.
     os._exit(code)
 
 
-def _exit_code(app: typer.Typer, name: str) -> int:
+def _repair_streams() -> None:
+    """Make both output streams exist, and able to take every character."""
+    for stream_name in ("stdout", "stderr"):
+        stream = getattr(sys, stream_name)
+        if stream is None:  # closed by the parent process
+            setattr(sys, stream_name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - it lives as long as the process
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _exit_code(app: typer.Typer, name: str, *, is_completing: bool) -> int:
     """Run a command line; return its exit code."""
     try:
         code: int = app(standalone_mode=False, prog_name=name) or ExitCode.DONE
@@ -63,24 +73,38 @@ def _exit_code(app: typer.Typer, name: str) -> int:
     except BrokenPipeError:
         return ExitCode.DONE
     except SystemExit as left:
-        # A shell that asks for completions reads the code (fish); else typer leaves so when nobody reads its help.
-        return int(left.code or 0) if f"_{name.upper()}_COMPLETE" in os.environ else ExitCode.DONE
+        # fish reads the code of a completion. Otherwise, the library leaves so when the reader of its help is gone.
+        return int(left.code or 0) if is_completing else ExitCode.DONE
     except OSError as error:
         return _failed(f"standard output: {why(error)}", ExitCode.UNREADABLE, error)
+    except UsageError as error:
+        return _failed(_usage_message(error, name), ExitCode.USAGE, error)
     except Exception as error:  # noqa: BLE001 - the last resort
-        # A usage error of the library that reads the command line; its class has no public name.
-        if (usage := getattr(error, "format_message", None)) is not None:
-            context = getattr(error, "ctx", None)
-            command = context.command_path if context else name
-            message = _one_line(usage()).removesuffix(".").replace("Value error, ", "")
-            message = re.sub(r" ?\(Possible options: (.+)\)$", r". Did you mean \1?", message)
-            end = "" if message.endswith("?") else "."
-            return _failed(f"{message}{end} Try '{command} --help'.", ExitCode.USAGE, error)
         what = f"{type(error).__name__}: {error}"
-        return _failed(f"{what}: this is a defect of {name}; '{name} --debug ...' shows where", ExitCode.CRASHED, error)
+        return _failed(
+            f"{what}: this is a defect of {name}. Run '{name} --debug ...' to see where.", ExitCode.CRASHED, error
+        )
     if code == ExitCode.INTERRUPTED:  # typer caught Ctrl-C
         complain("interrupted")
     return code
+
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""The base of every usage error of the library that reads the command line, which gives it no public name."""
+
+
+def _usage_message(error: Any, name: str) -> str:
+    """Return a usage error in one line: what is wrong, what was probably meant, and where help is."""
+    near = getattr(error, "possibilities", None)
+    message = error.message if near else error.format_message()
+    # "Value error, " stands before what a check of a value says (pydantic).
+    message = " ".join(message.split()).removesuffix(".").replace("Value error, ", "")
+    if near:
+        message += f". Did you mean {' or '.join(sorted(near))}?"
+    elif not message.endswith("?"):
+        message += "."
+    command = error.ctx.command_path if error.ctx else name
+    return f"{message} Try '{command} --help'."
 
 
 def _failed(message: str, code: ExitCode, error: BaseException) -> ExitCode:
@@ -89,25 +113,35 @@ def _failed(message: str, code: ExitCode, error: BaseException) -> ExitCode:
     return code
 
 
-@contextmanager
-def about(path: str) -> Iterator[None]:
-    """Turn what goes wrong with one file into one line and an exit code."""
-    try:
-        yield
-    except (ImagekitError, OSError) as error:
-        trace(error)
-        complain(f"{shown(path)}: {why(error)}")
-        code = ExitCode.REFUSED if _is_refusal(error) else ExitCode.UNREADABLE
-        raise typer.Exit(code) from error
+def about(path: str) -> "_About":
+    """Return a context in which an error becomes one line about a file, and an exit code."""
+    return _About(path)
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Whether an error says that the input is what it should be, and is refused."""
-    return isinstance(error, PlacementError | BundleError) and not isinstance(error, NotABundleError)
+class _About:
+    """A class, not a generator: its `__exit__` returns nothing, so it cannot swallow an error."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        if isinstance(error, ImagekitError | OSError):
+            trace(error)
+            complain(f"{shown(self._path)}: {why(error)}")
+            raise typer.Exit(exit_code_of(error)) from error
+
+
+def exit_code_of(error: ImagekitError | OSError) -> ExitCode:
+    """Return 3 for an input that is what it should be and is refused, 4 for anything else."""
+    is_refusal = isinstance(error, PlacementError | BundleError) and not isinstance(error, NotABundleError)
+    return ExitCode.REFUSED if is_refusal else ExitCode.UNREADABLE
 
 
 def trace(error: BaseException) -> None:
-    """Print where an error comes from, when `--debug` asks for it."""
+    """Print the traceback of an error, when `--debug` asks for it."""
     if _debug:
         import traceback
 
@@ -115,15 +149,15 @@ def trace(error: BaseException) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one line on standard error, if anybody takes it."""
+    """Print one line on standard error, if it is open."""
     with suppress(OSError):
         typer.echo(f"{_program}: {printable(message)}", err=True)
 
 
 def print_result(text: str) -> None:
-    """Print a result. A reader that stopped reading (`| head`) is no error."""
+    """Print a result. A reader that stopped reading (`| head`) is not an error."""
     try:
-        typer.echo(text)
+        typer.echo(text, color=_has_colours())
         sys.stdout.flush()
     except BrokenPipeError:
         # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
@@ -131,59 +165,60 @@ def print_result(text: str) -> None:
 
 
 def print_json(document: object) -> None:
-    """Print one JSON document, in ASCII: no terminal or pipe can spoil it."""
+    """Print one JSON document, in ASCII, which every terminal and pipe passes on unchanged."""
     from json import dumps
 
     print_result(dumps(document, indent=1))
 
 
 def shown(path: str) -> str:
-    """A path as it can be shown: no control characters, nothing that a terminal cannot print."""
-    if path in ("-", ""):
-        return "standard input" if path else "''"
-    return printable(os.fsencode(path).decode("utf-8", "replace"))
-
-
-def can_print(text: str) -> bool:
-    """Whether standard output's encoding has every character of a text."""
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+    """Return a path as it can be printed: no control characters, and never read as a command of a build server."""
+    if path == "-":
+        return "standard input"
+    if not path:
+        return "''"
+    text = printable(os.fsencode(path).decode("utf-8", "replace"))
+    # A line that begins with :: is a workflow command (GitHub docs, "Workflow commands").
+    return f"./{text}" if text.startswith("::") else text
 
 
 def public_keys(path: str) -> "tuple[PublicKey, ...]":
-    """The public keys of a PEM file."""
+    """Return the public keys of a PEM file."""
     from imagekit.bundle.keys import load_public_keys
 
     with about(path):
         return load_public_keys(read_text(path))
-    raise AssertionError  # about() does not swallow errors
 
 
 def terminal_width() -> int | None:
-    """The columns to wrap at; None when the output is not a terminal."""
+    """Return the columns to wrap at; None when the output is not a terminal."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+_COLOURS = {"good": "green", "error": "red", "warning": "yellow"}
+
+
 def painter() -> Callable[[str, str], str]:
-    """Colours for a terminal that has them; nothing for a pipe, with NO_COLOR, or on a dumb terminal."""
-    from imagekit.report.text import plain
+    """Return what colours a text for its role, or leaves it as it is where the output has no colours."""
+    from imagekit.report.layout import plain
 
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return plain
-    colours = {"good": "green", "error": "red", "warning": "yellow"}
-
-    def paint(text: str, role: str) -> str:
-        if role in colours:
-            return typer.style(text, fg=colours[role])
-        return typer.style(text, **{role: True}) if role in ("bold", "dim") else text
-
-    return paint
+    return _paint if _has_colours() else plain
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _has_colours() -> bool:
+    """Return whether to colour: NO_COLOR and then FORCE_COLOR decide (no-color.org, force-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _paint(text: str, role: str) -> str:
+    if role in _COLOURS:
+        return typer.style(text, fg=_COLOURS[role])
+    if role in ("bold", "dim"):
+        return typer.style(text, **{role: True})
+    return text

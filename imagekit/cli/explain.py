@@ -159,7 +159,6 @@ def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes"
         )
     with about(dump):
         return decode(read_some(dump, LARGEST_DUMP + 1), target)
-    raise AssertionError  # about() does not swallow errors
 
 
 def _pages(verdicts: "Sequence[FieldVerdict]") -> "list[Explanation]":

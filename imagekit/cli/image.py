@@ -24,7 +24,7 @@ from imagekit.text import why
 
 if TYPE_CHECKING:
     from imagekit.catalogue import Catalogue
-    from imagekit.report.document import Json
+    from imagekit.report.layout import Json
     from imagekit.rules.registry import Chip
 
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def inspect(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Images; - is standard input.")],
     part: Annotated[str | None, Part] = None,
-    json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
+    json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON report.")] = False,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
     """Say what files are, and who signed them.
@@ -49,7 +49,7 @@ def inspect(
     contents = known_contents(known)
     reports = [_inspect_one(path, chip, contents, as_json=json) for path in files]
     if json:
-        from imagekit.report.document import INSPECT_SCHEMA
+        from imagekit.report.inspect import INSPECT_SCHEMA
 
         print_json({"schema": INSPECT_SCHEMA, "images": [report.entry for report in reports]})
     elif texts := [report.text for report in reports if report.text]:
@@ -76,7 +76,7 @@ def address(
     Example: imagekit address stack.bin --part STM32WB55RG --fus 2.1.0
     """
     from imagekit.placement import differences_from_st, place
-    from imagekit.report.text import working
+    from imagekit.report.inspect import working
 
     chip, sectors = chip_of(part, fus), number_of("--sfsa", sfsa)
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -107,7 +107,7 @@ class _Inspection:
 def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) -> _Inspection:
     """Read and describe one file."""
     from imagekit.assessment import assess
-    from imagekit.report import document, text
+    from imagekit.report import inspect as report
     from imagekit.rules import findings
 
     data = None
@@ -120,12 +120,12 @@ def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) 
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
         message = why(error)
         size, sha256 = _size_and_hash(path, data)
-        return _Inspection(document.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
+        return _Inspection(report.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
     found = findings(assessment, chip, hex_address=hex_address)
     if as_json:
-        return _Inspection(document.image_entry(path, assessment, found, chip.target))
+        return _Inspection(report.image_entry(path, assessment, found, chip.target))
     return _Inspection(
-        text=text.inspection(shown(path), assessment, found, chip.target, width=terminal_width(), paint=painter())
+        text=report.inspection(shown(path), assessment, found, chip.target, width=terminal_width(), paint=painter())
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import app
-from imagekit.cli.console import about, can_print, complain, painter, print_result, shown, terminal_width
+from imagekit.cli.command_line import can_print
+from imagekit.cli.console import about, complain, painter, print_result, shown, terminal_width
 from imagekit.cli.options import App, Fus, Part, Sfsa, application_path, chip_of, number_of, write_result
 from imagekit.cli.placed import judged, read_as_image
 from imagekit.errors import ExitCode
@@ -63,7 +64,7 @@ def map_(
     steps, collides = _steps(files, images, chip)
     drawing = picture(shown(part.strip()), chip.target, steps, fus=chip.fus, sfsa=sectors, application=chip.application)
     if svg is not None:
-        from imagekit.report.flash_map_svg import svg as as_svg
+        from imagekit.report.svg import svg as as_svg
 
         write_result(svg, as_svg(drawing).encode())
     if svg != "-":
@@ -73,7 +74,7 @@ def map_(
 
 def _print(drawing: "Picture") -> None:
     """Print the picture as text, and say where the terminal is too narrow for it."""
-    from imagekit.report.flash_map_text import BOXES, columns_of, text
+    from imagekit.report.map import BOXES, columns_of, text
 
     width, needed = terminal_width(), columns_of(drawing)
     print_result(text(drawing, boxes=can_print(BOXES), width=width, paint=painter()))
@@ -198,7 +199,6 @@ def _to_hex(file: str, out: str, chip: "Chip") -> tuple[bytes, str]:
         lies += f", the application below it up to 0x{application.blocks[-1].end - 1:08X}"
     with about(out):
         return write_hex(blocks, start), lies
-    raise AssertionError  # about() does not swallow errors
 
 
 def _to_binary(file: str, chip: "Chip") -> tuple[bytes, str]:

@@ -122,7 +122,6 @@ def application_of(given: str) -> "Application":
             return application.from_hex(name, data)
         require("elftools", "elf")
         return application.from_elf(name, data)
-    raise AssertionError  # about() does not swallow errors
 
 
 def application_path(given: str) -> tuple[str, str | None]:
@@ -168,7 +167,6 @@ def known_contents(path: str | None) -> "Catalogue":
         return shipped()
     with about(path):
         return loads(read_text(path))
-    raise AssertionError  # about() does not swallow errors
 
 
 def number_of(option: str, text: str | None) -> int | None:
@@ -272,7 +270,6 @@ def private_key(path: str) -> "PrivateKey":
         key = load_private_key(pem, passphrase)
         _warn_of_readers(path)
         return key
-    raise AssertionError  # about() does not swallow errors
 
 
 def _warn_of_readers(path: str) -> None:

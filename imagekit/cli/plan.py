@@ -166,12 +166,12 @@ def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
 
 def _print(way: "UpgradePlan", part: str, emit: Emit) -> None:
     """Print a plan as asked; exits with 3 when it refuses."""
-    from imagekit.report import upgrade_plan
+    from imagekit.report import plan as report
 
     if emit is Emit.JSON:
-        print_json(upgrade_plan.document(way))
+        print_json(report.document(way))
     elif emit is Emit.TEXT:
-        print_result(upgrade_plan.text(way, part, width=terminal_width(), paint=painter()))
+        print_result(report.text(way, part, width=terminal_width(), paint=painter()))
     elif way.refusals:
         for line in (*way.refusals, *way.notes):
             complain(line)

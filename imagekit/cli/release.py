@@ -16,7 +16,7 @@ from imagekit.text import why
 
 if TYPE_CHECKING:
     from imagekit.releases.audit import AuditedRelease
-    from imagekit.report.entries import Entry
+    from imagekit.report.check import Entry
 
 
 class Format(StrEnum):

@@ -16,7 +16,7 @@ from ecdsa.numbertheory import SquareRootError
 from ecdsa.util import sigdecode_string
 
 from imagekit.image.model import Image
-from imagekit.image.signature import signature_to_der
+from imagekit.image.signature import P256_ORDER, signature_to_der, split_signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ _Vote = tuple[bytes, int, int]
 def _vote(image: Image) -> _Vote:
     """What one signature proves: the digest, r, and the smaller of s and n - s, which are valid together."""
     signature = image.st_signature.signature if image.st_signature else b""
-    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
-    return image.signed_digest, r, min(s, NIST256p.order - s)
+    r, s = split_signature(signature)
+    return image.signed_digest, r, min(s, P256_ORDER - s)
 
 
 def candidates(image: Image) -> set[bytes]:

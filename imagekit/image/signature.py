@@ -18,7 +18,7 @@ from imagekit.image.container import ST_SIGNATURE_SIZE
 from imagekit.image.model import Image
 from imagekit.image.signing_keys import SigningKey
 
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """n of NIST P-256 (SP 800-186, section 3.2.1.3)."""
 
 _SIGNED_DIGEST = ec.ECDSA(Prehashed(SHA256()))
@@ -63,6 +63,11 @@ def signature_verdict(image: Image, keys: Iterable[SigningKey]) -> SignatureVerd
     return SignatureVerdict(SignatureStatus.UNVERIFIED)
 
 
+def split_signature(signature: bytes) -> tuple[int, int]:
+    """Return r and s of a raw P-256 signature: r || s, 32 bytes big-endian each."""
+    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+
+
 def signature_to_der(signature: bytes) -> bytes:
     """Turn r || s, 32 bytes big-endian each, into a DER Ecdsa-Sig-Value (RFC 3279, section 2.2.3).
 
@@ -71,10 +76,10 @@ def signature_to_der(signature: bytes) -> bytes:
     """
     if len(signature) != ST_SIGNATURE_SIZE:
         raise ValueError(f"the signature has {len(signature)} bytes, not {ST_SIGNATURE_SIZE}")
-    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    r, s = split_signature(signature)
     for name, number in (("r", r), ("s", s)):
         if number == 0:
             raise ValueError(f"{name} of the signature is zero")
-        if number >= _P256_ORDER:
+        if number >= P256_ORDER:
             raise ValueError(f"{name} of the signature is not below the order of P-256")
     return encode_dss_signature(r, s)

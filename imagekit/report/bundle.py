@@ -6,9 +6,9 @@ from imagekit.assessment import Assessment
 from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, known_as
 from imagekit.bundle.order import range_text, served
 from imagekit.bundle.verified import found_in
-from imagekit.report.document import Json, hex_word
-from imagekit.report.text import Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row
 from imagekit.rules.registry import Severity
+from imagekit.text import hex_word
 
 BUNDLE_SCHEMA = "imagekit.bundle/1"
 

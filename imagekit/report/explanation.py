@@ -8,8 +8,7 @@ from dataclasses import replace
 from imagekit.explanations import Explanation, Group
 from imagekit.option_bytes.decode import OptionBytes
 from imagekit.option_bytes.verdicts import FieldVerdict, Grade
-from imagekit.report.document import Json
-from imagekit.report.text import Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row
 from imagekit.rules import RULES
 
 EXPLAIN_SCHEMA = "imagekit.explanations/1"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from imagekit.report.entries import Entry, Located
+from imagekit.report.check import Entry, Located
 from imagekit.rules.registry import Severity
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
-from imagekit.report.entries import Entry, Located
+from imagekit.report.check import Entry, Located
 from imagekit.rules.check import FileVerdict
 from imagekit.rules.registry import Severity
 

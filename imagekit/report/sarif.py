@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import PurePath, PurePosixPath
 
 from imagekit import __version__
-from imagekit.report.document import Json
-from imagekit.report.entries import Entry, Located
+from imagekit.report.check import Entry, Located
+from imagekit.report.layout import Json
 from imagekit.rules import RULES
 from imagekit.rules.registry import Rule, Severity
 

@@ -11,11 +11,10 @@ from imagekit import __version__
 from imagekit.errors import EmitError
 from imagekit.fus_versions import given_fus, is_small_wb5x, needs_fus_first
 from imagekit.image.model import Version
-from imagekit.report.document import hex_word
-from imagekit.report.text import arithmetic
-from imagekit.report.upgrade_plan import title
+from imagekit.report.inspect import arithmetic
+from imagekit.report.plan import title
 from imagekit.targets import Series
-from imagekit.text import printable
+from imagekit.text import hex_word, printable
 from imagekit.upgrade.plan import UpgradePlan
 from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 

@@ -34,7 +34,7 @@ print(statistics.median(once() for _ in range(100)))
 _IMAGEKIT = """
 from imagekit.assessment import assess
 from imagekit.image import Image
-from imagekit.report.text import inspection
+from imagekit.report.inspect import inspection
 from imagekit.rules import findings
 def look():
     with open(path, "rb") as file:

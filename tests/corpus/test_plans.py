@@ -11,7 +11,7 @@ import pytest
 
 from imagekit.assessment import assess
 from imagekit.image.model import Image, ImageKind, Version
-from imagekit.report.upgrade_plan import document
+from imagekit.report.plan import document
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
 from imagekit.upgrade.plan import UpgradePlan, plan

@@ -27,8 +27,8 @@ from imagekit.option_bytes import decode as option_bytes
 from imagekit.option_bytes.verdicts import judge_fields, judge_together
 from imagekit.releases import release_notes
 from imagekit.report import bundle as bundle_report
-from imagekit.report import document, entries, explanation, github, junit, listing, sarif, text
-from imagekit.report.check_document import check_document
+from imagekit.report import check as check_report
+from imagekit.report import explanation, github, inspect, junit, sarif
 from imagekit.rules import findings
 from imagekit.rules.check import CheckedFile, FileVerdict
 from imagekit.rules.registry import Chip, Finding, Severity
@@ -86,13 +86,13 @@ def run_image(data: bytes) -> None:
     assessment = assess(image, throw_away_keys())
     found = {target: findings(assessment, Chip(target=target)) for target in (None, *TARGETS)}
     for target, some in found.items():
-        json.dumps(document.image_entry("a.bin", assessment, some, target))
-        text.inspection("a.bin", assessment, some, target, width=60)
+        json.dumps(inspect.image_entry("a.bin", assessment, some, target))
+        inspect.inspection("a.bin", assessment, some, target, width=60)
     checked = [CheckedFile("a.bin", _verdict(some), some, image) for some in found.values()]
-    json.dumps(check_document(checked))
-    listed = entries.of_check(checked)
+    json.dumps(check_report.document(checked))
+    listed = check_report.of_check(checked)
     json.dumps(sarif.sarif(listed))
-    junit.junit("check", listed), github.annotations(listed), listing.listing(listed, with_notes=True, width=60)
+    junit.junit("check", listed), github.annotations(listed), check_report.listing(listed, with_notes=True, width=60)
 
 
 def _verdict(found: Iterable[Finding]) -> FileVerdict:

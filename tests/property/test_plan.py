@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagekit.image.model import ImageKind, Version
-from imagekit.report.upgrade_plan import document
+from imagekit.report.plan import document
 from imagekit.targets import TARGETS, Target
 from imagekit.upgrade.candidates import Candidate
 from imagekit.upgrade.plan import UpgradePlan, plan

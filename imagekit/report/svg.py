@@ -9,8 +9,7 @@ from math import log2
 from xml.sax.saxutils import escape
 
 from imagekit.flash_map import Column, Picture, Region, RegionKind, Strip, bands
-from imagekit.report.document import hex_word
-from imagekit.text import is_wide, shortened, wrapped
+from imagekit.text import hex_word, is_wide, shortened, wrapped
 
 _WIDTH = 800
 _MARGIN, _GUTTER, _BETWEEN = 20, 84, 10

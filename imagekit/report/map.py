@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from imagekit.flash_map import Column, Picture, Region, RegionKind, Strip, bands
-from imagekit.report.document import hex_word
-from imagekit.report.text import Paint, plain
-from imagekit.text import cells, padded, shortened, wrapped
+from imagekit.report.layout import Paint, plain
+from imagekit.text import cells, hex_word, padded, shortened, wrapped
 
 _CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
 BOXES = f"─│┌┐└┘├┤┬┴┼═…·{_CROSS}"

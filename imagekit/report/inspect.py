@@ -1,22 +1,20 @@
-"""Text for people: what `inspect` and `address` print. The words may change between versions."""
+"""What `inspect` and `address` print: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
 
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from imagekit.assessment import Assessment
-from imagekit.catalogue import Content
 from imagekit.errors import PlacementError
 from imagekit.image.container import FUS_2_STACK_MAGIC
-from imagekit.image.model import Image, ImageKind
+from imagekit.image.model import Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.placement import Placement
-from imagekit.report.document import hex_word
+from imagekit.report.check import finding_entry
+from imagekit.report.layout import Json, Paint, plain, row
 from imagekit.rules.registry import Finding
 from imagekit.targets import Target
-from imagekit.text import counted
+from imagekit.text import counted, hex_word
 
-Paint = Callable[[str, str], str]
-"""Colours a text for a role: `bold`, `dim`, `good`, `error`, `warning`; any other stays plain."""
+INSPECT_SCHEMA = "imagekit.inspect/1"
 
 _KINDS = {
     ImageKind.STACK: "wireless stack",
@@ -32,12 +30,6 @@ _NOWHERE = {
     "unknown-format": "unknown",
     "locks-chip": "never: it may lock the chip",
 }
-_LABEL_WIDTH = 10
-
-
-def plain(text: str, role: str) -> str:  # noqa: ARG001 - the signature of Paint
-    """Paint nothing."""
-    return text
 
 
 def inspection(
@@ -114,45 +106,6 @@ def arithmetic(placement: Placement) -> str:
     return f"{hex_word(placement.limit)} - {total} x {placement.target.sector_size} = {hex_word(placement.address)}"
 
 
-def contents(matches: Sequence[Content], *, identifying: bool) -> str:
-    """List known contents, one line each; a single one in full. `identifying`: say whether they are one variant."""
-    if len(matches) == 1:
-        return _content(matches[0])
-    lines = []
-    for content in sorted(matches, key=lambda one: (one.variants, one.published[-1].release)):
-        releases = dict.fromkeys(publication.release for publication in content.published)
-        size = f"{content.sectors} sectors, SRAM {content.sram2a_kib}/{content.sram2b_kib} KiB"
-        lines.append(
-            f"{content.sha256[:12]}  {' '.join(content.series) or '-':<9}  {content.version or '-':<10}"
-            f"  {size if content.kind else 'no image':<32}  {' = '.join(content.variants)} of {' '.join(releases)}"
-            + (f"; bad: {content.known_bad}" if content.known_bad else "")
-        )
-    variants = {content.variants for content in matches}
-    told = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
-    return "\n".join([*lines, f"{len(matches)} contents" + (f", {told}" if identifying else "")])
-
-
-def _content(content: Content) -> str:
-    """One known content, in full."""
-    lines = [
-        content.sha256,
-        row("is", f"{' = '.join(content.variants)}, {content.size} bytes", "", None, plain),
-        row("version", content.version or "not told", "", None, plain),
-        row("for", ", ".join(content.series) or "not told", "", None, plain),
-        row("signed", f"by ST: {content.key}" if content.key else "not verified", "", None, plain),
-    ]
-    if content.kind:
-        needs = f"{content.sectors} sectors; SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB"
-        lines.append(row("needs", needs, "", None, plain))
-    for one in content.published:
-        addresses = ", ".join(f"{target} {address or 'NA'}" for target, address in one.addresses.items())
-        where = f"{one.release} {one.path}" + (f": {addresses}" if addresses else "")
-        lines.append(row("published", where, "", None, plain))
-    if content.known_bad:
-        lines.append(row("bad", content.known_bad, "", None, plain))
-    return "\n".join(lines)
-
-
 def _what(image: Image) -> str:
     """The kind and version."""
     version = image.version
@@ -213,20 +166,68 @@ def _known(assessment: Assessment) -> str:
     return f"{first.variant} of {first.release}, {first.path}{also}"
 
 
-def row(label: str, text: str, role: str, width: int | None, paint: Paint, indents: tuple[str, str] = ("", "")) -> str:
-    """One labelled text, wrapped under itself; `indents` stand before its first line and before the others."""
-    room = max(width - _LABEL_WIDTH - 2, 20) if width else 0
-    first, others = indents
-    lines = [first + text]
-    if room:
-        lines = textwrap.wrap(
-            text,
-            room,
-            initial_indent=first,
-            subsequent_indent=others,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    painted = [paint(line, role) for line in lines]
-    indent = "\n" + " " * (_LABEL_WIDTH + 2)
-    return f"  {label:<{_LABEL_WIDTH}}" + indent.join(painted)
+def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], target: Target | None = None) -> Json:
+    """Return what `inspect --json` says of an image; `target` narrows its addresses to one."""
+    image, verdict = assessment.image, assessment.signature
+    footer = image.footer
+    addresses = assessment.install_addresses if target is None else {target: _address_on(assessment, target)}
+    signature: Json = {"status": verdict.status.value}
+    if verdict.key:
+        signature["key"] = verdict.key.name
+    return {
+        "path": path,
+        "size": image.size,
+        "sha256": image.sha256,
+        "kind": image.kind.value,
+        "magic": hex_word(footer.magic),
+        "series": [series.value for series in image.series],
+        "version": _version(image.version),
+        "requires_fus": image.requires_fus.text if image.requires_fus else None,
+        "flash": {
+            "sector_size": assessment.sector_size,
+            "sectors": assessment.sectors,
+            "sectors_footer": footer.flash_sectors,
+            "gap_sectors": image.gap_sectors,
+        },
+        "sram": {"sram2a_kib": footer.sram2a_kib, "sram2b_kib": footer.sram2b_kib},
+        "signature": signature,
+        "install_addresses": {
+            target.name: None if address is None else hex_word(address) for target, address in addresses.items()
+        },
+        "known_as": [
+            {"release": one.release, "path": one.path}
+            for one in (assessment.known.published if assessment.known else ())
+        ],
+        "findings": [finding_entry(finding) for finding in found],
+    }
+
+
+def _address_on(assessment: Assessment, target: Target) -> int | None:
+    try:
+        return assessment.address_on(target)
+    except PlacementError:
+        return None
+
+
+def error_entry(path: str, size: int | None, sha256: str | None, reason: str, message: str) -> Json:
+    """Return what `inspect --json` says of a file that is no image; None for what was not read."""
+    return {
+        "path": path,
+        "size": size,
+        "sha256": sha256,
+        "kind": None,
+        "error": {"reason": reason, "message": message},
+    }
+
+
+def _version(version: Version | None) -> Json | None:
+    if version is None:
+        return None
+    return {
+        "text": version.text,
+        "major": version.major,
+        "minor": version.minor,
+        "sub": version.sub,
+        "branch": version.branch,
+        "build": version.build,
+    }

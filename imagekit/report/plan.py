@@ -1,8 +1,8 @@
 """A plan as text for people and as the JSON document of `plan --emit json` (docs/json.md)."""
 
 from imagekit.fus_versions import given_fus
-from imagekit.report.document import Json, hex_word
-from imagekit.report.text import Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.text import hex_word
 from imagekit.upgrade.plan import UpgradePlan
 from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 

@@ -1,0 +1,43 @@
+"""What every report is laid out with: labelled rows for people, and the type of a JSON document."""
+
+import textwrap
+from collections.abc import Callable
+
+from imagekit.text import printable
+
+Json = dict[str, object]
+"""A JSON document: its members and their spelling are a contract (docs/json.md)."""
+
+Paint = Callable[[str, str], str]
+"""Colours a text for a role: `bold`, `dim`, `good`, `error`, `warning`; any other stays plain."""
+
+LABEL_WIDTH = 10
+_NARROWEST = 20
+"""Columns that wrapped text gets at least, however narrow the terminal is."""
+
+
+def plain(text: str, role: str) -> str:  # noqa: ARG001 - the signature of Paint
+    """Return the text without colour."""
+    return text
+
+
+def row(label: str, text: str, role: str, width: int | None, paint: Paint, indents: tuple[str, str] = ("", "")) -> str:
+    """Return one labelled text, wrapped under itself.
+
+    `indents` stand before its first line and before the others.
+    """
+    first, others = indents
+    text = printable(text)
+    lines = [first + text]
+    if width:
+        lines = textwrap.wrap(
+            text,
+            max(width - LABEL_WIDTH - 2, _NARROWEST),
+            initial_indent=first,
+            subsequent_indent=others,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    painted = [paint(line, role) for line in lines]
+    indent = "\n" + " " * (LABEL_WIDTH + 2)
+    return f"  {label:<{LABEL_WIDTH}}" + indent.join(painted)
