@@ -348,8 +348,8 @@ def test_every_real_image_is_drawn_on_every_part_that_it_fits(path: Path) -> Non
     from imagekit.flash_map import MapStep, picture
     from imagekit.image.model import Image
     from imagekit.placement import place
-    from imagekit.report.svg import svg
     from imagekit.report.map import text
+    from imagekit.report.svg import svg
     from imagekit.targets import TARGETS
 
     image = Image.parse(path.read_bytes())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from imagekit.assessment import assess
-from imagekit.catalogue import Catalogue, Content, Publication
+from imagekit.catalogue import Catalogue, Content, Publication, by_release
 from imagekit.errors import CatalogueError, ParseError
 from imagekit.image import diagnosis
 from imagekit.image.model import Image, Version
@@ -69,13 +69,9 @@ def build(files: Iterable[PublishedFile]) -> Catalogue:
         published = content.published
         if content.sha256 in contents:
             published = (*contents[content.sha256].published, *published)
-        contents[content.sha256] = replace(content, published=tuple(sorted(published, key=_by_release)))
+        contents[content.sha256] = replace(content, published=tuple(sorted(published, key=by_release)))
     releases = {publication.release for content in contents.values() for publication in content.published}
     return Catalogue(tuple(sorted(releases, key=Version.from_text)), contents)
-
-
-def _by_release(publication: Publication) -> tuple[Version, str]:
-    return Version.from_text(publication.release), publication.path
 
 
 def _content(file: PublishedFile, known_bad: Mapping[str, str]) -> Content:
