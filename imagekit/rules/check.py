@@ -43,22 +43,23 @@ class CheckedFile:
 def check_files(
     paths: Sequence[str],
     read: Callable[[str], bytes],
-    chip: Chip,
+    chips: Chip | Sequence[Chip],
     done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - nobody listens
     catalogue: Catalogue | None = None,
 ) -> list[CheckedFile]:
     """Check files on all cores; return them in their order. `done` is told how many more were looked at.
 
-    `read` returns a file's bytes or raises OSError. A broken file costs only itself. `catalogue` stands in place of the
-    shipped one.
+    With several chips, every file is checked for each. `read` returns the bytes of a file or raises OSError. A broken
+    file costs only itself. `catalogue` stands in place of the built-in one.
     """
+    chips = [chips] if isinstance(chips, Chip) else chips
     shares = _shares(paths, max(1, min(parallel.cores(), len(paths) // _WORTH_A_FORK)))
 
     def check_share(share: Sequence[int]) -> list[tuple[int, CheckedFile]]:
         assessments: dict[str, Assessment] = {}
         checked = []
         for index in share:
-            checked.append((index, _check_one(paths[index], read, chip, assessments, catalogue)))
+            checked.append((index, _check_one(paths[index], read, chips, assessments, catalogue)))
             if share is shares[0]:  # the others come on as fast, and are in processes that cannot tell
                 done(len(shares))
         return checked
@@ -94,7 +95,7 @@ def _size(path: str) -> int:
 def _check_one(
     path: str,
     read: Callable[[str], bytes],
-    chip: Chip,
+    chips: Sequence[Chip],
     assessments: dict[str, Assessment],
     catalogue: Catalogue | None = None,
 ) -> CheckedFile:
@@ -114,8 +115,17 @@ def _check_one(
     assessment = assessments.get(image.sha256)
     if assessment is None:
         assessment = assessments[image.sha256] = assess(image, catalogue=catalogue)
-    findings = image_findings(assessment, chip, path=path, hex_address=hex_address)
+    findings = for_every_part(
+        [(chip.part, image_findings(assessment, chip, path=path, hex_address=hex_address)) for chip in chips]
+    )
     return CheckedFile(path, _verdict(findings), findings, assessment.image)
+
+
+def for_every_part(found: Sequence[tuple[str | None, tuple[Finding, ...]]]) -> tuple[Finding, ...]:
+    """Return the findings that hold for every part, once; then the others, each with its part."""
+    common = [finding for finding in found[0][1] if all(finding in findings for _, findings in found)]
+    others = [replace(finding, part=part) for part, findings in found for finding in findings if finding not in common]
+    return (*common, *others)
 
 
 def _verdict(findings: Sequence[Finding]) -> FileVerdict:

@@ -50,6 +50,13 @@ class Finding:
     rule: str
     severity: Severity
     message: str
+    part: str | None = None
+    """The part that it is about, as the user named it; None when it holds for every part that was named."""
+
+    @property
+    def text(self) -> str:
+        """The message, after the part that it is about."""
+        return f"{self.part}: {self.message}" if self.part else self.message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,8 @@ class Chip:
     """What the user says of the chips that the images are for; None where nothing is said."""
 
     target: Target | None = None
+    part: str | None = None
+    """The part, as the user named it."""
     fus: Version | None = None
     needs_customer_signature: bool = False
     application: "Application | None" = None
