@@ -155,7 +155,7 @@ def _file_findings(files: Iterable[CheckedFile]) -> Iterator[AuditFinding]:
             yield AuditFinding(
                 rule=finding.rule,
                 severity=finding.severity,
-                message=finding.message,
+                message=finding.text,
                 file=PurePath(file.path).name,
             )
 
