@@ -83,7 +83,7 @@ __all__ = [  # noqa: RUF022 - in the order of sorted()
 ]
 
 _MODULES = {
-    "AntiRollback": "upgrade.plan",
+    "AntiRollback": "upgrade.start",
     "Assessment": "assessment",
     "BundleError": "errors",
     "Candidate": "upgrade.candidates",
@@ -106,7 +106,7 @@ _MODULES = {
     "SignatureStatus": "image.signature",
     "SignatureVerdict": "image.signature",
     "SigningKey": "image.signing_keys",
-    "Start": "upgrade.plan",
+    "Start": "upgrade.start",
     "TARGETS": "targets",
     "Target": "targets",
     "TargetError": "errors",

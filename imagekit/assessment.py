@@ -20,8 +20,8 @@ class Assessment:
     signature: SignatureVerdict
     sector_size: int | None
     """Bytes in one of its sectors; None when neither the footer nor the signing key tells the series."""
-    known_variants: frozenset[str]
-    """Every variant in the catalogue, in lower case."""
+    catalogue: Catalogue
+    """Where it was looked up."""
     known: Content | None
     """What ST published these bytes as; None when they are not in the catalogue, which is not an error."""
 
@@ -82,7 +82,7 @@ def assess(image: Image, keys: Iterable[SigningKey] | None = None, catalogue: Ca
         image,
         signature,
         _sector_size(image, signature),
-        catalogue.variants,
+        catalogue,
         catalogue.contents.get(image.sha256),
     )
 

@@ -1,12 +1,13 @@
-"""The contents that ST has published: SHA-256 -> what ST called it, where, and what is known to be wrong with it.
+"""ST's images by their SHA-256: what each is, in which releases ST published it, and at which addresses.
 
-A content that is not in the catalogue is normal: it may come from a newer release. The catalogue holds facts and
-hashes, never ST's bytes; the shipped one was made by `imagekit catalogue build` from the releases it lists.
+An image that is not in the catalogue may come from a newer release, so that is not an error. The catalogue holds facts
+and hashes, never ST's bytes; the built-in one was made by `imagekit catalogue build` from the releases that it lists.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,25 @@ from imagekit.image.model import Version
 from imagekit.targets import Series
 
 SCHEMA = "imagekit.catalogue/1"
-_SHIPPED = Path(__file__).parent / "data" / "catalogue.json"
+_DATA = Path(__file__).parent / "data"
 _PLAIN = ("size", "kind", "magic", "version", "sectors", "sram2a_kib", "sram2b_kib", "key", "known_bad")
 _ST_NAME = re.compile(r"stm32wb([135])x_(.+?)_fw(?:_(.+))?\.(?:bin|hex)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class StName:
-    """A file name as ST forms it: `stm32wb5x_BLE_Stack_full_fw.bin`, `stm32wb5x_FUS_fw_for_fus_0_5_3.bin`."""
+    """A file name in ST's form: `stm32wb5x_BLE_Stack_full_fw.bin`, `stm32wb5x_FUS_fw_for_fus_0_5_3.bin`."""
 
     series: Series
     variant: str
-    """What the name says between series and ending, without `_fw`: `BLE_Stack_full`, `FUS_1_0_2`."""
+    """The part between series and ending, without `_fw`: `BLE_Stack_full`, `FUS_1_0_2`."""
     version: Version | None
-    """The version behind `_fw` (`FUS_fw_1_2_0`, `Safeboot_fw_v1.2.0`), None when there is none."""
+    """The version after `_fw` (`FUS_fw_1_2_0`, `Safeboot_fw_v1.2.0`); None when there is none."""
 
     @classmethod
     @lru_cache(maxsize=64)
     def parse(cls, name: str) -> "StName | None":
-        """Read a file name, None when ST would not name a file so."""
+        """Parse a file name; None when it does not have ST's form."""
         match = _ST_NAME.fullmatch(name)
         if match is None:
             return None
@@ -49,25 +50,30 @@ class StName:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One place where ST published a content."""
+    """One file of one release."""
 
     release: str
     path: str
     """The path inside the release: `STM32WB5x/stm32wb5x_FUS_fw.bin`."""
     addresses: dict[str, str | None]
-    """Target name → the address printed in the release notes beside it, None for NA; empty without a row."""
+    """Target name -> the address in the release notes beside it; None for NA. Empty when they have no row."""
+
+    @property
+    def st_name(self) -> StName | None:
+        """The file name, if it has the form of ST's names."""
+        return StName.parse(self.path.rpartition("/")[2])
 
     @property
     def variant(self) -> str:
         """Which image it is, by its name: `BLE_Stack_full`."""
-        name = self.path.rpartition("/")[2]
-        st_name = StName.parse(name)
-        return st_name.variant if st_name else name
+        if self.st_name:
+            return self.st_name.variant
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One content that ST published. What a file that is no image does not say is None or empty."""
+    """One content that ST published. For a file that is not an image, the facts of an image are None or empty."""
 
     sha256: str
     size: int
@@ -75,7 +81,7 @@ class Content:
     magic: str | None
     series: tuple[str, ...]
     version: str | None
-    """As ST's tools print it, branch and build as one number: `1.13.3.5`; None when hidden."""
+    """As ST's tools print it, branch and build as one number: `1.13.3.5`; None when the file stores none."""
     sectors: int | None
     sram2a_kib: int | None
     sram2b_kib: int | None
@@ -84,22 +90,84 @@ class Content:
     known_bad: str | None
 
     @property
+    def published_series(self) -> tuple[Series, ...]:
+        """The series in ST's names of the file; empty when one of the names has no series."""
+        names = [publication.st_name for publication in self.published]
+        if not all(names):
+            return ()
+        return tuple(dict.fromkeys(name.series for name in names if name))
+
+    @property
     def variants(self) -> tuple[str, ...]:
         """Every variant that ST published these bytes as."""
         return tuple(sorted({publication.variant for publication in self.published}))
 
+    @property
+    def first_release(self) -> str:
+        """The oldest release that holds these bytes."""
+        return self.published[0].release
+
+    @property
+    def last_release(self) -> str:
+        """The newest release that holds these bytes."""
+        return self.published[-1].release
+
+
+class _Lines(Mapping[str, Content]):
+    """The contents of a catalogue that `dumps` wrote, one line each; a line is parsed when it is asked for.
+
+    Parsing all of the built-in catalogue takes as long as everything else that `inspect` computes.
+    """
+
+    def __init__(self, document: bytes) -> None:
+        self._document = document
+
+    def __getitem__(self, sha256: str) -> Content:
+        key = f'\n  "{sha256}": '.encode()
+        position = self._document.find(key)
+        if position < 0:
+            raise KeyError(sha256)
+        start = position + len(key)
+        end = self._document.index(b"\n", start)
+        return _content(sha256, json.loads(self._document[start:end].removesuffix(b",")))
+
+    def __iter__(self) -> Iterator[str]:
+        for match in re.finditer(rb'^  "([0-9a-f]{64})": ', self._document, re.MULTILINE):
+            yield match[1].decode()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @property
+    def variants(self) -> frozenset[str]:
+        """Every variant in lower case."""
+        paths = {path.decode() for path in re.findall(rb'"path":"([^"]+)"', self._document)}
+        return frozenset(Publication("", path, {}).variant.casefold() for path in paths)
+
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Known contents by their SHA-256, and the releases that were read for them."""
+    """Known contents by their SHA-256, and the releases that they come from."""
 
     releases: tuple[str, ...]
-    contents: dict[str, Content]
+    contents: Mapping[str, Content]
 
     @cached_property
     def variants(self) -> frozenset[str]:
         """Every variant that ST published, in lower case."""
+        if isinstance(self.contents, _Lines):
+            return self.contents.variants
         return frozenset(variant.casefold() for content in self.contents.values() for variant in content.variants)
+
+    def updated(self, newer: "Catalogue") -> "Catalogue":
+        """Return this catalogue with the releases of another one; of a release in both, the newer one is used."""
+        contents = {sha256: _without(content, newer.releases) for sha256, content in self.contents.items()}
+        for sha256, content in newer.contents.items():
+            earlier = contents[sha256].published if sha256 in contents else ()
+            published = sorted((*earlier, *content.published), key=by_release)
+            contents[sha256] = replace(content, published=tuple(published))
+        releases = sorted({*self.releases, *newer.releases}, key=Version.from_text)
+        return Catalogue(tuple(releases), {sha256: kept for sha256, kept in contents.items() if kept.published})
 
     def identify(
         self,
@@ -111,10 +179,10 @@ class Catalogue:
         sram2a_kib: int | None = None,
         sram2b_kib: int | None = None,
     ) -> tuple[Content, ...]:
-        """Return every content with these fields, as a chip reports those of its stack; None matches any.
+        """Return every content with these fields, which a chip reports about its stack; None matches any value.
 
-        `version` may be cut short: `1.13.3` matches `1.13.3.5`. Several contents of one variant are rebuilds; several
-        variants mean that the fields do not tell which one it is.
+        `version` can be shortened: `1.13.3` matches `1.13.3.5`. Several contents of one variant are rebuilds. Several
+        variants mean that the fields do not identify the variant.
         """
         return tuple(
             content
@@ -128,10 +196,36 @@ class Catalogue:
         )
 
 
+def by_release(publication: Publication) -> tuple[Version, str]:
+    """The sort key under which the oldest publication comes first."""
+    return Version.from_text(publication.release), publication.path
+
+
+def _without(content: Content, releases: tuple[str, ...]) -> Content:
+    published = tuple(publication for publication in content.published if publication.release not in releases)
+    return replace(content, published=published)
+
+
 @cache
 def shipped() -> Catalogue:
-    """Return the catalogue that comes with imagekit."""
-    return loads(_SHIPPED.read_bytes())
+    """Return the built-in catalogue. Its contents are parsed one by one, when they are asked for."""
+    document = (_DATA / "catalogue.json").read_bytes()
+    _, _, after = document.partition(b'"releases": ')
+    releases, _ = json.JSONDecoder().raw_decode(after[: after.index(b"\n")].decode())
+    return Catalogue(tuple(releases), _Lines(document))
+
+
+@cache
+def _purposes() -> dict[str, str]:
+    import tomllib
+
+    variants = tomllib.loads((_DATA / "catalogue-variants.toml").read_text("utf-8"))
+    return {variant.casefold(): entry["text"] for variant, entry in variants.items()}
+
+
+def purpose(variant: str) -> str:
+    """Return what a variant of ST's images is for, in one line; empty when that is not known."""
+    return _purposes().get(variant.casefold(), "")
 
 
 def loads(data: bytes) -> Catalogue:
@@ -147,7 +241,7 @@ def loads(data: bytes) -> Catalogue:
 
 
 def dumps(catalogue: Catalogue) -> str:
-    """Write a catalogue: one line for each content, in a fixed order, so that versions can be compared."""
+    """Return a catalogue as text: one line for each content, in a fixed order, so that versions can be compared."""
     lines = [
         f"  {json.dumps(sha256)}: {json.dumps(_entry(content), separators=(',', ':'))}"
         for sha256, content in sorted(catalogue.contents.items())
@@ -158,11 +252,14 @@ def dumps(catalogue: Catalogue) -> str:
 
 def _content(sha256: str, entry: dict[str, Any]) -> Content:
     fields = {name: entry.get(name) for name in _PLAIN}
-    published = tuple(Publication(one["release"], one["path"], one["addresses"]) for one in entry["published"])
+    published = tuple(Publication(file["release"], file["path"], file["addresses"]) for file in entry["published"])
     return Content(sha256=sha256, series=tuple(entry["series"]), published=published, **fields)  # type: ignore[arg-type]
 
 
 def _entry(content: Content) -> dict[str, Any]:
     entry = {name: value for name in _PLAIN if (value := getattr(content, name)) is not None}
-    published = [{"release": one.release, "path": one.path, "addresses": one.addresses} for one in content.published]
+    published = [
+        {"release": publication.release, "path": publication.path, "addresses": publication.addresses}
+        for publication in content.published
+    ]
     return {**entry, "series": content.series, "published": published}

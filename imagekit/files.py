@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
@@ -36,7 +37,7 @@ def read_some(path: str, limit: int) -> bytes:
             raise OSError("standard input is closed")
         return sys.stdin.buffer.read(limit)
     with open(path, "rb") as file:
-        # Room for the largest image takes as long to get as most images take to read. A pipe has no size, and bytes.
+        # Reserving room for the largest image takes as long as reading most images. A pipe reports size 0 but has data.
         return file.read(min(os.fstat(file.fileno()).st_size or limit, limit))
 
 
@@ -44,7 +45,7 @@ def read_application(path: str) -> bytes:
     """Read an application's file: one byte more than the largest of its kind at most. Raises OSError."""
     # A pipe may never end, and a device has no size.
     if _is_special(path) and not os.path.isdir(path):
-        raise OSError("is no regular file: name the application's own file")
+        raise OSError("is not a regular file: name the file of the application")
     ending = os.path.splitext(path)[1].lower()
     limit = {".hex": LARGEST_HEX, ".bin": LARGEST_FLASH}.get(ending, LARGEST_ELF)
     with open(path, "rb") as file:
@@ -52,11 +53,11 @@ def read_application(path: str) -> bytes:
 
 
 def read_text(path: str) -> bytes:
-    """Read a page of release notes, a catalogue or a key: 16 MiB at most, far more than any has. Raises OSError."""
+    """Read a page of release notes, a catalogue or a key, of at most 16 MiB. Raises OSError."""
     with open(path, "rb") as file:
         data = file.read(_LARGEST_TEXT + 1)
     if len(data) > _LARGEST_TEXT:
-        raise OSError(f"larger than {_LARGEST_TEXT} bytes: no text that is expected here")
+        raise OSError(f"larger than {_LARGEST_TEXT} bytes, which is too large for this kind of file")
     return data
 
 
@@ -67,7 +68,7 @@ def read_bundle(path: str) -> bytes:
 
 
 def create_file(path: str, data: bytes, *, private: bool) -> None:
-    """Write a file that is not there yet, whole or not at all; private: for its owner alone. Raises OSError."""
+    """Write a new file, completely or not at all; `private`: readable by its owner only. Raises OSError."""
     handle = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600 if private else 0o644
     )
@@ -82,11 +83,60 @@ def create_file(path: str, data: bytes, *, private: bool) -> None:
         raise
 
 
-def write_file(path: str, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then renamed. Raises OSError.
+def create_folder(folder: str, files: Sequence[tuple[str, bytes]]) -> None:
+    """Write files into a folder that is new or empty: all of them or none. Raises OSError.
 
-    A link is followed; a file that is there keeps its mode; `-` is standard output; what is no regular file, such as a
-    device, is written to as it is.
+    They are written into a private folder beside it, which is then renamed. A link is not followed.
+    """
+    import shutil
+    import tempfile
+
+    place = os.path.abspath(folder)
+    mode = _mode_of(place)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    beside = tempfile.mkdtemp(dir=os.path.dirname(place), prefix=".imagekit-")
+    try:
+        for name, data in files:
+            create_file(os.path.join(beside, name), data, private=False)
+        _open_up(beside, mode)
+        if os.path.isdir(place):
+            os.rmdir(place)  # fails for a link, and for a folder that is not empty
+        os.rename(beside, place)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _mode_of(place: str) -> int:
+    """Return the mode for the folder. Raises OSError when something other than an empty folder is there."""
+    umask = os.umask(0)
+    os.umask(umask)
+    if not os.path.lexists(place):
+        return 0o777 & ~umask
+    if os.path.islink(place) or not os.path.isdir(place):
+        raise FileExistsError("exists and is not a folder: name a new or an empty folder")
+    if os.listdir(place):
+        raise FileExistsError("is not empty: name a new or an empty folder")
+    if os.path.samefile(place, os.curdir):
+        raise FileExistsError("is the current folder: name another")
+    return stat.S_IMODE(os.stat(place).st_mode)
+
+
+def _open_up(folder: str, mode: int) -> None:
+    """Give a private folder its mode, by handle: another folder could be at its path by now."""
+    if not hasattr(os, "fchmod") or not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a file completely or not at all: to a temporary file beside it, which is then renamed. Raises OSError.
+
+    A link is followed; an existing file keeps its mode; `-` is standard output; a device is written to directly.
     """
     if path == "-":
         _print_bytes(data)
@@ -99,11 +149,11 @@ def write_file(path: str, data: bytes) -> None:
     umask = os.umask(0)
     os.umask(umask)
     mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o666 & ~umask
-    # A rename would replace a file that somebody made read-only, and root could write to it: neither is meant.
+    # A rename would replace a read-only file, and root can write to one: neither is what its owner wants.
     if os.path.exists(path) and not mode & _ANY_WRITE:
-        raise PermissionError(errno.EACCES, "is read-only, and stays as it is", path)
+        raise PermissionError(errno.EACCES, "is read-only: not replaced", path)
     if os.path.exists(path) and _holds_private_key(path):
-        raise PermissionError(errno.EACCES, "holds a private key, and stays as it is", path)
+        raise PermissionError(errno.EACCES, "holds a private key: not replaced", path)
     import tempfile
 
     handle, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".imagekit-")
@@ -112,7 +162,7 @@ def write_file(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(handle)
-            # mkstemp made it private. By its path, another file could be meant by now.
+            # mkstemp made it private. The mode is set by handle: another file could be at its path by now.
             if hasattr(os, "fchmod"):
                 os.fchmod(handle, mode)
         os.replace(beside, path)
@@ -123,7 +173,7 @@ def write_file(path: str, data: bytes) -> None:
 
 
 def _print_bytes(data: bytes) -> None:
-    """Print bytes as they are: what is signed must not gain a line end."""
+    """Print bytes as they are: bytes to be signed must not gain a line end."""
     sys.stdout.flush()
     try:
         sys.stdout.buffer.write(data)
@@ -133,13 +183,13 @@ def _print_bytes(data: bytes) -> None:
 
 
 def _holds_private_key(path: str) -> bool:
-    """Whether a file is one that nobody can make again."""
+    """Return whether a file holds a private key, which cannot be made again."""
     with open(path, "rb") as file:
         return b"PRIVATE KEY-----" in file.read(4096)
 
 
 def files_in(folder: str, endings: tuple[str, ...]) -> list[str]:
-    """The files below a folder whose names end so, in any case; v1.5.0 comes before v1.11.0.
+    """Return the files below a folder whose names end so, in any case; v1.5.0 comes before v1.11.0.
 
     Links to folders are not followed; pipes, sockets and devices are left out. A folder that cannot be read is in the
     list itself, so that reading it says why.
@@ -157,12 +207,12 @@ def files_in(folder: str, endings: tuple[str, ...]) -> list[str]:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """A sort key under which numbers in a name count as numbers."""
+    """Return a sort key under which numbers in a name count as numbers."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _is_special(path: str) -> bool:
-    """Whether a path is a pipe, a socket or a device: reading it might never end."""
+    """Return whether a path is a pipe, a socket or a device: reading it might never end."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -170,8 +220,59 @@ def _is_special(path: str) -> bool:
     return not stat.S_ISREG(mode)
 
 
+def is_folder(path: str) -> bool:
+    """Return whether a path is a folder, or a link to one."""
+    return os.path.isdir(path)
+
+
+def exists(path: str) -> bool:
+    """Return whether something is at a path, even a link that leads nowhere."""
+    return os.path.lexists(path)
+
+
+def is_device(path: str) -> bool:
+    """Return whether a path is a device or a pipe, which takes what is written to it, and not a file or a folder."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def is_same(path: str, other: str) -> bool:
+    """Return whether two paths lead to one place."""
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def name_of(path: str) -> str:
+    """Return the last part of a path."""
+    return os.path.basename(path)
+
+
+def folder_of(path: str) -> str:
+    """Return a path without its last part; empty for a name alone."""
+    return os.path.dirname(path)
+
+
+def in_folder(folder: str, name: str) -> str:
+    """Return the path of a name in a folder."""
+    return os.path.join(folder, name)
+
+
+def without_ending(path: str) -> str:
+    """Return a path without the ending of its name, such as `.pem`."""
+    return os.path.splitext(path)[0]
+
+
+def is_readable_by_others(path: str) -> bool:
+    """Return whether other users can read a file. Always False on Windows, whose modes do not tell it."""
+    return os.name == "posix" and bool(os.stat(path).st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def remove(path: str) -> None:
+    """Remove a file, if that is possible."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
 def size_of(path: str) -> int | None:
-    """The size of a file that was not read to its end, None where the system does not know it."""
+    """Return the size of a file that was not read to its end; None where the system does not know it."""
     try:
         return os.stat(path).st_size or None if path != "-" else None
     except OSError:

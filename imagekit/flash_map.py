@@ -1,6 +1,6 @@
-"""The picture of a part's flash, as values: columns of regions before, while and after images are installed.
+"""The map of a part's flash, as values: columns of regions before, during and after the installation of images.
 
-It holds no drawing: flash_map_text.py and flash_map_svg.py render it, and share the bands in which it is laid out.
+Nothing is drawn here: report/map.py and report/svg.py do that, and share the bands that the map is laid out in.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,21 +10,21 @@ from itertools import pairwise
 
 from imagekit.application.model import Application
 from imagekit.fus_versions import FUS_0_5_3, fus_after
-from imagekit.image.model import FUS_1_2, Image, ImageKind, Version
+from imagekit.image.model import Image, ImageKind, Version
 from imagekit.placement import Placement
 from imagekit.rules.application import shared_ram
 from imagekit.targets import FLASH_BASE, Target
 from imagekit.text import counted, shortened
 
 LARGEST_FILES = 4
-"""Images that still make a readable picture."""
+"""Images that can be drawn readably."""
 
 _LARGEST_RUNS = 4  # parts of an application drawn one by one
 _LONGEST_NAME = 40  # columns; as long as ST's own are
 
 
 class RegionKind(Enum):
-    """What a region is; the values are the names of its style in SVG."""
+    """What a region holds; the values are the names of its style in SVG."""
 
     FREE = "free"
     APPLICATION = "application"
@@ -39,7 +39,7 @@ class RegionKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A run of memory that is one thing."""
+    """A range of memory that holds one thing."""
 
     start: int
     end: int
@@ -47,19 +47,19 @@ class Region:
     kind: RegionKind
     label: str
     size: str
-    """Its size in words; empty where it is not known."""
+    """Its size in words; empty when it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """The flash at one moment, upwards without holes."""
+    """The flash at one moment, upwards and without holes."""
 
     title: str
     name: str
-    """The file that it is about, or why it is so; empty for neither."""
+    """The image that it is about, or where its state is known from; empty for neither."""
     regions: tuple[Region, ...]
     sfsa: int | None
-    """The address that SFSA says; None when it lies above this part's flash."""
+    """The address that SFSA gives; None when it is above the flash of this part."""
     sfsa_label: str
 
 
@@ -73,12 +73,12 @@ class Strip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """All that is drawn."""
+    """Everything that is drawn."""
 
     title: str
     columns: tuple[Column, ...]
     top_is_open: bool
-    """Whether the uppermost address is not the end of anything: FUS lies somewhere above."""
+    """Whether the highest address is not an end: FUS is somewhere above it."""
     strips_title: str
     strips: tuple[Strip, ...]
     notes: tuple[str, ...]
@@ -88,16 +88,19 @@ class Picture:
 class MapStep:
     """One image to install, in its place."""
 
+    title: str
+    """What to call the image: `BLE_Stack_full 1.24.0`, or `stack 1.24.0` when its name is not known."""
     name: str
+    """The title, or the name of the file when ST's name is not known."""
     image: Image
     placement: Placement
     fus: Version | None
-    """The FUS that installs it, where it is known."""
+    """The FUS that installs it; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moment:
-    """What is in flash at one moment, from below: an application, then `system` up to the top."""
+    """What is in flash at one moment, upwards: an application, then `system` up to the top."""
 
     title: str
     name: str
@@ -116,32 +119,29 @@ def picture(
     sfsa: int | None = None,
     application: Application | None = None,
 ) -> Picture:
-    """Draw the flash of a part before, while and after images are installed, in their order. One step at least.
+    """Return the map of a part before, during and after the installation of images, in their order.
 
-    `sfsa` is the SFSA field at first, in sectors: the stack that it tells of is deleted before the first image comes.
+    There is at least one step. `sfsa` is the SFSA field at first, in sectors: the stack that it shows is deleted before
+    the first image is programmed.
     """
-    steps = [replace(step, name=shortened(step.name, _LONGEST_NAME)) for step in steps]
+    steps = [
+        replace(step, name=shortened(step.name, _LONGEST_NAME), title=shortened(step.title, _LONGEST_NAME))
+        for step in steps
+    ]
     moments = list(_moments(target, steps, fus, sfsa, application))
-    top = max(moments[0].system[-1].end, *(_end(one.application, target) for one in moments))
+    top = max(moments[0].system[-1].end, *(_end(moment.application, target) for moment in moments))
     last = next((step for step in reversed(steps) if step.image.kind is ImageKind.STACK), steps[-1])
     return Picture(
         title=f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {target.sector_size // 1024} KiB",
         columns=tuple(_column(moment, target, top) for moment in moments),
         top_is_open=_is_above(target),
-        strips_title=f"SRAM2 under {what(last.image)}, as the footer of {last.name} says",
+        strips_title=f"SRAM2 with {last.title}, as its footer gives it",
         strips=tuple(_strips(last.image, target, application)),
         notes=(
             *_notes(target, steps, is_deleted=moments[0].system[0].kind is RegionKind.STACK),
-            *(["Small holes of the application are not drawn."] if _hides_holes(moments, target) else []),
+            *(["Small holes in the application are not drawn."] if _hides_holes(moments, target) else []),
         ),
     )
-
-
-def what(image: Image) -> str:
-    """Return the kind and version of an image: `stack 1.23.0`."""
-    kind = {ImageKind.FUS: "FUS", ImageKind.SAFEBOOT: "Safeboot"}.get(image.kind, image.kind.value)
-    version = FUS_1_2 if image.is_hidden_fus else image.version
-    return f"{kind} {version.text}" if version else kind
 
 
 def bands(
@@ -153,14 +153,14 @@ def bands(
 ) -> list[tuple[int, int, int]]:
     """Cut all columns at every boundary of any; return start, end and height of each band, upwards.
 
-    `natural` is the height for a size in bytes, `needed` the least height of a region, `line` what the line between
-    two bands adds to a region that spans both. So that all columns line up, and the smallest region can be read.
+    `natural` is the height for a size in bytes, `needed` the least height of a region, `line` the height that the line
+    between two bands adds to a region that spans both. Then all columns line up, and the smallest region is readable.
     """
     cuts = sorted({address for column in columns for region in column for address in (region.start, region.end)})
     heights = [natural(high - low) for low, high in pairwise(cuts)]
     place = {address: index for index, address in enumerate(cuts)}
-    regions = {(one.start, one.end, one.label, one.size): one for column in columns for one in column}.values()
-    for region in sorted(regions, key=lambda one: (place[one.end] - place[one.start], one.start)):
+    regions = {(region.start, region.end, region.label, region.size): region for column in columns for region in column}
+    for region in sorted(regions.values(), key=lambda region: (place[region.end] - place[region.start], region.start)):
         span = range(place[region.start], place[region.end])
         lacking = needed(region) - sum(heights[index] for index in span) - line * (len(span) - 1)
         if lacking > 0:
@@ -171,23 +171,25 @@ def bands(
 def _moments(
     target: Target, steps: Sequence[MapStep], fus: Version | None, sfsa: int | None, application: Application | None
 ) -> Iterator[_Moment]:
-    """Before, once for each image as it is programmed, and after the last."""
+    """Yield the moment before, one for each image as it is programmed, and the moment after the last."""
     edge = fus_start = _fus_start(target, fus)
     if sfsa is not None:
         edge = min(target.sector_address(sfsa), fus_start)
-    old = (_region(edge, fus_start, RegionKind.STACK, "a stack", target),) if edge < fus_start else ()
-    system: tuple[Region, ...] = (*old, *_top(target, fus_start))
-    why = "no stack, as assumed" if sfsa is None else "as SFSA says"
+    system = _top(target, fus_start, fus)
+    if edge < fus_start:
+        system = (_region(edge, fus_start, RegionKind.STACK, "a stack", target), *system)
+    why = "assumed: no stack" if sfsa is None else "as SFSA shows"
     yield _Moment(title="before", name=why, system=system, application=application, sfsa=edge)
     for step in steps:
         fus_start = _fus_start(target, step.fus)
-        above = _top(target, fus_start)
-        system = (*_room(step, RegionKind.STAGED, f"{what(step.image)}{_STAGED}", fus_start), *above)
+        above = _top(target, fus_start, step.fus)
+        system = (*_room(step, RegionKind.STAGED, f"{step.title}{_STAGED}", fus_start), *above)
         yield _Moment(title="programmed", name=step.name, system=system, application=application, sfsa=fus_start)
         if step.image.kind is ImageKind.STACK:
-            system = (*_room(step, RegionKind.STACK, what(step.image), fus_start), *above)
+            system = (*_room(step, RegionKind.STACK, step.title, fus_start), *above)
         else:
-            system = _top(target, _fus_start(target, fus_after(step.image, step.fus)))
+            new_fus = fus_after(step.image, step.fus)
+            system = _top(target, _fus_start(target, new_fus), new_fus)
         if step.image.kind is ImageKind.SAFEBOOT:
             application = None
     sfsa_after = system[0].start
@@ -200,41 +202,43 @@ _STAGED = ", staged"
 
 
 def _room(step: MapStep, kind: RegionKind, label: str, edge: int) -> tuple[Region, ...]:
-    """An image, its gap, and what is left over below `edge`."""
-    one, target = step.placement, step.placement.target
-    end = one.address + one.sectors * target.sector_size
-    gap_end = end + one.gap_sectors * target.sector_size
-    return (
-        _region(one.address, end, kind, label, target),
-        *((_region(end, gap_end, RegionKind.GAP, "gap for FUS 2", target),) if end < gap_end else ()),
-        *((_region(gap_end, edge, RegionKind.UNUSED, "unused", target),) if gap_end < edge else ()),
+    """Return an image, its gap, and what is unused below `edge`."""
+    placement, target = step.placement, step.placement.target
+    end = placement.address + placement.sectors * target.sector_size
+    gap_end = end + placement.gap_sectors * target.sector_size
+    regions = (
+        _region(placement.address, end, kind, label, target),
+        _region(end, gap_end, RegionKind.GAP, "gap for FUS 2", target),
+        _region(gap_end, edge, RegionKind.UNUSED, "unused", target),
     )
+    return tuple(region for region in regions if region.start < region.end)
 
 
 def _is_above(target: Target) -> bool:
-    """Whether FUS lies above the nominal end of the part's flash."""
+    """Return whether FUS lies above the nominal end of the flash of this part."""
     return target.limit == _flash_end(target)
 
 
 def _flash_end(target: Target) -> int:
-    """The nominal end of the part's flash."""
+    """Return the nominal end of the flash of this part."""
     return FLASH_BASE + target.flash_kib * 1024
 
 
 def _fus_start(target: Target, fus: Version | None) -> int:
-    """Where FUS begins, or the nominal end of flash where it lies above that."""
+    """Return where FUS begins, or the nominal end of flash when FUS lies above it."""
     if fus == FUS_0_5_3 and target.limit_fus_0_5_3 is not None:
         return target.limit_fus_0_5_3
     return target.limit
 
 
-def _top(target: Target, start: int) -> tuple[Region, ...]:
-    """FUS, or where the flash of the part nominally ends."""
+def _top(target: Target, start: int, fus: Version | None) -> tuple[Region, ...]:
+    """Return FUS, or the nominal end of the flash when FUS lies above it."""
+    name = f"FUS {fus.text}" if fus else "FUS"
     if _is_above(target):
-        # Its end is that of the picture, not of anything on the chip.
-        label, end = "FUS lies above the nominal end", start + target.sector_size
+        # Its end is the end of the drawing, and not of anything on the chip.
+        label, end = f"{name} lies above the nominal end", start + target.sector_size
         return (Region(start=start, end=end, kind=RegionKind.FUS, label=label, size=""),)
-    return (_region(start, _flash_end(target), RegionKind.FUS, "FUS", target),)
+    return (_region(start, _flash_end(target), RegionKind.FUS, name, target),)
 
 
 def _region(start: int, end: int, kind: RegionKind, label: str, target: Target) -> Region:
@@ -246,7 +250,7 @@ def _size(start: int, end: int, target: Target) -> str:
 
 
 def _column(moment: _Moment, target: Target, top: int) -> Column:
-    """Put the application below the system, and show where the two collide."""
+    """Return a column: the application below the system, and where the two collide."""
     edge = moment.system[0].start
     system = list(_up_to(top, moment.system, target))
     runs = _runs(moment, target)
@@ -258,21 +262,21 @@ def _column(moment: _Moment, target: Target, top: int) -> Column:
             regions.append(_region(start, min(end, edge), RegionKind.APPLICATION, "application", target))
         at = max(at, min(end, edge))
     regions += _free(at, edge, target)
-    for one in system:
-        regions += _cut(one, [(max(start, edge), end) for start, end in runs if end > edge], target)
-    shown = _is_above(target) and moment.sfsa >= target.limit
+    for region in system:
+        regions += _cut(region, [(max(start, edge), end) for start, end in runs if end > edge], target)
+    is_above = _is_above(target) and moment.sfsa >= target.limit
     number = (moment.sfsa - FLASH_BASE) // target.sector_size
     return Column(
         title=moment.title,
         name=moment.name,
         regions=tuple(regions),
-        sfsa=None if shown else moment.sfsa,
-        sfsa_label=f"SFSA above{moment.sfsa_note}" if shown else f"SFSA 0x{number:02X}{moment.sfsa_note}",
+        sfsa=None if is_above else moment.sfsa,
+        sfsa_label=f"SFSA {'above' if is_above else f'0x{number:02X}'}{moment.sfsa_note}",
     )
 
 
 def _up_to(top: int, system: Sequence[Region], target: Target) -> Iterator[Region]:
-    """The system up to the top of the picture: an application that is too large for the part makes it higher."""
+    """Yield the system up to the top of the drawing, which is higher when the application is too large for the part."""
     last = system[-1]
     yield from system[:-1]
     yield replace(last, end=top) if _is_above(target) else last
@@ -281,7 +285,7 @@ def _up_to(top: int, system: Sequence[Region], target: Target) -> Iterator[Regio
 
 
 def _cut(region: Region, runs: Sequence[tuple[int, int]], target: Target) -> Iterator[Region]:
-    """A region, cut where the application reaches into it."""
+    """Yield a region, cut where the application reaches into it."""
     name, at = region.label.removesuffix(_STAGED), region.start
     is_beyond = region.start >= _flash_end(target)
     rest = region if is_beyond else replace(region, label=f"{name}, rest")
@@ -298,7 +302,7 @@ def _cut(region: Region, runs: Sequence[tuple[int, int]], target: Target) -> Ite
 
 
 def _part(region: Region, start: int, end: int, target: Target) -> tuple[Region, ...]:
-    """What a region has between two addresses: nothing, or a region with a size of its own."""
+    """Return the part of a region between two addresses, with its own size; empty when there is none."""
     size = _size(start, end, target) if region.size else ""
     return (replace(region, start=start, end=end, size=size),) if start < end else ()
 
@@ -308,7 +312,7 @@ def _free(start: int, end: int, target: Target) -> tuple[Region, ...]:
 
 
 def _sectors(application: Application | None, target: Target) -> list[tuple[int, int]]:
-    """The sectors that the application takes, upwards."""
+    """Return the sectors that the application takes, upwards."""
     runs: list[tuple[int, int]] = []
     for used in application.flash if application else ():
         sector = target.sector_size
@@ -321,12 +325,15 @@ def _sectors(application: Application | None, target: Target) -> list[tuple[int,
 
 
 def _runs(moment: _Moment, target: Target) -> list[tuple[int, int]]:
-    """The sectors that the application takes; the nearest joined until they are few, across no border of the system."""
+    """Return the sectors that the application takes.
+
+    The nearest are joined until few are left, but not across a border of the system.
+    """
     runs = _sectors(moment.application, target)
     borders = [region.start for region in moment.system]
     while len(runs) > _LARGEST_RUNS:
         holes = [
-            # Holes in the system come last: joined, they look like collisions.
+            # Holes inside the system come last: when joined, they look like collisions.
             (low >= borders[0], high - low, index)
             for index, ((_, low), (high, _)) in enumerate(pairwise(runs))
             if not any(low < border < high for border in borders)
@@ -339,8 +346,8 @@ def _runs(moment: _Moment, target: Target) -> list[tuple[int, int]]:
 
 
 def _hides_holes(moments: Sequence[_Moment], target: Target) -> bool:
-    """Whether the application is drawn without some of its holes."""
-    return any(len(_runs(one, target)) < len(_sectors(one.application, target)) for one in moments)
+    """Return whether the application is drawn without some of its holes."""
+    return any(len(_runs(moment, target)) < len(_sectors(moment.application, target)) for moment in moments)
 
 
 def _end(application: Application | None, target: Target) -> int:
@@ -348,17 +355,17 @@ def _end(application: Application | None, target: Target) -> int:
 
 
 def _strips(image: Image, target: Target, application: Application | None) -> Iterator[Strip]:
-    """SRAM2a and SRAM2b: what CPU1 keeps, what CPU2 takes, and what both want."""
+    """Yield SRAM2a and SRAM2b: what is left to the application, what the stack uses, and what both use."""
     ram = application.ram if application and image.kind is ImageKind.STACK else ()
     for name, start, end, kept in shared_ram(image, target):
-        both = [one for one in ram if one.meets(kept, end)]
-        low = min([end, *(max(one.start, kept) for one in both)])
-        used = max([low, *(min(one.end, end) for one in both)])
+        both = [used for used in ram if used.meets(kept, end)]
+        low = min([end, *(max(used.start, kept) for used in both)])
+        high = max([low, *(min(used.end, end) for used in both)])
         parts = (
-            (start, kept, RegionKind.FREE, "CPU1 keeps"),
-            (kept, low, RegionKind.CPU2, "CPU2 takes"),
-            (low, used, RegionKind.COLLISION, "both use"),
-            (used, end, RegionKind.CPU2, "CPU2 takes"),
+            (start, kept, RegionKind.FREE, "application"),
+            (kept, low, RegionKind.CPU2, "stack"),
+            (low, high, RegionKind.COLLISION, "both use"),
+            (high, end, RegionKind.CPU2, "stack"),
         )
         yield Strip(
             name=name,
@@ -375,19 +382,19 @@ def _kib(size: int) -> str:
 
 
 def _notes(target: Target, steps: Sequence[MapStep], *, is_deleted: bool) -> Iterator[str]:
-    """What the picture cannot show."""
-    yield "Not to scale. Programming an image does not install it: FUS does, when it is told to."
+    """Yield what the drawing cannot show."""
+    yield "Not to scale. To program an image does not install it: FUS must be told to install it."
     if steps[-1].image.kind is ImageKind.STACK:
         yield (
-            "After: expected. That SFSA then is the address of the image is not confirmed on hardware for every part "
-            "and FUS."
+            'The column "after" is expected: it is not confirmed on hardware for every part and FUS that SFSA then is '
+            "the address of the image."
         )
     if _is_above(target):
-        yield "SFSA above: with no stack it points above the nominal end of flash, to FUS, which is not drawn in full."
+        yield "SFSA above: without a stack, it points to FUS above the nominal end of flash. FUS is not drawn in full."
     if is_deleted:
         yield "The stack is deleted before the first image is programmed."
     for before, after in pairwise(steps):
         if before.image.kind is ImageKind.STACK:
-            yield f"Before {after.name} is programmed, the stack of {before.name} must be deleted."
+            yield f"Delete {before.title} before you program {after.title}."
     if any(step.image.kind is ImageKind.SAFEBOOT for step in steps):
-        yield "Installing Safeboot is a factory reset: it erases the stack and the application."
+        yield "To install Safeboot is a factory reset: it erases the stack and the application."

@@ -1,8 +1,8 @@
-"""The same work on all cores: shares of it in forked processes, the first share here.
+"""Do the same work on all cores: each share of it in a forked process, the first share in this process.
 
 Python's threads wait for each other in this work (parsing, rules, ECDSA), so only processes use more than one core. A
-fork costs a few milliseconds and inherits all that is loaded; where the system has none (Windows), the work is done
-here. Nothing else is shared: a share's result comes back through a pipe.
+fork costs a few milliseconds and inherits all loaded modules. Without fork (Windows), this process does all the work.
+The result of a share comes back through a pipe; nothing else is shared.
 """
 
 import os
@@ -15,19 +15,22 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """How many processes are worth starting."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "fork") and hasattr(os, "sched_getaffinity") else 1
+    """Return how many processes are useful."""
+    if hasattr(os, "fork") and hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return 1
 
 
 def map_shares(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:
-    """Do the work for each share at the same time; return the results in order. Results must be picklable.
+    """Do the work for all shares at the same time; return the results in order. Results must be picklable.
 
-    The share of a process that died (killed, out of memory, an error) is done again here, where it ends as it must.
+    The share of a process that died (killed, out of memory, an error) is done again in this process, so that its error
+    is raised here.
     """
     children = [_start(work, share) for share in shares[1:]]
     try:
         results = [work(share) for share in shares[:1]]
-    finally:  # whatever happens here, no process and no pipe is left behind
+    finally:  # leave no process and no pipe behind
         written = [_result(*child) for child in children]
     for share, data in zip(shares[1:], written, strict=True):
         results.append(work(share) if data is None else pickle.loads(data))  # noqa: S301 - our own child wrote it
@@ -47,14 +50,14 @@ def _start(work: Callable[[Share], Result], share: Share) -> tuple[int, int]:
         with os.fdopen(write_end, "wb") as pipe:
             pickle.dump(work(share), pipe, pickle.HIGHEST_PROTOCOL)
         status = 0
-    except BaseException:  # noqa: BLE001, S110 - the parent does the share again, and says what is wrong
+    except BaseException:  # noqa: BLE001, S110 - the parent does the share again and reports the error
         pass
     finally:
         os._exit(status)  # neither the parent's buffers nor its handlers are this process's
 
 
 def _result(pid: int, read_end: int) -> bytes | None:
-    """Wait for a process; return what it wrote, None when it died."""
+    """Wait for a process; return what it wrote; None when it died."""
     with os.fdopen(read_end, "rb") as pipe:
         data = pipe.read()
     _, status = os.waitpid(pid, 0)

@@ -78,12 +78,12 @@ def test_right_notes_have_no_findings(audit: Audit) -> None:
             "2 sectors too high: .* the flash",
         ),
         (["0x080E3000"], "WB502", "note", "STM32WB5xxG", "0x080F3000", "16 sectors lower than needed: harmless"),
-        (["NA"], "WB504", "note", "STM32WB5xxG", "0x080F3000", "it fits, and leaves 972 KiB"),
+        (["NA"], "WB504", "note", "STM32WB5xxG", "0x080F3000", "the image fits and leaves 972 KiB"),
         (["0x00"], "WB504", "note", "STM32WB5xxG", "0x080F3000", "NA is published"),
         (["see below"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "'see below' is neither"),
         (["0x080F300"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "'0x080F300' is neither NA nor"),
-        (["0x080F2F00"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "nor the start of a sector"),
-        (["0x08000000"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "of flash behind the first"),
+        (["0x080F2F00"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "nor the start of a flash sector"),
+        (["0x08000000"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "flash sector after the first"),
         (["0x08100000"], "WB509", "error", "STM32WB5xxG", "0x080F3000", "neither NA nor"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_missing_gap_is_named(audit: Audit) -> None:
     cells = ["0x080F3000", "0x0809B000", "0x0807B000", "0x0803B000", "FUS_v2 only", "V1.24.0"]
     (finding,) = audit(page(section("1.24.0", ["stack.bin", *cells])), stack="stack-fus2-4k")["findings"]
     assert finding["rule"] == "WB501"
-    assert finding["message"] == "4 sectors too high: it would leave 0 KiB above the image where its format needs 16"
+    assert finding["message"] == "4 sectors too high: it would leave 0 KiB above the image, but its format needs 16 KiB"
 
 
 def test_a_file_in_an_older_table_only_has_no_row(audit: Audit) -> None:
@@ -277,8 +277,8 @@ def test_a_file_missing_beside_the_notes_is_no_failed_case(folder: Path, tmp_pat
     ("data", "words"),
     [
         (b"", "not an HTML page"),
-        (b"\x00\xff", "(no address table|not an HTML page)"),
-        (b"<html>hello", "no address table"),
+        (b"\x00\xff", "(this page has no address table|not an HTML page)"),
+        (b"<html>hello", "this page has no address table"),
     ],
 )
 def test_unreadable_notes_are_an_error(tmp_path: Path, data: bytes, words: str) -> None:
@@ -303,7 +303,7 @@ def test_images_without_notes_are_reported(folder: Path) -> None:
     other.mkdir()
     (other / "stm32wb3x_BLE_LLD_fw.bin").write_bytes(content("stack-4k"))
     result = run(folder, "--format", "json")
-    assert result.stderr == f"imagekit: {other}: no Release_Notes.html beside these images: not audited\n"
+    assert result.stderr == f"imagekit: {other}: not audited: there is no Release_Notes.html beside these images\n"
 
 
 def test_an_unreadable_page_does_not_affect_the_others(folder: Path) -> None:

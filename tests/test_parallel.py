@@ -1,4 +1,4 @@
-"""Work in forked processes: every share once, in order; a process that dies is not mistaken for one that is done."""
+"""Work in forked processes: every share once, in order; a process that dies is not taken for a finished one."""
 
 import os
 import signal

@@ -14,7 +14,7 @@ import pytest
 
 from imagekit import rules
 from imagekit.application.model import Application, Block, MemoryRange
-from imagekit.catalogue import Content, Publication
+from imagekit.catalogue import Catalogue, Content, Publication
 from imagekit.errors import ParseError
 from imagekit.image.model import Image, Version
 from imagekit.rules import RULES, findings
@@ -150,9 +150,10 @@ def found(name: str, facts: dict[str, Any]) -> dict[str, str]:
     assessment = assessed(name)
     if facts.pop("known", False):
         publication = Publication("v9.9.9", "STM32WB5x/stm32wb5x_BLE_Stack_full_fw.bin", {})
-        variants = frozenset({"ble_stack_full", "ble_stack_light"})
+        other = Publication("v9.9.9", "STM32WB5x/stm32wb5x_BLE_Stack_light_fw.bin", {})
         known = Content("", 0, *(None,) * 2, (), *(None,) * 5, published=(publication,), known_bad="it catches fire")
-        assessment = dataclasses.replace(assessment, known=known, known_variants=variants)
+        contents = {"0" * 64: known, "1" * 64: dataclasses.replace(known, published=(other,))}
+        assessment = dataclasses.replace(assessment, known=known, catalogue=Catalogue((), contents))
     if "flash" in facts or "ram" in facts:
         facts["application"] = application(facts.pop("flash", 0x08001000), facts.pop("ram", None))
     path, hex_address = "folder/" + facts.pop("name", "x.bin"), facts.pop("hex_address", None)
@@ -293,7 +294,7 @@ def test_every_other_rule_is_tested_where_it_belongs() -> None:
 
 def test_every_declared_rule_is_in_the_table() -> None:
     declared = {
-        getattr(value, "rule", value)
+        value.rule if isinstance(value, ImageRule) else value
         for module in pkgutil.iter_modules(rules.__path__, "imagekit.rules.")
         for value in vars(importlib.import_module(module.name)).values()
         if isinstance(value, Rule | ImageRule)

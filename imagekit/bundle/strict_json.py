@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
-from imagekit.errors import BundleError
+from imagekit.errors import BundleError, BundleReason
 
 _DEEPEST = 12
 """Levels of nesting; a manifest has 7."""
@@ -72,7 +72,7 @@ def _depth(document: object) -> int:
 class Members:
     """The members of one JSON object, taken one by one; what nobody took is an error."""
 
-    def __init__(self, document: object, path: str, reason: str = "manifest") -> None:
+    def __init__(self, document: object, path: str, reason: BundleReason = "manifest") -> None:
         if not isinstance(document, dict):
             raise BundleError(reason, f"{path}: not an object")
         self._left = dict(document)

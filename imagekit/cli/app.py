@@ -1,4 +1,4 @@
-"""The program itself: its name, its version, what every command shares."""
+"""The program itself: its name, its version, and what every command shares."""
 
 from typing import Annotated
 
@@ -7,6 +7,9 @@ import typer
 from imagekit import __version__
 from imagekit.cli.console import print_result, set_debug
 from imagekit.errors import ExitCode
+
+LOOK, PLAN, VALIDATE, SHIP = "Look at an image", "Plan and draw", "Validate a release", "Ship"
+"""The headings under which help lists the commands, in the order of a first use."""
 
 app = typer.Typer(
     name="imagekit",
@@ -36,7 +39,9 @@ def _imagekit(
 ) -> None:
     """Inspect, verify and place ST's STM32WB wireless coprocessor images, offline.
 
-    Exit codes: 0 done; 2 wrong usage; 3 looked, and refuses; 4 not readable or not an image.
+    Exit codes: 0 done; 2 wrong usage; 3 refused; 4 unreadable, or not an image.
+
+    Begin with: imagekit inspect FILE
     """
     set_debug(debug)
     if context.invoked_subcommand is None:

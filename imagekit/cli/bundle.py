@@ -1,197 +1,184 @@
 """The commands about bundles: create, show, verify, payload, attach, extract."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from imagekit.cli.app import app
+from imagekit.cli.app import SHIP, app
 from imagekit.cli.console import about, complain, painter, print_json, print_result, public_keys, shown, terminal_width
-from imagekit.cli.options import group, output_name, part_numbers, target_of, write_result
+from imagekit.cli.options import AsJson, Parts, group, output_name, target_of, write_result
 from imagekit.errors import BundleError, NotABundleError
-from imagekit.files import read_bundle, read_text
+from imagekit.files import create_folder, in_folder, read_bundle, read_text
 from imagekit.text import counted
 
 if TYPE_CHECKING:
     from imagekit.bundle.manifest import Manifest
     from imagekit.bundle.unverified import UnverifiedBundle
     from imagekit.bundle.verified import VerifiedBundle
+    from imagekit.report.bundle import Line
 
-bundle = group(app, "bundle", "Signed bundles: images for a product.")
+_Opened = TypeVar("_Opened")
 
-Bundle = typer.Argument(metavar="BUNDLE", help="A bundle, such as product.wbz.")
-Trust = typer.Option(
-    "--trust", envvar="IMAGEKIT_TRUST", metavar="FILE", help="PEM file with public keys that may sign bundles."
+bundle = group(app, "bundle", "Signed bundles: the images of a product.", SHIP)
+
+_File = typer.Argument(metavar="BUNDLE", help="A bundle, such as product.wbz.")
+_Trust = typer.Option(
+    "--trust",
+    envvar="IMAGEKIT_TRUST",
+    metavar="FILE",
+    help="PEM file with public keys that may sign bundles. Repeat it for several files.",
 )
-Threshold = typer.Option("--threshold", envvar="IMAGEKIT_THRESHOLD", min=1, help="How many of them must have signed.")
-
-AsJson = typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")
+_Threshold = typer.Option(
+    "--threshold", envvar="IMAGEKIT_THRESHOLD", metavar="NUMBER", min=1, help="How many trusted keys must have signed."
+)
 
 
 @bundle.command()
 def create(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The bundle to write, such as product.wbz; not there yet.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The new bundle, such as product.wbz.")],
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="FUS images, and one stack or Safeboot.")],
-    parts: Annotated[
-        list[str],
-        typer.Option(
-            "--part",
-            "-p",
-            envvar="IMAGEKIT_PART",
-            metavar="PART",
-            help="A part it is for; may be given several times.",
-            autocompletion=part_numbers,
-        ),
-    ],
+    parts: Annotated[list[str], Parts],
     keys: Annotated[
         list[str] | None,
         typer.Option(
             "--key",
             envvar="IMAGEKIT_KEY",
             metavar="FILE",
-            help="Private key to sign with (`imagekit keys generate`). Without one, sign it later with bundle attach.",
+            help="Private key to sign with (`imagekit keys generate`). Without one, sign later: `bundle attach`.",
             show_default=False,
         ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(envvar="IMAGEKIT_NAME", help="The product; by default OUT's name.", show_default=False),
+        typer.Option(
+            envvar="IMAGEKIT_NAME", metavar="NAME", help="The product; by default the name of OUT.", show_default=False
+        ),
     ] = None,
     sequence: Annotated[
         int,
         typer.Option(
-            envvar="IMAGEKIT_SEQUENCE", min=0, help="Only ever rises: for one name, the flasher takes no chip lower."
+            envvar="IMAGEKIT_SEQUENCE",
+            metavar="NUMBER",
+            min=0,
+            help="Release number. The flasher refuses a lower number than the chip last received under this name.",
         ),
     ] = 0,
     waive: Annotated[
         list[str] | None,
         typer.Option(
-            envvar="IMAGEKIT_WAIVE",
             metavar="RULE=REASON",
-            help="Accept an error of `imagekit check` in writing, of one image: it is signed, and shown to whoever "
-            "installs. When several have it: RULE:FILE=REASON.",
+            help="Accept an error of `imagekit check` for one image, with a reason. It is signed, and shown by the "
+            "flasher. If several images have the error: RULE:FILE=REASON.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Make a signed bundle.
 
-    Order, addresses and what cannot be undone are computed, never given. Refuses (3) what `imagekit check` refuses.
-    With SOURCE_DATE_EPOCH set, the same inputs and key give the same bytes.
+    The order and the addresses are computed. Exits with 3 for an image that `imagekit check` refuses. With
+    SOURCE_DATE_EPOCH set, the same inputs and key give the same bytes.
 
     Example: imagekit bundle create my.wbz -p STM32WB55RG --key my.pem stack.bin
     """
-    from imagekit.bundle import manifest, unverified, write
-    from imagekit.cli import bundle_inputs as given
+    from imagekit.cli import bundle_inputs
+    from imagekit.cli.bundle_create import Request, made
 
     targets = list(dict.fromkeys(target_of(part) for part in parts))
-    given.refuse_own_inputs(out, [*files, *(keys or [])])
-    given.refuse_image_as_out(out)
-    given.refuse_what_is_there(out)
-    product = given.product_name(name, out)
-    signing = given.signing_keys(keys or [])
-    inputs = given.read_inputs(files, targets)
-    with about(output_name(out)), given.as_typed(inputs.paths):
-        waivers = given.waivers_of(waive or [], inputs)
-        stated = write.make_manifest(
-            list(inputs.contents.values()),
-            targets,
-            name=product,
-            sequence=sequence,
-            created=given.now(),
-            waivers=waivers,
-        )
-        given.tell_findings(inputs)
-        payload = manifest.dumps(stated)
-        signatures = [write.signature(key, payload) for key in signing]
-        data = write.write_bundle(payload, signatures, list(inputs.contents.values()))
-        unverified.read(data)  # nobody gets what nobody will take
+    bundle_inputs.refuse_output(out, [*files, *(keys or [])])
+    request = Request(
+        name=bundle_inputs.product_name(name, out),
+        sequence=sequence,
+        created=bundle_inputs.now(),
+        keys=bundle_inputs.signing_keys(keys or []),
+        waivers=waive or [],
+    )
+    data, images = made(request, files, targets, output_name(out))
     write_result(out, data)
-    given.tell_waivers(waivers, inputs)
-    unsigned = "" if signing else "; nobody has signed it: `imagekit bundle payload`, then `bundle attach`"
-    complain(f"{output_name(out)}: {counted(len(stated.images), 'image')}, sequence {stated.sequence}{unsigned}")
+    summary = f"{output_name(out)}: {counted(images, 'image')}, sequence {sequence}"
+    if not request.keys:
+        summary += "; not signed: use `imagekit bundle payload`, then `bundle attach`"
+    complain(summary)
 
 
 @bundle.command()
-def show(file: Annotated[str, Bundle], json: Annotated[bool, AsJson] = False) -> None:
-    """Show what a bundle says.
+def show(file: Annotated[str, _File], json: Annotated[bool, AsJson] = False) -> None:
+    """Show the content of a bundle.
 
-    Who signed it is told, and not verified: that is `bundle verify`.
+    Lists the signatures without verifying them. To verify them, use `bundle verify`.
 
     Example: imagekit bundle show product.wbz
     """
-    from imagekit.report.bundle import document, text
+    from imagekit.report import bundle as report
 
     opened = _unverified(file)
     if json:
-        print_json(document(opened.manifest, opened.assessments, None))
+        print_json(report.document(opened.manifest, opened.assessments, None))
         return
-    verdict = ("NOT VERIFIED: who signed it is for `imagekit bundle verify` to say", "warning")
-    signed = [(f"by {one.keyid}: NOT VERIFIED", "warning") for one in opened.envelope.signatures]
-    signed = signed or [("by nobody", "error")]
-    print_result(text(opened.manifest, opened.assessments, [verdict, *signed], width=terminal_width(), paint=painter()))
+    lines: list[Line] = [("NOT VERIFIED: use `imagekit bundle verify` to verify the signatures", "warning")]
+    lines += [(f"by {signature.keyid}: NOT VERIFIED", "warning") for signature in opened.envelope.signatures]
+    if not opened.envelope.signatures:
+        lines.append(("not signed", "error"))
+    print_result(report.text(opened.manifest, opened.assessments, lines, width=terminal_width(), paint=painter()))
 
 
 @bundle.command()
 def verify(
-    file: Annotated[str, Bundle],
-    trust: Annotated[list[str], Trust],
-    threshold: Annotated[int, Threshold] = 1,
+    file: Annotated[str, _File],
+    trust: Annotated[list[str], _Trust],
+    threshold: Annotated[int, _Threshold] = 1,
     json: Annotated[bool, AsJson] = False,
 ) -> None:
-    """Verify a bundle as the flasher will.
+    """Verify a bundle as the flasher does.
 
-    Signatures, every image, every address, the order. Exits with 3 when it is refused, with 4 when it is no bundle.
-    Nothing of its content is printed then.
+    Checks the signatures, every image, every address and the order. Exits with 3 when the bundle is refused, and with
+    4 when the file is not a bundle. In both cases, nothing of its content is printed.
 
     Example: imagekit bundle verify product.wbz --trust release.pub
     """
-    from imagekit.report.bundle import document, text
+    from imagekit.report import bundle as report
 
     opened, count = _verified(file, trust, threshold)
     if json:
-        print_json(document(opened.manifest, opened.assessments, opened.signers))
+        print_json(report.document(opened.manifest, opened.assessments, opened.signers))
         return
-    needed = f", {threshold} needed" if count > 1 else ""
-    verdict = f"valid: signed by {len(opened.signers)} of {counted(count, 'trusted key')}{needed}"
-    signed = [(f"by {keyid}, which is trusted", "good") for keyid in opened.signers]
-    signed += [(f"by {keyid} too, which is not trusted and was not counted", "warning") for keyid in opened.strangers]
-    print_result(
-        text(opened.manifest, opened.assessments, [(verdict, "good"), *signed], width=terminal_width(), paint=painter())
-    )
+    verdict = f"valid: signed by {len(opened.signers)} of {counted(count, 'trusted key')}"
+    if count > 1:
+        verdict += f", {threshold} required"
+    lines: list[Line] = [(verdict, "good")]
+    lines += [(f"by {keyid} (trusted)", "good") for keyid in opened.signers]
+    lines += [(f"by {keyid} (not trusted, not counted)", "warning") for keyid in opened.strangers]
+    print_result(report.text(opened.manifest, opened.assessments, lines, width=terminal_width(), paint=painter()))
 
 
 @bundle.command()
 def payload(
-    file: Annotated[str, Bundle],
+    file: Annotated[str, _File],
     out: Annotated[
-        str,
-        typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it; not there yet."),
+        str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="The new file to write.")
     ],
 ) -> None:
     """Write the bytes that an HSM signs.
 
-    An HSM, or any signer outside: the DSSE pre-authentication encoding. All but the signatures is checked first. Then:
-    openssl pkeyutl -sign -rawin -inkey ed25519.pem -in FILE -out SIG, or openssl dgst -sha256 -sign p256.pem -out SIG
-    FILE, or your HSM; then imagekit bundle attach.
+    The bytes are the DSSE pre-authentication encoding. The bundle is checked first, except for its signatures. Sign
+    the bytes with your HSM, or with openssl (Ed25519: openssl pkeyutl -sign -rawin -inkey ed25519.pem -in FILE -out
+    SIG; P-256: openssl dgst -sha256 -sign p256.pem -out SIG FILE). Then use imagekit bundle attach.
 
     Example: imagekit bundle payload product.wbz -o product.pae
     """
-    from imagekit.cli.bundle_inputs import refuse_own_inputs, refuse_what_is_there
+    from imagekit.cli.bundle_inputs import refuse_existing, refuse_own_inputs
 
     refuse_own_inputs(out, [file])
-    refuse_what_is_there(out)
+    refuse_existing(out)
     opened = _unverified(file)
     write_result(out, opened.envelope.signed)
-    next_ = f"`imagekit bundle attach {shown(file)} --signature SIG --key PUBLIC_KEY`"
-    complain(f"{output_name(out)}: sign these bytes as they are, then {next_}")
+    next_step = f"`imagekit bundle attach {shown(file)} --signature SIG --key PUBLIC_KEY`"
+    complain(f"{output_name(out)}: sign these bytes unchanged, then run {next_step}")
 
 
 @bundle.command()
 def attach(
-    file: Annotated[str, Bundle],
+    file: Annotated[str, _File],
     signature: Annotated[
         str, typer.Option(envvar="IMAGEKIT_SIGNATURE", metavar="FILE", help="The signature: raw bytes.")
     ],
@@ -201,7 +188,7 @@ def attach(
 ) -> None:
     """Add a signature that an HSM made.
 
-    An HSM, or any signer outside. It is verified first. BUNDLE itself is rewritten.
+    The signature is verified first. BUNDLE itself is rewritten.
 
     Example: imagekit bundle attach my.wbz --signature my.sig --key hsm.pub
     """
@@ -210,76 +197,80 @@ def attach(
 
     keys = public_keys(key)
     if len(keys) != 1:
-        raise typer.BadParameter(f"{shown(key)} holds {len(keys)} keys: give the one that signed", param_hint="--key")
+        raise typer.BadParameter(
+            f"{shown(key)} holds {len(keys)} keys: give a file with the key that signed only", param_hint="--key"
+        )
     opened = _unverified(file)
     with about(signature):
         data = attached(opened, keys[0], read_text(signature))
     write_result(file, data)
-    keyids = sorted([*(one.keyid for one in opened.envelope.signatures), fingerprint(keys[0])])
+    keyids = sorted([*(signature.keyid for signature in opened.envelope.signatures), fingerprint(keys[0])])
     complain(f"{shown(file)}: {counted(len(keyids), 'signature')} now: {', '.join(keyids)}")
 
 
 @bundle.command()
 def extract(
-    file: Annotated[str, Bundle],
+    file: Annotated[str, _File],
     folder: Annotated[str, typer.Argument(metavar="DIR", help="An empty folder, or a new one.")],
-    trust: Annotated[list[str], Trust],
-    threshold: Annotated[int, Threshold] = 1,
+    trust: Annotated[list[str], _Trust],
+    threshold: Annotated[int, _Threshold] = 1,
 ) -> None:
     """Verify a bundle, and write its images.
 
-    Images and manifest, into an empty folder, under names of imagekit's.
+    Writes the images and the manifest to an empty folder, under generated names.
 
     Example: imagekit bundle extract product.wbz images/ --trust release.pub
     """
-    from imagekit.cli.bundle_extract import write_folder
-
     opened, _ = _verified(file, trust, threshold)
-    files = _named(opened.manifest, opened.images)
+    files = _with_names(opened.manifest, opened.images)
     with about(folder):
-        write_folder(folder, files)
+        create_folder(folder, files)
     for name, _data in files:
-        print_result(shown(os.path.join(folder, name)))  # noqa: PTH118 - the path as the user typed it
+        print_result(shown(in_folder(folder, name)))
 
 
-def _named(stated: "Manifest", images: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
-    """Names for what is extracted: made of nothing but a number, a role and a version."""
+def _with_names(manifest: "Manifest", images: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
+    """Return what is extracted, with names that are made of a number, a role and a version only."""
     from imagekit.bundle.manifest import dumps
 
-    named = []
-    for number, step in enumerate(stated.steps, start=1):
-        role = next(one.role for one in stated.images if one.sha256 == step.image)
-        named.append((f"{number}-{role}-{step.gives}.bin", images[step.image]))
-    return [*named, ("manifest.json", dumps(stated))]
+    roles = {image.sha256: image.role for image in manifest.images}
+    files = [
+        (f"{number}-{roles[step.image]}-{step.gives}.bin", images[step.image])
+        for number, step in enumerate(manifest.steps, start=1)
+    ]
+    return [*files, ("manifest.json", dumps(manifest))]
 
 
 def _verified(file: str, trust: Sequence[str], threshold: int) -> "tuple[VerifiedBundle, int]":
-    """A verified bundle, and how many keys are trusted."""
+    """Return a verified bundle, and how many keys are trusted."""
     from imagekit.bundle.verified import open_bundle
 
     trusted = [key for path in trust for key in public_keys(path)]
-    if not 1 <= threshold <= len(trusted):
+    if threshold > len(trusted):
         raise typer.BadParameter(
-            f"{threshold} signatures by {counted(len(trusted), 'trusted key')} cannot be", param_hint="--threshold"
+            f"{threshold} signatures are required, but --trust gives {counted(len(trusted), 'key')}",
+            param_hint="--threshold",
         )
-    with about(file), _advice():
-        return open_bundle(read_bundle(file), trusted, threshold), len(trusted)
+    with about(file):
+        return _opened(lambda: open_bundle(read_bundle(file), trusted, threshold)), len(trusted)
 
 
 def _unverified(file: str) -> "UnverifiedBundle":
+    """Return a bundle whose signatures were not verified."""
     from imagekit.bundle.unverified import read
 
-    with about(file), _advice():
-        return read(read_bundle(file))
+    with about(file):
+        return _opened(lambda: read(read_bundle(file)))
 
 
-@contextmanager
-def _advice() -> Iterator[None]:
-    """Say what to do about a file that nobody can have made so on purpose, but to deceive."""
+def _opened(read: Callable[[], _Opened]) -> _Opened:
+    """Open a bundle. To an error that only damage causes, add what to do about it."""
     try:
-        yield
+        return read()
+    except NotABundleError:
+        raise
     except BundleError as error:
-        is_damage = error.reason == "archive" or (error.reason == "json" and str(error).startswith("envelope:"))
-        if not is_damage or isinstance(error, NotABundleError):
+        is_damaged = error.reason == "archive" or (error.reason == "json" and str(error).startswith("envelope:"))
+        if not is_damaged:
             raise
-        raise BundleError(error.reason, f"{error}: changed or damaged on the way: fetch it again") from error
+        raise BundleError(error.reason, f"{error}: this bundle is corrupted or was modified. Copy it again.") from error

@@ -1,11 +1,10 @@
-"""What `bundle create` is given, and what it makes of it: images with their names, waivers, a name, a time."""
+"""The inputs of `bundle create`: images with their names, waivers, keys, a name, a time."""
 
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,11 @@ from imagekit.bundle.strict_json import is_plain
 from imagekit.bundle.verified import errors_of
 from imagekit.bundle.write import BundleContent
 from imagekit.cli.console import about, complain, shown
-from imagekit.cli.options import private_key
-from imagekit.errors import BundleError, ExitCode, PlacementError
-from imagekit.files import read_image
+from imagekit.cli.key_files import private_key
+from imagekit.errors import BundleError, ExitCode
+from imagekit.files import exists, is_device, is_same, read_image
 from imagekit.rules import RULES, findings
+from imagekit.rules.check import for_every_part
 from imagekit.rules.registry import Chip, Finding, Severity
 
 if TYPE_CHECKING:
@@ -29,35 +29,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """The images that were given, by their paths, and what is wrong with them on the targets that they are for."""
+    """The images that were given, by their paths, and what the rules find for the targets."""
 
     contents: dict[str, BundleContent]
-    """Path, as it was typed -> image."""
+    """Path as typed -> image."""
     errors: dict[str, list[Finding]]
-    """SHA-256 -> the errors that `check` finds in the image on the targets, whatever its name is."""
+    """SHA-256 -> the errors that `check` finds in the image for the targets, apart from those about its name."""
     findings: list[tuple[str, Finding]]
-    """Path and finding: what the rules find in each file on the targets, those about its name among them."""
+    """Path and finding: all that the rules find in each file for the targets, including its name."""
 
     @property
     def paths(self) -> dict[str, str]:
-        """SHA-256 -> path, as it was typed; of two files with one content the first."""
-        return {one.assessment.image.sha256: path for path, one in reversed(self.contents.items())}
+        """SHA-256 -> path as typed; of two files with the same content, the first."""
+        return {content.assessment.image.sha256: path for path, content in reversed(self.contents.items())}
 
 
 def read_inputs(paths: Sequence[str], targets: "Sequence[Target]") -> Inputs:
-    """Read images; exits with one line for what is none."""
+    """Read images; exits when a file is not one."""
     return judged_inputs({path: _content(path) for path in paths}, targets)
 
 
 def judged_inputs(contents: dict[str, BundleContent], targets: "Sequence[Target]") -> Inputs:
     """Apply the rules to images, once."""
-    errors = errors_of(targets, {one.assessment.image.sha256: one.assessment for one in contents.values()})
-    return Inputs(contents, errors, [pair for path, one in contents.items() for pair in _found(path, one, targets)])
+    errors = errors_of(targets, {content.assessment.image.sha256: content.assessment for content in contents.values()})
+    found = [pair for path, content in contents.items() for pair in _found(path, content, targets)]
+    return Inputs(contents, errors, found)
 
 
 def _found(path: str, content: BundleContent, targets: "Sequence[Target]") -> Iterator[tuple[str, Finding]]:
-    found = (findings(content.assessment, Chip(target=target), path=path) for target in targets)
-    yield from ((path, finding) for finding in dict.fromkeys(one for some in found for one in some))
+    found = [(target.name, findings(content.assessment, Chip(target=target), path=path)) for target in targets]
+    for finding in for_every_part(found):
+        yield path, finding
 
 
 def _content(path: str) -> BundleContent:
@@ -70,24 +72,24 @@ def _content(path: str) -> BundleContent:
 
 
 def tell_findings(inputs: Inputs) -> None:
-    """Print the warnings of every image. Raises BundleError `image` for a name that says what the image is not."""
+    """Print the warnings of every image. Raises BundleError `image` for a name that contradicts the image."""
     for path, finding in inputs.findings:
         if finding.severity is Severity.WARNING:
-            complain(f"{shown(path)}: warning: {finding.rule} {finding.message}")
+            complain(f"{shown(path)}: warning: {finding.rule} {finding.text}")
     for path, finding in inputs.findings:
         sha256 = inputs.contents[path].assessment.image.sha256
-        if finding.severity is Severity.ERROR and finding not in inputs.errors[sha256]:
-            raise BundleError("image", f"{shown(path)}: {finding.rule} {finding.message}")
+        if finding.severity is Severity.ERROR and replace(finding, part=None) not in inputs.errors[sha256]:
+            raise BundleError("image", f"{shown(path)}: {finding.rule} {finding.text}")
 
 
 # --- Waivers
 
 
 def waivers_of(texts: Sequence[str], inputs: Inputs) -> list[Waiver]:
-    """What `--waive RULE=REASON` and `--waive RULE:FILE=REASON` say; exits with wrong usage when that is nothing."""
+    """Return the waivers of `--waive RULE=REASON` and `--waive RULE:FILE=REASON`; exits with wrong usage for others."""
     waivers = [_waiver(text, inputs) for text in texts]
-    if len({(one.rule, one.image) for one in waivers}) < len(waivers):
-        raise typer.BadParameter("one rule is waived twice for one image", param_hint="--waive")
+    if len({(waiver.rule, waiver.image) for waiver in waivers}) < len(waivers):
+        raise typer.BadParameter("one rule is waived twice for the same image", param_hint="--waive")
     return waivers
 
 
@@ -95,30 +97,29 @@ def _waiver(text: str, inputs: Inputs) -> Waiver:
     rule, rest = text.lstrip()[:5].upper(), text.lstrip()[5:]
     # The longest name that fits: a name may hold `=` and `:` itself.
     path = max((path for path in inputs.contents if rest.startswith(f":{path}=")), key=len, default=None)
-    reason = (rest[len(path) + 2 :] if path is not None else rest[1:]).strip()
+    prefix = f":{path}=" if path is not None else "="
+    reason = rest[len(prefix) :].strip()
     if rule not in RULES or not reason or (path is None and not rest.startswith("=")):
         raise typer.BadParameter(
-            f"{text!r}: write it as WB201='why it may ship', or WB201:FILE='why' with a FILE that is given",
+            f"{text!r}: write it as WB201='why it may ship', or WB201:FILE='why' with one of the given FILEs",
             param_hint="--waive",
         )
     if not is_plain(reason) or len(reason) > LONGEST_REASON:
         raise typer.BadParameter(
             f"the reason for {rule} is not 1 to {LONGEST_REASON} characters of printable ASCII", param_hint="--waive"
         )
-    return Waiver(rule, _image_of(path, inputs) if path is not None else _image_with(rule, inputs), reason)
-
-
-def _image_of(path: str, inputs: Inputs) -> str:
-    return inputs.contents[path].assessment.image.sha256
+    if path is None:
+        return Waiver(rule, _image_with(rule, inputs), reason)
+    return Waiver(rule, inputs.contents[path].assessment.image.sha256, reason)
 
 
 def _image_with(rule: str, inputs: Inputs) -> str:
-    """The one image that has an error of this rule. Raises BundleError `image` when none has."""
-    hit = [sha256 for sha256, some in inputs.errors.items() if any(one.rule == rule for one in some)]
+    """Return the one image that has an error of this rule. Raises BundleError `image` when there is none."""
+    hit = [sha256 for sha256, errors in inputs.errors.items() if any(error.rule == rule for error in errors)]
     if not hit:
-        raise BundleError("image", f"{rule} is waived, and nothing was found that needs it")
+        raise BundleError("image", f"{rule} is waived, but no image has this error. Remove the waiver.")
     if len(hit) > 1:
-        files = " and ".join(shown(inputs.paths[one]) for one in hit)
+        files = " and ".join(shown(inputs.paths[sha256]) for sha256 in hit)
         raise typer.BadParameter(
             f"{files} have {rule}, and a waiver is for one image: write {rule}:FILE=REASON", param_hint="--waive"
         )
@@ -126,80 +127,67 @@ def _image_with(rule: str, inputs: Inputs) -> str:
 
 
 def tell_waivers(waivers: Sequence[Waiver], inputs: Inputs) -> None:
-    """Say of each waiver which file it is for, and what it accepts."""
+    """Print for each waiver which file it is for, and what it accepts."""
     for waiver in waivers:
-        what = "; ".join(one.message for one in inputs.errors[waiver.image] if one.rule == waiver.rule)
+        what = "; ".join(error.message for error in inputs.errors[waiver.image] if error.rule == waiver.rule)
         complain(f"{shown(inputs.paths[waiver.image])}: waived {waiver.rule}, {what}: {waiver.reason}")
 
 
-@contextmanager
-def as_typed(paths: Mapping[str, str]) -> Iterator[None]:
-    """Name files in what is refused: whoever makes a bundle knows no `images/SHA-256`."""
-    try:
-        yield
-    except (BundleError, PlacementError) as error:
-        text = str(error)
-        for sha256, path in paths.items():
-            text = text.replace(f"images/{sha256}", shown(path))
-        raise type(error)(error.reason, text) from error
-
-
-# --- The rest
+# --- Name, keys, output, time
 
 
 def product_name(name: str | None, out: str) -> str:
-    """The name of the product: what was given, or OUT's; exits with wrong usage for what can be none."""
+    """Return the name of the product: the one given, or that of OUT; exits with wrong usage when it is not valid."""
     found = Path(out).stem if name is None else name
     if not is_name(found):
-        where = "OUT gives no name for the product, and --name none" if name is None else "the name of the product"
-        raise typer.BadParameter(f"{found!a}: {where}: {NAME_IN_WORDS}", param_hint="--name")
+        raise typer.BadParameter(f"{found!a} cannot be the name of the product: {NAME_IN_WORDS}", param_hint="--name")
     return found
 
 
 def signing_keys(paths: Sequence[str]) -> "list[PrivateKey]":
-    """The private keys that sign; exits with wrong usage for one that is given twice, or for too many."""
+    """Return the private keys that sign; exits with wrong usage for a key that is given twice, or for too many."""
     from imagekit.bundle.envelope import MOST_SIGNATURES
     from imagekit.bundle.keys import fingerprint
 
     if len(paths) > MOST_SIGNATURES:
         raise typer.BadParameter(
-            f"{len(paths)} keys: a bundle has {MOST_SIGNATURES} signatures at most", param_hint="--key"
+            f"{len(paths)} keys: a bundle has at most {MOST_SIGNATURES} signatures", param_hint="--key"
         )
     keys = [private_key(path) for path in paths]
     if len({fingerprint(key.public_key()) for key in keys}) < len(keys):
-        raise typer.BadParameter("one key is given twice: it signs once", param_hint="--key")
+        raise typer.BadParameter("the same key is given twice", param_hint="--key")
     return keys
+
+
+def refuse_output(out: str, inputs: Sequence[str]) -> None:
+    """Exit when OUT cannot be a new bundle: it is an input, it exists, or it was forgotten and is the first image."""
+    refuse_own_inputs(out, inputs)
+    is_file = out != "-" and not is_device(out)
+    if is_file and not out.lower().endswith(".wbz"):
+        raise typer.BadParameter(
+            f"{shown(out)} does not end with .wbz: OUT comes first, then the images", param_hint="OUT"
+        )
+    refuse_existing(out)
 
 
 def refuse_own_inputs(out: str, inputs: Sequence[str]) -> None:
     """Exit with wrong usage when the result would overwrite what it is made from."""
-    for path in inputs:
-        if os.path.realpath(path) == os.path.realpath(out):
-            raise typer.BadParameter(f"{shown(out)} is one of the inputs: name another file", param_hint="OUT")
+    if any(is_same(path, out) for path in inputs):
+        raise typer.BadParameter(f"{shown(out)} is one of the inputs: name another file", param_hint="OUT")
 
 
-def refuse_what_is_there(out: str) -> None:
-    """Exit when a file is there already; a device, and standard output, take what is written."""
-    is_device = os.path.exists(out) and not os.path.isfile(out) and not os.path.isdir(out)  # noqa: PTH110, PTH112, PTH113
-    if out != "-" and os.path.lexists(out) and not is_device:
-        complain(f"{shown(out)}: is there already: delete it, or name another")
+def refuse_existing(out: str) -> None:
+    """Exit when a file exists already; a device, and standard output, can be written to."""
+    if out != "-" and exists(out) and not is_device(out):
+        complain(f"{shown(out)}: exists already. Delete it, or name another file.")
         raise typer.Exit(ExitCode.UNREADABLE)
 
 
-def refuse_image_as_out(out: str) -> None:
-    """Exit with wrong usage when OUT was forgotten, and the first image stands in its place."""
-    is_device = os.path.exists(out) and not os.path.isfile(out)  # noqa: PTH110, PTH113 - the path as the user typed it
-    if out != "-" and not out.lower().endswith(".wbz") and not is_device:
-        raise typer.BadParameter(
-            f"{shown(out)} does not end with .wbz: OUT comes first, then the images", param_hint="OUT"
-        )
-
-
 def now() -> int:
-    """Seconds since 1970: SOURCE_DATE_EPOCH where it is set (reproducible-builds.org/specs/source-date-epoch)."""
+    """Return the time in seconds since 1970: SOURCE_DATE_EPOCH if set (reproducible-builds.org, source-date-epoch)."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:
         return int(time.time())
     if not re.fullmatch("[0-9]{1,12}", epoch) or int(epoch) > 253402300799:  # 9999-12-31T23:59:59Z
-        raise typer.BadParameter(f"{epoch!r} is no number of seconds", param_hint="SOURCE_DATE_EPOCH")
+        raise typer.BadParameter(f"{epoch!r} is not a number of seconds", param_hint="SOURCE_DATE_EPOCH")
     return int(epoch)

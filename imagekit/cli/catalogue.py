@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
-from imagekit.cli.console import about, complain, print_result, shown
+from imagekit.cli.app import VALIDATE, app
+from imagekit.cli.console import about, complain, print_json, print_result, shown
 from imagekit.cli.options import (
+    AsJson,
     KnownContents,
     expanded,
     group,
@@ -21,37 +22,38 @@ from imagekit.cli.options import (
     write_result,
 )
 from imagekit.errors import ExitCode
-from imagekit.files import read_image, read_text
+from imagekit.files import folder_of, in_folder, name_of, read_image, read_text
 from imagekit.text import counted
 
 if TYPE_CHECKING:
     from imagekit.releases.release_notes import Row
+    from imagekit.targets import Series
 
 
-catalogue = group(app, "catalogue", "The contents that ST has published.")
+catalogue = group(app, "catalogue", "The images that ST has published.", VALIDATE)
 
 
 @catalogue.command(name="build")
 def catalogue_build(
     folders: Annotated[list[str], typer.Argument(metavar="DIR", help="STM32CubeWB release folders.")],
     out: Annotated[
-        str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="Where to write it; - prints it.")
+        str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="The file to write; - prints it.")
     ],
     release: Annotated[
         str | None,
         typer.Option(
             envvar="IMAGEKIT_RELEASE",
             metavar="VERSION",
-            help="The release, where no folder says it.",
+            help="The release, where no folder name gives it.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Make a catalogue from ST's releases.
 
-    Hashes and facts of what their folders hold, never ST's bytes. Files whose names are not of ST's form are left out.
-    A folder's release is the version at the end of its name or of a name above it, such as v1.23.0. Use it with
-    --catalogue.
+    Writes hashes and facts about the images in the folders, and none of their content. Files that are not named as ST
+    names them are left out. The release of a folder is the version at the end of its name or of a parent's name, such
+    as v1.23.0. Use the catalogue with --catalogue.
 
     Example: imagekit catalogue build v1.23.0 v1.24.0 -o catalogue.json
     """
@@ -64,50 +66,62 @@ def catalogue_build(
     files = []
     for path in paths:
         with about(path):
-            # A file given by its name is read whatever its name is, so that a typing error is one.
-            if path in folders or StName.parse(os.path.basename(path)):  # noqa: PTH119 - as the user typed it
+            # A file that the user names is read whatever its name is, so that a typing error is reported.
+            if path in folders or StName.parse(name_of(path)):
                 files.append(published_file(os.path.realpath(path), read_image(path), _rows_beside(path), version))
     if is_empty or not files:
-        complain(f"{shown(out)}: not written: no file with a name of ST's, such as stm32wb5x_FUS_fw.bin")
+        complain(f"{shown(out)}: not written: found no file that ST named, such as stm32wb5x_FUS_fw.bin")
         raise typer.Exit(ExitCode.UNREADABLE)
     write_result(out, dumps(build(files)).encode())
-    left_out = f", {len(paths) - len(files)} left out that ST would name otherwise" if len(files) < len(paths) else ""
-    complain(f"{output_name(out)}: {counted(len(files), 'file')}{left_out}")
+    summary = f"{output_name(out)}: {counted(len(files), 'file')}"
+    if len(files) < len(paths):
+        summary += f", {len(paths) - len(files)} left out because of their names"
+    complain(summary)
 
 
 @catalogue.command(name="show")
 def catalogue_show(
     sha256: Annotated[
-        str | None, typer.Argument(metavar="[SHA256]", help="The start of a content's SHA-256.", show_default=False)
+        str | None, typer.Argument(metavar="[SHA256]", help="The start of an image's SHA-256.", show_default=False)
     ] = None,
-    series: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SERIES", help="WB1x, WB3x or WB5x.")] = None,
-    magic: Annotated[str | None, typer.Option(envvar="IMAGEKIT_MAGIC", help="The image footer's magic.")] = None,
-    version: Annotated[str | None, typer.Option(envvar="IMAGEKIT_VERSION", help="Such as 1.13.3 or 1.13.3.2.")] = None,
-    sectors: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SECTORS", help="Sectors of flash.")] = None,
-    sram2a: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SRAM2A", help="KiB of SRAM2a.")] = None,
-    sram2b: Annotated[str | None, typer.Option(envvar="IMAGEKIT_SRAM2B", help="KiB of SRAM2b.")] = None,
+    series: Annotated[
+        str | None, typer.Option(envvar="IMAGEKIT_SERIES", metavar="SERIES", help="WB1x, WB3x or WB5x.")
+    ] = None,
+    magic: Annotated[
+        str | None, typer.Option(envvar="IMAGEKIT_MAGIC", metavar="HEX", help="The magic of the image footer.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(envvar="IMAGEKIT_VERSION", metavar="VERSION", help="Such as 1.13.3 or 1.13.3.2.")
+    ] = None,
+    sectors: Annotated[
+        str | None, typer.Option(envvar="IMAGEKIT_SECTORS", metavar="NUMBER", help="Sectors of flash.")
+    ] = None,
+    sram2a: Annotated[
+        str | None, typer.Option(envvar="IMAGEKIT_SRAM2A", metavar="KIB", help="SRAM2a left to the application.")
+    ] = None,
+    sram2b: Annotated[
+        str | None, typer.Option(envvar="IMAGEKIT_SRAM2B", metavar="KIB", help="SRAM2b left to the application.")
+    ] = None,
     known: Annotated[str | None, KnownContents] = None,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
-    """List the contents that are known.
+    """List the images that are known.
 
-    Or those with the fields that a chip reports of its stack; and say when that is ambiguous. Exits with 3 when nothing
-    matches.
+    With options, lists only those that match, and says whether they are one image or several. Exits with 3 when no
+    image matches.
 
     Example: imagekit catalogue show --series WB5x --version 1.13.3 --sectors 36
     """
-    from imagekit.report.catalogue import contents
-    from imagekit.targets import Series
+    from imagekit.report import catalogue as report
 
-    by_name = {one.value.lower(): one for one in Series}
-    if series is not None and series.lower() not in by_name:
-        raise typer.BadParameter(f"no series {series!r}: WB1x, WB3x or WB5x", param_hint="--series")
     if sha256 is not None and not re.fullmatch("[0-9A-Fa-f]{1,64}", sha256):
-        raise typer.BadParameter(f"no start of a SHA-256 {sha256!r}", param_hint="SHA256")
+        raise typer.BadParameter(f"{sha256!r} is not the start of a SHA-256", param_hint="SHA256")
     version_of("--version", version)
+    contents = known_contents(known)
     matches = [
         content
-        for content in known_contents(known).identify(
-            series=by_name[series.lower()] if series is not None else None,
+        for content in contents.identify(
+            series=_series_of(series),
             magic=number_of("--magic", f"0x{magic.lower().removeprefix('0x')}" if magic is not None else None),
             version=version.lower().removeprefix("v") if version is not None else None,
             sectors=number_of("--sectors", sectors),
@@ -117,19 +131,34 @@ def catalogue_show(
         if content.sha256.startswith((sha256 or "").lower())
     ]
     if not matches:
-        complain("no known content has these fields: it may come from a newer release than the catalogue knows")
+        complain(f"no image matches: {report.not_in_catalogue(contents)}")
         raise typer.Exit(ExitCode.REFUSED)
-    asked = any(one is not None for one in (sha256, series, magic, version, sectors, sram2a, sram2b))
-    print_result(contents(matches, identifying=asked))
+    if json:
+        print_json(report.document(matches))
+        return
+    fields = (sha256, series, magic, version, sectors, sram2a, sram2b)
+    print_result(report.text(matches, identifying=any(field is not None for field in fields)))
+
+
+def _series_of(text: str | None) -> "Series | None":
+    """Return a series; exits with wrong usage when the text is not one."""
+    from imagekit.targets import Series
+
+    if text is None:
+        return None
+    for series in Series:
+        if series.value.lower() == text.lower():
+            return series
+    raise typer.BadParameter(f"{text!r} is not a series: WB1x, WB3x or WB5x", param_hint="--series")
 
 
 @cache
 def _rows_beside(path: str) -> "dict[str, Row]":
-    """The rows of the release notes beside a file, by file name; empty where there are none."""
+    """Return the rows of the release notes beside a file, by file name; empty where there are none."""
     from imagekit.releases.release_notes import current, read_rows
     from imagekit.report.audit import NOTES
 
     try:
-        return current(read_rows(read_text(os.path.join(os.path.dirname(path), NOTES))))  # noqa: PTH118, PTH120
+        return current(read_rows(read_text(in_folder(folder_of(path), NOTES))))
     except FileNotFoundError:
         return {}

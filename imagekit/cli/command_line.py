@@ -1,4 +1,4 @@
-"""How both programs read their command lines: what the library that does it leaves to be said once for every command."""
+"""How both programs read their command lines: rules for every command that the library (typer) does not apply."""
 
 import os
 import sys

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
+from imagekit.cli.app import LOOK, app
 from imagekit.cli.console import about, painter, print_json, print_result, terminal_width
 from imagekit.cli.options import Part, beginning_so, chip_of
 from imagekit.errors import ExitCode, OptionBytesError
@@ -30,7 +30,7 @@ def _names(incomplete: str) -> list[str]:
     return beginning_so(incomplete, dict.fromkeys(one.name for one in explanations()))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def explain(
     texts: Annotated[
         list[str] | None,

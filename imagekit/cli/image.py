@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
+from imagekit.cli.app import LOOK, PLAN, app
 from imagekit.cli.console import (
     about,
     complain,
@@ -16,11 +16,21 @@ from imagekit.cli.console import (
     terminal_width,
     trace,
 )
-from imagekit.cli.options import Fus, HadFus2Stack, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
+from imagekit.cli.options import (
+    AsJson,
+    Fus,
+    HadFus2Stack,
+    KnownContents,
+    Part,
+    Sfsa,
+    chip_of,
+    known_contents,
+    number_of,
+)
 from imagekit.cli.placed import judged, read_as_image
 from imagekit.errors import ExitCode, ParseError
 from imagekit.files import read_image, size_of
-from imagekit.text import why
+from imagekit.text import hex_word, why
 
 if TYPE_CHECKING:
     from imagekit.catalogue import Catalogue
@@ -28,23 +38,23 @@ if TYPE_CHECKING:
     from imagekit.rules.registry import Chip
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def inspect(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Images; - is standard input.")],
     part: Annotated[str | None, Part] = None,
-    json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON report.")] = False,
+    json: Annotated[bool, AsJson] = False,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
-    """Say what files are, and who signed them.
+    """Show what files are, and who signed them.
 
-    Kind, version, what it needs, where it goes, what is wrong. Exits with 0 whenever every file is an image, whatever
-    was found; with 4 otherwise.
+    Prints the kind, the version, what the image needs, its addresses, and what is wrong with it. Exits with 0 when
+    every file is an image, whatever was found, and with 4 otherwise.
 
     Example: imagekit inspect stack.bin --part STM32WB55RG
     """
     chip = chip_of(part)
     if files.count("-") > 1:
-        raise typer.BadParameter("standard input can be read once only", param_hint="FILE")
+        raise typer.BadParameter("standard input can be read only once", param_hint="FILE")
     # One after the other: threads would wait for each other here, and the work is too short for processes.
     contents = known_contents(known)
     reports = [_inspect_one(path, chip, contents, as_json=json) for path in files]
@@ -54,30 +64,32 @@ def inspect(
         print_json({"schema": INSPECT_SCHEMA, "images": [report.entry for report in reports]})
     elif texts := [report.text for report in reports if report.text]:
         print_result("\n\n".join(texts))
-    for report in reports:
-        if report.error:
-            complain(report.error)
-    raise typer.Exit(ExitCode.UNREADABLE if any(report.error for report in reports) else ExitCode.DONE)
+    errors = [report.error for report in reports if report.error]
+    for error in errors:
+        complain(error)
+    if errors:
+        raise typer.Exit(ExitCode.UNREADABLE)
 
 
-@app.command()
+@app.command(rich_help_panel=PLAN)
 def address(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An image; - is standard input.")],
     part: Annotated[str, Part],
     fus: Annotated[str | None, Fus] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
     had_fus2_stack: Annotated[bool, HadFus2Stack] = False,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
-    """Compute an image's install address.
+    """Compute the install address of an image.
 
-    The first line is the address alone, then how it was computed. Exits with 3 when there is none, or when FUS would
-    refuse the image. That ST's signature is not verified is told and does not stop it: the key of some FUS images is
-    not known.
+    The first line is the address alone. The lines below show how it was computed. Exits with 3 when the image has no
+    address, or when FUS would refuse it. A signature that matches no known ST key is reported and does not prevent
+    the computation: the key of some old FUS images is not known.
 
     Example: imagekit address stack.bin --part STM32WB55RG --fus 2.1.0
     """
     from imagekit.placement import differences_from_st, place, reserved_note
-    from imagekit.report.inspect import working
+    from imagekit.report import inspect as report
 
     chip, sectors = chip_of(part, fus), number_of("--sfsa", sfsa)
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -93,18 +105,20 @@ def address(
         )
     if placement.after_delete is not None:
         complain(
-            f"{shown(file)}: SFSA says that a stack is installed: delete it first; without it the address is "
-            f"0x{placement.after_delete:08X}"
+            f"{shown(file)}: SFSA shows that a stack is installed. Delete it first: without it, the address is "
+            f"{hex_word(placement.after_delete)}."
         )
     notes = (*differences_from_st(image, placement), *filter(None, [reserved]))
-    print_result(
-        working(image, placement, shown(part.strip()), shown(file), notes, width=terminal_width(), paint=painter())
-    )
+    name = shown(part.strip())
+    if json:
+        print_json(report.address_document(file, image, placement, name, notes))
+        return
+    print_result(report.working(image, placement, name, shown(file), notes, width=terminal_width(), paint=painter()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Inspection:
-    """What is left of one file once it was looked at."""
+    """What to print about one file: a JSON entry or a text, and an error."""
 
     entry: "Json | None" = None
     text: str = ""
@@ -127,17 +141,19 @@ def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) 
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
         message = why(error)
         size, sha256 = _size_and_hash(path, data)
-        return _Inspection(report.error_entry(path, size, sha256, reason, message), error=f"{shown(path)}: {message}")
+        entry = report.error_entry(path, size, sha256, reason, message)
+        return _Inspection(entry, error=f"{shown(path)}: {message}")
     found = findings(assessment, chip, hex_address=hex_address)
     if as_json:
         return _Inspection(report.image_entry(path, assessment, found, chip.target))
-    return _Inspection(
-        text=report.inspection(shown(path), assessment, found, chip.target, width=terminal_width(), paint=painter())
+    text = report.inspection(
+        shown(path), assessment, found, chip.target, catalogue=known, width=terminal_width(), paint=painter()
     )
+    return _Inspection(text=text)
 
 
 def _size_and_hash(path: str, data: bytes | None) -> tuple[int | None, str | None]:
-    """The size and SHA-256 of a file that is no image, as far as they are known without reading on."""
+    """Return the size and SHA-256 of a file that is not an image, where they are known without reading on."""
     from hashlib import sha256
 
     from imagekit.targets import LARGEST_FLASH

@@ -1,31 +1,28 @@
 """The commands about keys: generate, show, recover."""
 
-import os
 import sys
-from contextlib import suppress
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
-from imagekit.cli.console import about, complain, print_result, public_keys, shown, trace
-from imagekit.cli.options import ask_passphrase, expanded, group, private_key, require
+from imagekit.cli.app import SHIP, app
+from imagekit.cli.console import about, complain, print_json, print_result, public_keys, shown, trace
+from imagekit.cli.key_files import ask_passphrase, private_key
+from imagekit.cli.options import AsJson, expanded, group, require
 from imagekit.errors import ExitCode, ImagekitError
-from imagekit.files import create_file, read_image, read_text
+from imagekit.files import create_file, exists, read_image, read_text, remove, without_ending
 from imagekit.text import why
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from imagekit.image.key_recovery import RecoveredKey
     from imagekit.image.model import Image
 
-keys = group(app, "keys", "Keys of bundles, and keys of ST's images.")
+keys = group(app, "keys", "Keys of bundles, and keys of ST's images.", SHIP)
 
 
 class KeyType(StrEnum):
-    """What signs a bundle."""
+    """The algorithms that sign bundles."""
 
     ED25519 = "ed25519"
     P256 = "p256"
@@ -33,32 +30,37 @@ class KeyType(StrEnum):
 
 @keys.command()
 def generate(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="The private key to write, such as release.pem.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The new private key, such as release.pem.")],
     type_: Annotated[
-        KeyType, typer.Option("--type", envvar="IMAGEKIT_TYPE", help="p256 is what every HSM knows.")
+        KeyType,
+        typer.Option(
+            "--type", envvar="IMAGEKIT_TYPE", metavar="TYPE", help="ed25519, or p256, which every HSM supports."
+        ),
     ] = KeyType.ED25519,
     passphrase: Annotated[
-        bool, typer.Option("--passphrase", envvar="IMAGEKIT_ASK_PASSPHRASE", help="Ask for one, and encrypt the key.")
+        bool,
+        typer.Option(
+            "--passphrase", envvar="IMAGEKIT_ASK_PASSPHRASE", help="Ask for a passphrase, and encrypt the key with it."
+        ),
     ] = False,
 ) -> None:
     """Make a key pair that signs bundles.
 
-    OUT, readable by you alone, and beside it the public key, OUT with .pub. Nothing is ever overwritten. Keep OUT off
-    the production line: whoever has it can sign bundles.
+    Writes the private key to OUT, readable by you only, and the public key beside it, with the ending .pub. An existing
+    file is never overwritten. Keep OUT off the production line: everyone who has it can sign bundles.
 
     Example: imagekit keys generate release.pem --passphrase
     """
     from imagekit.bundle.keys import fingerprint, private_pem, public_pem
-    from imagekit.bundle.keys import generate as make
+    from imagekit.bundle.keys import generate as generate_key
 
-    public = f"{os.path.splitext(out)[0]}.pub"  # noqa: PTH122 - the path as the user typed it
+    public = f"{without_ending(out)}.pub"
     if public == out:
-        raise typer.BadParameter(f"{shown(out)} is the public key's name: name another file", param_hint="OUT")
-    for path, what in ((out, ""), (public, f", where the public key of {shown(out)} would be written")):
-        if os.path.lexists(path):
-            complain(f"{shown(path)}: is there already{what}, and no key is ever overwritten")
-            raise typer.Exit(ExitCode.UNREADABLE)
-    key = make(type_.value)
+        raise typer.BadParameter(
+            f"{shown(out)} would be the name of the public key: name another file", param_hint="OUT"
+        )
+    _refuse_existing(out, public)
+    key = generate_key(type_.value)
     with about(out):
         secret = _new_passphrase() if passphrase else None
         create_file(out, private_pem(key, secret), private=True)
@@ -66,16 +68,23 @@ def generate(
         with about(public):
             create_file(public, public_pem(key.public_key()), private=False)
     except BaseException:
-        with suppress(OSError):
-            os.unlink(out)  # noqa: PTH108 - both files or none
+        remove(out)  # both files or none
         raise
     print_result(f"{fingerprint(key.public_key())}  {shown(public)}")
+
+
+def _refuse_existing(out: str, public: str) -> None:
+    """Exit when one of the two files of a key pair exists: a lost private key cannot be made again."""
+    for path, what in ((out, ""), (public, f", where the public key of {shown(out)} would be written")):
+        if exists(path):
+            complain(f"{shown(path)}: exists already{what}. A key is never overwritten: name another file.")
+            raise typer.Exit(ExitCode.UNREADABLE)
 
 
 def _new_passphrase() -> str:
     """Ask for a new passphrase, twice; exits with wrong usage where there is no terminal."""
     if not sys.stdin.isatty():
-        raise typer.BadParameter("a passphrase is asked on the terminal, and there is none", param_hint="--passphrase")
+        raise typer.BadParameter("there is no terminal to ask for the passphrase", param_hint="--passphrase")
     return ask_passphrase("Passphrase", twice=True)
 
 
@@ -83,78 +92,80 @@ def _new_passphrase() -> str:
 def show(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Public or private keys in PEM.")],
     pem: Annotated[bool, typer.Option("--pem", envvar="IMAGEKIT_PEM", help="Print the public keys in PEM.")] = False,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
-    """Show the fingerprint and the kind of keys.
+    """Show the fingerprint and the type of keys.
 
-    The fingerprint is SHA-256 of the DER SubjectPublicKeyInfo, as bundles name keys.
+    The fingerprint is the SHA-256 of the DER SubjectPublicKeyInfo. Bundles name their keys by it.
 
     Example: imagekit keys show release.pub
     """
-    from imagekit.bundle.keys import fingerprint, is_private, kind_of, public_pem
+    from imagekit.bundle.keys import is_private
+    from imagekit.report import keys as report
 
+    found: list[report.KeyInFile] = []
     for path in files:
         with about(path):
             has_secret = is_private(read_text(path))
-        found = [private_key(path).public_key()] if has_secret else public_keys(path)
-        for key in found:
-            what = f"{kind_of(key)}{', private' if has_secret else ''}"
-            print_result(public_pem(key).decode().strip() if pem else f"{fingerprint(key)}  {what}  {shown(path)}")
+        public = [private_key(path).public_key()] if has_secret else public_keys(path)
+        found += [report.KeyInFile(path, key, is_private=has_secret) for key in public]
+    if json:
+        print_json(report.document(found))
+    elif pem:
+        print_result("\n".join(report.pem(entry) for entry in found))
+    else:
+        print_result("\n".join(report.line(entry, shown(entry.path)) for entry in found))
 
 
 @keys.command()
 def recover(
-    paths: Annotated[list[str], typer.Argument(metavar="FILE", help="Images of ST's, or folders with *.bin.")],
+    paths: Annotated[list[str], typer.Argument(metavar="FILE", help="ST's images, or folders with *.bin.")],
     pem: Annotated[bool, typer.Option("--pem", envvar="IMAGEKIT_PEM", help="Print the keys in PEM too.")] = False,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
     """Recover ST's public keys from images.
 
-    From the images alone; and which files share which key. Two different images signed under one key are enough. Files
-    whose key signed no other of them cannot be placed: they were altered, or theirs is a key of its own. Exits with 3
-    when no key was found.
+    Needs only the images: two different ones that are signed with the same key are enough. Shows which files share a
+    key. A file that shares its key with no other file cannot be assigned: it was modified, or signed with a different
+    key. Exits with 3 when no key was found.
 
     Example: imagekit keys recover STM32WB_Copro_Wireless_Binaries
     """
-    from imagekit.image.model import Image
-
     require("ecdsa", "recover")
     from imagekit.image.key_recovery import recover as recover_keys
+    from imagekit.report import keys as report
 
     files, is_empty = expanded(paths, (".bin",), "*.bin")
+    images, has_failed = _read_images(files, paths)
+    found, left = recover_keys(images.values())
+    signed = [report.KeyOfFiles(key, _files_of(key.images, images)) for key in found]
+    unassigned = _files_of(left, images)
+    if json:
+        print_json(report.recovered_document(signed, unassigned))
+    for entry in [] if json else signed:
+        print_result(report.recovered(entry, shown, with_pem=pem))
+    for path in unassigned:
+        complain(f"{shown(path)}: shares its key with no other file: it was modified, or signed with a different key")
+    if is_empty or has_failed:
+        raise typer.Exit(ExitCode.UNREADABLE)
+    if not found:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _read_images(files: Sequence[str], named: Sequence[str]) -> "tuple[dict[str, Image], bool]":
+    """Read images; return them by their paths, and whether a file that the user named is not one."""
+    from imagekit.image.model import Image
+
     images: dict[str, Image] = {}
-    is_broken = is_empty
+    has_failed = False
     for path in files:
         try:
             images[path] = Image.parse(read_image(path))
         except (ImagekitError, OSError) as error:
             trace(error)
             complain(f"{shown(path)}: {why(error)}")
-            is_broken = is_broken or path in paths
-    found, left = recover_keys(images.values())
-    for key in found:
-        _print_key(key, images, pem=pem)
-    _print_left(left, images)
-    if is_broken:
-        raise typer.Exit(ExitCode.UNREADABLE)
-    raise typer.Exit(ExitCode.DONE if found else ExitCode.REFUSED)
-
-
-def _print_key(key: "RecoveredKey", images: "dict[str, Image]", *, pem: bool) -> None:
-    """One recovered key, and the files that it signed."""
-    from imagekit.bundle.keys import public_pem
-    from imagekit.image.signing_keys import st_keys
-
-    name = next((one.name for one in st_keys() if one.public_key == key.public_key), "not among imagekit's")
-    files = _files_of(key.images, images)
-    print_result(f"{key.point.hex()}\n  key       {name}: {len(key.images)} contents in {len(files)} files")
-    if pem:
-        print_result(public_pem(key.public_key).decode().strip())
-    for path in files:
-        print_result(f"  signed    {shown(path)}")
-
-
-def _print_left(left: "Sequence[Image]", images: "dict[str, Image]") -> None:
-    for path in _files_of(left, images):
-        complain(f"{shown(path)}: no other image here has its key: altered, or signed under a key of its own")
+            has_failed = has_failed or path in named
+    return images, has_failed
 
 
 def _files_of(some: "Sequence[Image]", images: "dict[str, Image]") -> list[str]:

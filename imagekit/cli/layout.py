@@ -1,21 +1,34 @@
-"""The commands about where things lie in flash: map, convert."""
+"""The commands about where things are in flash: map, convert."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
+from imagekit.cli.app import PLAN, app
 from imagekit.cli.command_line import can_print
-from imagekit.cli.console import about, complain, painter, print_result, shown, terminal_width
-from imagekit.cli.options import App, Fus, Part, Sfsa, application_path, chip_of, number_of, write_result
+from imagekit.cli.console import about, complain, painter, print_json, print_result, shown, terminal_width
+from imagekit.cli.options import (
+    App,
+    AsJson,
+    Fus,
+    Part,
+    Parts,
+    Sfsa,
+    application_path,
+    chip_of,
+    chips_of,
+    number_of,
+    write_result,
+)
 from imagekit.cli.placed import judged, read_as_image
 from imagekit.errors import ExitCode
-from imagekit.files import read_image
+from imagekit.files import is_same, name_of, read_image
+from imagekit.text import hex_word
 
 if TYPE_CHECKING:
+    from imagekit.assessment import Assessment
     from imagekit.flash_map import MapStep, Picture
     from imagekit.image.model import Image
     from imagekit.rules.registry import Chip
@@ -23,10 +36,10 @@ if TYPE_CHECKING:
 _COLLISIONS = frozenset({"WB305", "WB306"})
 
 
-@app.command(name="map")
+@app.command(name="map", rich_help_panel=PLAN)
 def map_(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Images, in the order of their installation.")],
-    part: Annotated[str, Part],
+    parts: Annotated[list[str], Parts],
     fus: Annotated[str | None, Fus] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
     app_file: Annotated[str | None, App] = None,
@@ -35,55 +48,86 @@ def map_(
         typer.Option(
             envvar="IMAGEKIT_SVG",
             metavar="OUT",
-            help="Write the picture as SVG too; OUT ends with .svg and is replaced when it is there. - prints it in "
-            "place of the text.",
+            help="Write the map as SVG too. OUT ends with .svg, and is replaced if it exists. With -, the SVG is "
+            "printed in place of the text.",
             show_default=False,
         ),
     ] = None,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
     """Draw the flash, before and after.
 
-    Application, image, gap, FUS, with addresses, also while images are installed. Images are placed as `plan` does it:
-    with no stack on the chip. One that --sfsa tells of is drawn before that alone. Exits with 3 when an image has no
-    place, or when the application reaches into it; the second is drawn.
+    Shows the application, the images, their gaps and FUS, with addresses, before, during and after the installation.
+    Images are placed as `plan` does it: with no stack on the chip. The stack that --sfsa shows is drawn in the first
+    column only. Exits with 3 when an image has no address, or when the application reaches into an image, which is
+    drawn.
 
     Example: imagekit map stack.bin --part STM32WB55RG --svg flash.svg
     """
-    from imagekit.flash_map import LARGEST_FILES, picture
+    from imagekit.report import map as report
 
-    if len(files) > LARGEST_FILES:
-        raise typer.BadParameter(f"{len(files)} images: {LARGEST_FILES} at the most can be drawn", param_hint="FILE")
-    if svg is not None and svg != "-":
-        if not svg.lower().endswith(".svg"):
-            raise typer.BadParameter(f"{shown(svg)} does not end with .svg, and would be replaced", param_hint="--svg")
-        _refuse_input(svg, files, app_file, "--svg")
-    chip, sectors = chip_of(part, fus, app=app_file), number_of("--sfsa", sfsa)
-    assert chip.target is not None  # noqa: S101 - --part is required
+    chips, sectors = chips_of(parts, fus, app=app_file), number_of("--sfsa", sfsa)
+    _refuse_wrong_use(files, chips, app_file, svg)
+    if json and svg == "-":
+        raise typer.BadParameter("--json and --svg - contradict each other", param_hint="--json")
     images = _read_all(files)
-    collides_before = sectors is not None and _reaches_installed_stack(chip, sectors)
-    steps, collides = _steps(files, images, chip)
-    drawing = picture(shown(part.strip()), chip.target, steps, fus=chip.fus, sfsa=sectors, application=chip.application)
+    maps = [_mapped(chip, sectors, files, images) for chip in chips]
     if svg is not None:
         from imagekit.report.svg import svg as as_svg
 
-        write_result(svg, as_svg(drawing).encode())
-    if svg != "-":
-        _print(drawing)
-    raise typer.Exit(ExitCode.REFUSED if collides_before or collides else ExitCode.DONE)
+        write_result(svg, as_svg(maps[0][0]).encode())
+    if json:
+        names = [shown(chip.part or "") for chip in chips]
+        print_json(report.document(list(zip(names, [drawing for drawing, _ in maps], strict=True))))
+    elif svg != "-":
+        print_result("\n\n".join(_text(drawing) for drawing, _ in maps))
+    if any(collides for _, collides in maps):
+        raise typer.Exit(ExitCode.REFUSED)
 
 
-def _print(drawing: "Picture") -> None:
-    """Print the picture as text, and say where the terminal is too narrow for it."""
-    from imagekit.report.map import BOXES, columns_of, text
+def _refuse_wrong_use(files: Sequence[str], chips: "Sequence[Chip]", app_file: str | None, svg: str | None) -> None:
+    """Exit with wrong usage for too many images, or an SVG that cannot be written."""
+    from imagekit.flash_map import LARGEST_FILES
 
-    width, needed = terminal_width(), columns_of(drawing)
-    print_result(text(drawing, boxes=can_print(BOXES), width=width, paint=painter()))
-    if width is not None and width < needed:
-        complain(f"the picture needs {needed} columns: widen the terminal, or use --svg")
+    if len(files) > LARGEST_FILES:
+        raise typer.BadParameter(f"{len(files)} images: at most {LARGEST_FILES} can be drawn", param_hint="FILE")
+    if svg is None:
+        return
+    if len(chips) > 1:
+        raise typer.BadParameter("an SVG shows one part: give one --part", param_hint="--svg")
+    if svg == "-":
+        return
+    if not svg.lower().endswith(".svg"):
+        raise typer.BadParameter(f"{shown(svg)} does not end with .svg, and would be replaced", param_hint="--svg")
+    _refuse_input(svg, files, app_file, "--svg")
+
+
+def _mapped(
+    chip: "Chip", sfsa: int | None, files: Sequence[str], images: "Sequence[tuple[Image, bytes, int | None]]"
+) -> "tuple[Picture, bool]":
+    """Return the map of one part, and whether the application collides with an image."""
+    from imagekit.flash_map import picture
+
+    assert chip.target is not None  # noqa: S101 - --part is required
+    collides_before = sfsa is not None and _reaches_installed_stack(chip, sfsa)
+    steps, collides = _steps(files, images, chip)
+    name = shown(chip.part or chip.target.name)
+    drawing = picture(name, chip.target, steps, fus=chip.fus, sfsa=sfsa, application=chip.application)
+    return drawing, collides_before or collides
+
+
+def _text(drawing: "Picture") -> str:
+    """Return the drawing as text, or a list where the terminal is too narrow for it."""
+    from imagekit.report.map import BOXES, as_list, columns_of, text
+
+    width = terminal_width()
+    if width is not None and width < columns_of(drawing):
+        return as_list(drawing, width, paint=painter())
+    return text(drawing, boxes=can_print(BOXES), width=width, paint=painter())
 
 
 def _reaches_installed_stack(chip: "Chip", sfsa: int) -> bool:
-    """Say whether the application reaches into the stack on the chip. Exits with 3 for an SFSA that cannot be."""
+    """Return whether the application reaches into the stack on the chip. Exits with 3 for an impossible SFSA."""
     from imagekit.placement import holds_stack
     from imagekit.rules.application import reaching
 
@@ -93,16 +137,16 @@ def _reaches_installed_stack(chip: "Chip", sfsa: int) -> bool:
     if not is_installed or chip.application is None:
         return False
     start = chip.target.sector_address(sfsa)
-    found = list(reaching(chip.application, start, chip.target, "the stack on the chip"))
-    for one in found:
-        complain(f"--sfsa: {one}")
-    return bool(found)
+    messages = list(reaching(chip.application, start, chip.target, "the stack on the chip"))
+    for message in messages:
+        complain(f"--sfsa: {message}")
+    return bool(messages)
 
 
 def _steps(
     files: Sequence[str], images: "Sequence[tuple[Image, bytes, int | None]]", chip: "Chip"
 ) -> "tuple[list[MapStep], bool]":
-    """Place the images one after the other; say whether the application reaches into one. Exits where one cannot be."""
+    """Place the images one after the other; return whether the application reaches into one. Exits where it cannot."""
     from imagekit.flash_map import MapStep
     from imagekit.fus_versions import fus_after
     from imagekit.image.model import ImageKind
@@ -112,38 +156,48 @@ def _steps(
     assert target is not None  # noqa: S101 - --part is required
     for file, (image, _, hex_address) in zip(files, images, strict=True):
         with about(file):
-            # Judged is what is drawn: the image where it goes.
+            # What is drawn is judged: the image at its own address, not where an Intel HEX file puts it.
             assessment, errors = judged(file, image, chip, passing=_COLLISIONS)
             placement = place(image, target, fus=chip.fus, variants=assessment.fus_variants)
         collides = collides or bool(errors & _COLLISIONS)
         if hex_address not in (None, placement.address):
             complain(
-                f"{shown(file)}: the file puts the image at 0x{hex_address:08X}; it goes to 0x{placement.address:08X}, "
-                "and is drawn there"
+                f"{shown(file)}: the file puts the image at {hex_word(hex_address or 0)}, but its address is "
+                f"{hex_word(placement.address)}, where it is drawn"
             )
-        name = shown(os.path.basename(file) or file)  # noqa: PTH119 - as the user typed it
-        steps.append(MapStep(name=name, image=image, placement=placement, fus=chip.fus))
+        title, name = _names(file, assessment)
+        steps.append(MapStep(title=title, name=name, image=image, placement=placement, fus=chip.fus))
         chip = replace(chip, fus=fus_after(image, chip.fus))
         if image.kind is ImageKind.SAFEBOOT:
             chip = replace(chip, application=None)
     return steps, collides
 
 
+def _names(file: str, assessment: "Assessment") -> tuple[str, str]:
+    """Return what to call an image, and the same or, when ST's name is not known, the name of its file."""
+    from imagekit.upgrade.candidates import Candidate
+
+    candidate = Candidate(file, assessment, is_named=True)
+    if candidate.variants:
+        return shown(candidate.title), shown(candidate.title)
+    return shown(candidate.title), shown(name_of(file) or file)
+
+
 def _read_all(files: Sequence[str]) -> "list[tuple[Image, bytes, int | None]]":
-    """Every file, or the exit code of the one that is no image: that weighs more than one without a place."""
-    found = []
+    """Read every file first: a file that is not an image weighs more than an image without an address."""
+    images = []
     for file in files:
         with about(file):
-            found.append(read_as_image(file, read_image(file)))
-    return found
+            images.append(read_as_image(file, read_image(file)))
+    return images
 
 
-@app.command()
+@app.command(rich_help_panel=PLAN)
 def convert(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An image: .bin, or Intel HEX named .hex.")],
     out: Annotated[
         str,
-        typer.Argument(metavar="OUT", help="What to write, named .bin or .hex; it is replaced when it is there."),
+        typer.Argument(metavar="OUT", help="The file to write, named .bin or .hex. It is replaced if it exists."),
     ],
     part: Annotated[str | None, Part] = None,
     fus: Annotated[str | None, Fus] = None,
@@ -151,26 +205,29 @@ def convert(
 ) -> None:
     """Write an image as Intel HEX, or as binary.
 
-    At its install address, or as the binary that an Intel HEX file holds. A .hex needs --part. With --app it holds the
-    application too. Programming it does not install the image: FUS must be told to. Exits with 3 when there is no
-    address, or when the application reaches into the image.
+    A .hex holds the image at its install address, which needs --part, and with --app also the application. To program
+    it does not install the image: FUS must be told to install it. Exits with 3 when the image has no address, or when
+    the application reaches into it.
 
     Example: imagekit convert stack.bin stack.hex --part STM32WB55RG
     """
     to_hex = _is_hex(out)
     if not to_hex and not out.lower().endswith(".bin"):
-        raise typer.BadParameter(f"{shown(out)} ends with neither .bin nor .hex", param_hint="OUT")
+        raise typer.BadParameter(f"{shown(out)} must end with .bin or .hex", param_hint="OUT")
     if not to_hex and app_file is not None:
         raise typer.BadParameter("a .bin cannot hold an application: write a .hex", param_hint="--app")
     if not to_hex and not _is_hex(file):
-        raise typer.BadParameter("binary to binary changes nothing: copy it", param_hint="OUT")
+        raise typer.BadParameter("binary to binary changes nothing: copy the file", param_hint="OUT")
     if to_hex and part is None:
-        raise typer.BadParameter("a .hex holds addresses, and only the part tells them", param_hint="--part")
+        raise typer.BadParameter("a .hex holds addresses, which depend on the part", param_hint="--part")
     _refuse_input(out, [file], app_file, "OUT")
     chip = chip_of(part, fus, app=app_file)
-    data, lies = _to_hex(file, out, chip) if to_hex else _to_binary(file, chip)
+    if to_hex:
+        data, summary = _to_hex(file, out, chip)
+    else:
+        data, summary = _to_binary(file, chip)
     write_result(out, data)
-    complain(f"{shown(out)}: {lies}; programming it installs nothing: FUS must be told to")
+    complain(f"{shown(out)}: {summary}. To program it does not install it: FUS must be told to install it.")
 
 
 def _is_hex(path: str) -> bool:
@@ -178,47 +235,49 @@ def _is_hex(path: str) -> bool:
 
 
 def _to_hex(file: str, out: str, chip: "Chip") -> tuple[bytes, str]:
-    """Intel HEX of an image at its install address, with the application if there is one; and where the image lies."""
+    """Return Intel HEX of an image at its install address, with the application if there is one, and a summary."""
     from imagekit.application.intel_hex import write_hex
     from imagekit.placement import place
 
     assert chip.target is not None  # noqa: S101 - --part is required
     with about(file):
         image, content, was = read_as_image(file, read_image(file))
-        # Where a HEX file puts it now is not judged: it goes to its place.
+        # The address in an Intel HEX file is not judged: the image goes to its own address.
         assessment, _ = judged(file, image, chip)
         address = place(image, chip.target, fus=chip.fus, variants=assessment.fus_variants).address
     blocks, start, application = [(address, content)], None, chip.application
-    if application is not None:  # WB305 has seen to it that it ends below the image
+    if application is not None:  # rule WB305 made sure that it ends below the image
         blocks += [(block.start, block.data) for block in application.blocks]
         start = application.start
-    lies = f"the image is at 0x{address:08X}-0x{address + len(content) - 1:08X}, for {chip.target.name}"
-    if was is not None:
-        lies += f", moved from 0x{was:08X}" if was != address else ", where it was"
+    last = address + len(content) - 1
+    summary = f"the image is at {hex_word(address)}-{hex_word(last)}, for {chip.target.name}"
+    if was == address:
+        summary += ", where it was"
+    elif was is not None:
+        summary += f", moved from {hex_word(was)}"
     if application is not None:
-        lies += f", the application below it up to 0x{application.blocks[-1].end - 1:08X}"
+        summary += f", the application below it up to {hex_word(application.blocks[-1].end - 1)}"
     with about(out):
-        return write_hex(blocks, start), lies
+        return write_hex(blocks, start), summary
 
 
 def _to_binary(file: str, chip: "Chip") -> tuple[bytes, str]:
-    """The bytes of the image in an Intel HEX file, and where that put them."""
+    """Return the bytes of the image in an Intel HEX file, and a summary."""
     from imagekit.rules.installation import ADDRESS_STANDS
 
     with about(file):
         image, content, address = read_as_image(file, read_image(file))
         _, errors = judged(file, image, chip, hex_address=address)
         if errors >= ADDRESS_STANDS:
-            complain(f"{shown(file)}: neither size nor signature is right: something else is in one with the image")
+            complain(f"{shown(file)}: size and signature are both wrong: the file joins the image with other data")
             raise typer.Exit(ExitCode.REFUSED)
-    return content, f"{len(content)} bytes, at 0x{address:08X} in {shown(file)}"
+    return content, f"{len(content)} bytes, at {hex_word(address or 0)} in {shown(file)}"
 
 
 def _refuse_input(out: str, files: "Sequence[str]", app_file: str | None, hint: str) -> None:
-    """Exit with wrong usage when a result would be written over what it is made from."""
-    inputs = [one for one in files if one != "-"]
+    """Exit with wrong usage when a result would overwrite what it is made from."""
+    inputs = [file for file in files if file != "-"]
     if app_file is not None:
         inputs.append(application_path(app_file)[0])
-    for one in inputs:
-        if os.path.realpath(out) == os.path.realpath(one):
-            raise typer.BadParameter(f"{shown(out)} is an input: write to another file", param_hint=hint)
+    if any(is_same(out, path) for path in inputs):
+        raise typer.BadParameter(f"{shown(out)} is an input: write to another file", param_hint=hint)

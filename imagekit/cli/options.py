@@ -1,22 +1,21 @@
-"""Options that several commands take, and what their texts mean; nonsense is wrong usage."""
+"""Options that several commands take, and the values in them; a value that is wrong is wrong usage (exit code 2)."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
 from imagekit.cli.console import about, complain, print_result, shown, trace
-from imagekit.errors import ExitCode, KeyFileError, TargetError, VersionError
-from imagekit.files import files_in, read_application, read_text, write_file
-from imagekit.text import why
+from imagekit.errors import ExitCode, TargetError, VersionError
+from imagekit.files import files_in, is_folder, name_of, read_application, read_text, write_file
+from imagekit.text import hex_word, why
 
 if TYPE_CHECKING:
     from imagekit.application.model import Application
-    from imagekit.bundle.keys import PrivateKey
     from imagekit.catalogue import Catalogue
     from imagekit.image.model import Version
     from imagekit.rules.registry import Chip
@@ -24,17 +23,30 @@ if TYPE_CHECKING:
 
 
 def beginning_so(incomplete: str, names: Iterable[str]) -> list[str]:
-    """The names that begin so, for a shell that completes; in small letters when that is what was typed."""
-    spelled = (name.lower() if incomplete.islower() else name for name in names)
-    return [name for name in spelled if name.startswith(incomplete)]
+    """Return the names that begin so, for a shell that completes; in small letters when that is what was typed."""
+    if incomplete.islower():
+        names = [name.lower() for name in names]
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def part_numbers(incomplete: str) -> list[str]:
-    """The part numbers that begin so; with STM32 unless it is left out."""
-    from imagekit.targets import PARTS
+    """Return the part numbers and boards that begin so; part numbers with STM32 unless it is left out."""
+    from imagekit.targets import BOARDS, PARTS
 
     prefix = "" if incomplete.upper().startswith("W") else "STM32"
-    return beginning_so(incomplete, (prefix + part for part in PARTS))
+    return beginning_so(incomplete, [*(prefix + part for part in PARTS), *(board.name for board in BOARDS)])
+
+
+def fus_versions(incomplete: str) -> list[str]:
+    """Return the FUS versions that begin so (release notes of STM32CubeWB v1.1.0 to v1.24.0)."""
+    return beginning_so(incomplete, ("0.5.3", "1.0.1", "1.0.2", "1.1.0", "1.1.2", "1.2.0", "2.0.0", "2.1.0", "2.2.0"))
+
+
+def image_names(incomplete: str) -> list[str]:
+    """Return ST's names of images that begin so, such as `BLE_Stack_full`."""
+    from imagekit.catalogue import shipped
+
+    return beginning_so(incomplete, sorted({name for one in shipped().contents.values() for name in one.variants}))
 
 
 Part = typer.Option(
@@ -42,7 +54,16 @@ Part = typer.Option(
     "-p",
     envvar="IMAGEKIT_PART",
     metavar="PART",
-    help="The number printed on the chip, such as STM32WB55RG.",
+    help="The number on the chip, such as STM32WB55RG, or a board, such as NUCLEO-WB55RG.",
+    show_default=False,
+    autocompletion=part_numbers,
+)
+Parts = typer.Option(
+    "--part",
+    "-p",
+    envvar="IMAGEKIT_PART",
+    metavar="PART",
+    help="The number on the chip, such as STM32WB55RG, or a board, such as NUCLEO-WB55RG. Repeat it for several parts.",
     show_default=False,
     autocompletion=part_numbers,
 )
@@ -50,14 +71,15 @@ Fus = typer.Option(
     "--fus",
     envvar="IMAGEKIT_FUS",
     metavar="VERSION",
-    help="The FUS on the chip, such as 1.2.0.",
+    help="The FUS on the chip, such as 1.2.0, v1.2.0 or 0x01020000.",
     show_default=False,
+    autocompletion=fus_versions,
 )
 Sfsa = typer.Option(
     "--sfsa",
     envvar="IMAGEKIT_SFSA",
-    metavar="SECTORS",
-    help="SFSA from the chip's option bytes, such as 0xF4.",
+    metavar="SECTOR",
+    help="SFSA from the option bytes of the chip, such as 0xF4.",
     show_default=False,
 )
 HadFus2Stack = typer.Option(
@@ -76,13 +98,14 @@ KnownContents = typer.Option(
     "--catalogue",
     envvar="IMAGEKIT_CATALOGUE",
     metavar="FILE",
-    help="A catalogue that you built, in place of the shipped one.",
+    help="A catalogue that you built, in place of the built-in one.",
     show_default=False,
 )
+AsJson = typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")
 
 
 def target_of(part: str) -> "Target":
-    """The target of a part number; exits with wrong usage when there is none."""
+    """Return the target of a part number or board; exits with wrong usage when there is none."""
     from imagekit.targets import select_target
 
     try:
@@ -94,33 +117,46 @@ def target_of(part: str) -> "Target":
 def chip_of(
     part: str | None, fus: str | None = None, *, needs_customer_signature: bool = False, app: str | None = None
 ) -> "Chip":
-    """What the options say of the chip; exits with wrong usage when they say nonsense."""
+    """Return what the options say about the chip; exits with wrong usage when they are wrong."""
+    parts = [part] if part is not None else []
+    return chips_of(parts, fus, needs_customer_signature=needs_customer_signature, app=app)[0]
+
+
+def chips_of(
+    parts: Sequence[str], fus: str | None = None, *, needs_customer_signature: bool = False, app: str | None = None
+) -> "list[Chip]":
+    """Return one chip for each part, each part once; without a part, one chip of which only the rest is known."""
     from imagekit.rules.registry import Chip
 
-    target = target_of(part) if part is not None else None
-    if app is not None and target is None:
-        raise typer.BadParameter("needs --part: only the part tells where an image starts", param_hint="--app")
-    return Chip(
-        target=target,
+    if app is not None and not parts:
+        raise typer.BadParameter("needs --part: the address of an image depends on the part", param_hint="--app")
+    targets = {part.strip(): target_of(part) for part in parts}
+    common = Chip(
         fus=version_of("--fus", fus),
         needs_customer_signature=needs_customer_signature,
         application=application_of(app) if app is not None else None,
     )
+    return [replace(common, target=target, part=part) for part, target in targets.items()] or [common]
 
 
 def application_of(given: str) -> "Application":
-    """The application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is none."""
+    """Return the application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is not one."""
     from imagekit.application import model as application
     from imagekit.targets import FLASH_BASE
 
-    if given == "-" or given.lower().endswith(".bin"):
-        what = "standard input does not tell its kind: name a file" if given == "-" else "a binary needs its address"
-        like = "app.bin" if given == "-" else shown(given)
-        raise typer.BadParameter(f"{what}, such as {like}@0x{FLASH_BASE:08X}", param_hint="--app")
+    if given == "-":
+        raise typer.BadParameter(
+            f"standard input does not tell its format: name a file, such as app.bin@{hex_word(FLASH_BASE)}",
+            param_hint="--app",
+        )
+    if given.lower().endswith(".bin"):
+        raise typer.BadParameter(
+            f"a binary needs its address, such as {shown(given)}@{hex_word(FLASH_BASE)}", param_hint="--app"
+        )
     path, text = application_path(given)
     address = _flash_address(text) if text is not None else None
     with about(path):
-        data, name = read_application(path), shown(os.path.basename(path))  # noqa: PTH119 - as the user typed it
+        data, name = read_application(path), shown(name_of(path))
         if address is not None:
             return application.from_binary(name, data, address)
         if path.lower().endswith(".hex"):
@@ -130,32 +166,32 @@ def application_of(given: str) -> "Application":
 
 
 def application_path(given: str) -> tuple[str, str | None]:
-    """The path of what `--app` names, and the address behind it, if there is one."""
-    # The last @ that follows .bin: others belong to the path, and so does one before a folder's end.
+    """Return the path that `--app` names, and the address behind it, if there is one."""
+    # The last @ that follows .bin: others belong to the path, and so does one that a path separator follows.
     binary = re.fullmatch(r"(.+\.bin)@([^@/\\]*)", given, re.DOTALL | re.IGNORECASE)
     return (binary[1], binary[2]) if binary else (given, None)
 
 
 def _flash_address(text: str) -> int:
-    """An address in flash as people write it; exits with wrong usage when it is none."""
+    """Return an address in flash; exits with wrong usage when it is not one."""
     from imagekit.targets import FLASH_BASE, LARGEST_FLASH
 
     try:
         address = int(text, 0)
     except ValueError as error:
         raise typer.BadParameter(
-            f"no address {text!r}: write the address as 0x{FLASH_BASE:08X}", param_hint="--app"
+            f"{text!r} is not an address: write it as {hex_word(FLASH_BASE)}", param_hint="--app"
         ) from error
     if not FLASH_BASE <= address < FLASH_BASE + LARGEST_FLASH:
         raise typer.BadParameter(
-            f"{text} is not in flash, which starts at 0x{FLASH_BASE:08X}: write the address as 0x{FLASH_BASE:08X}",
+            f"{text} is not in flash: write the address as {hex_word(FLASH_BASE)}",
             param_hint="--app",
         )
     return address
 
 
 def version_of(option: str, text: str | None) -> "Version | None":
-    """A version as people write it; exits with wrong usage when it is none."""
+    """Return a version; exits with wrong usage when the text is not one."""
     from imagekit.image.model import Version
 
     try:
@@ -165,7 +201,7 @@ def version_of(option: str, text: str | None) -> "Version | None":
 
 
 def known_contents(path: str | None) -> "Catalogue":
-    """The catalogue in a file, or the shipped one."""
+    """Return the catalogue in a file, or the built-in one."""
     from imagekit.catalogue import loads, shipped
 
     if path is None:
@@ -175,22 +211,22 @@ def known_contents(path: str | None) -> "Catalogue":
 
 
 def number_of(option: str, text: str | None) -> int | None:
-    """A number as people write it: 244, 0xF4, 0b11, 1_000."""
+    """Return a number that is not negative, written as 244 or 0xF4."""
     try:
         number = int(text, 0) if text is not None else None
     except ValueError:
         number = -1
     if number is not None and number < 0:
-        raise typer.BadParameter(f"no number {text!r}: write it as 244 or 0xF4", param_hint=option)
+        raise typer.BadParameter(f"{text!r} is not a number: write it as 244 or 0xF4", param_hint=option)
     return number
 
 
 def expanded(paths: Sequence[str], endings: tuple[str, ...], what: str) -> tuple[list[str], bool]:
-    """The files themselves and those below the folders, and whether a folder held none: that is no success."""
+    """Return the files and those below the folders, and whether a folder held none: that is not a success."""
     files: list[str] = []
     is_empty = False
     for path in paths:
-        below = files_in(path, endings) if os.path.isdir(path) else [path]  # noqa: PTH112 - the path as the user typed it
+        below = files_in(path, endings) if is_folder(path) else [path]
         if not below:
             complain(f"{shown(path)}: no {what} in this folder")
             is_empty = True
@@ -200,15 +236,15 @@ def expanded(paths: Sequence[str], endings: tuple[str, ...], what: str) -> tuple
 
 @contextmanager
 def progress(length: int, label: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal; call what is yielded with how many more are done."""
+    """Show a progress bar on a terminal; what is yielded is called with how many more are done."""
     if not sys.stderr.isatty() or length < _SLOW:
-        yield lambda count: None  # noqa: ARG005 - nobody looks
+        yield lambda count: None  # noqa: ARG005 - nothing to show
         return
     with typer.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield bar.update
 
 
-_SLOW = 1000  # fewer files are done before anybody looks
+_SLOW = 1000  # fewer files are done before a bar can be read
 
 
 def require(module: str, extra: str) -> None:
@@ -217,12 +253,14 @@ def require(module: str, extra: str) -> None:
 
     if find_spec(module) is None:
         package = {"elftools": "pyelftools"}.get(module, module)
-        complain(f"this needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout")
+        complain(
+            f"this command needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
+        )
         raise typer.Exit(ExitCode.USAGE)
 
 
 def write_result(path: str, data: bytes) -> None:
-    """Write a result whole or not at all; exits with one line when that fails."""
+    """Write a result completely or not at all; exits with one line when that fails."""
     try:
         write_file(path, data)
     except OSError as error:
@@ -232,14 +270,14 @@ def write_result(path: str, data: bytes) -> None:
 
 
 def output_name(path: str) -> str:
-    """Where something is written to, as it can be shown."""
+    """Return the name of an output file as it can be printed."""
     return "standard output" if path == "-" else shown(path)
 
 
-def group(app: typer.Typer, name: str, help_: str) -> typer.Typer:
-    """A group of commands; alone, it prints its help."""
+def group(app: typer.Typer, name: str, help_: str, panel: str) -> typer.Typer:
+    """Return a new group of commands, which prints its help when no command is given."""
     made = typer.Typer(help=help_, invoke_without_command=True, rich_markup_mode=None)
-    app.add_typer(made, name=name)
+    app.add_typer(made, name=name, rich_help_panel=panel)
 
     @made.callback()
     def _group(context: typer.Context) -> None:
@@ -248,36 +286,3 @@ def group(app: typer.Typer, name: str, help_: str) -> typer.Typer:
             raise typer.Exit(ExitCode.USAGE)
 
     return made
-
-
-def ask_passphrase(prompt: str, *, twice: bool = False) -> str:
-    """Ask for a passphrase on the terminal. Raises KeyFileError, KeyboardInterrupt for whoever gives none."""
-    try:
-        text: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True)
-    except typer.Abort as error:
-        raise KeyboardInterrupt from error
-    except UnicodeDecodeError as error:
-        raise KeyFileError("what was typed is no text in the terminal's encoding") from error
-    return text
-
-
-def private_key(path: str) -> "PrivateKey":
-    """The private key of a PEM file; a passphrase is asked on the terminal, and nowhere else."""
-    from imagekit.bundle.keys import is_encrypted, load_private_key
-
-    with about(path):
-        pem = read_text(path)
-        passphrase = None
-        if is_encrypted(pem):
-            if not sys.stdin.isatty():
-                raise KeyFileError("a passphrase opens this key; it is asked on the terminal, and there is none")
-            passphrase = ask_passphrase(f"Passphrase of {shown(path)}")
-        key = load_private_key(pem, passphrase)
-        _warn_of_readers(path)
-        return key
-
-
-def _warn_of_readers(path: str) -> None:
-    """Say so when others can read a private key. Windows tells nothing of it in a mode."""
-    if os.name == "posix" and os.stat(path).st_mode & 0o044:  # noqa: PTH116 - the path as the user typed it
-        complain(f"{shown(path)}: warning: others can read this private key: chmod 600 keeps it yours")

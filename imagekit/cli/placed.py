@@ -1,4 +1,4 @@
-"""An image that may have an install address, or the end of the command: what address, map and convert share."""
+"""Reading an image, and refusing one that must not have an address: what address, map and convert share."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_as_image(path: str, data: bytes) -> "tuple[Image, bytes, int | None]":
-    """The image in a file, its bytes, and where an Intel HEX file puts it. Raises ParseError."""
+    """Return the image in a file, its bytes, and the address that an Intel HEX file gives it. Raises ParseError."""
     from imagekit.image.model import Image
 
     hex_address = None
@@ -29,10 +29,10 @@ def read_as_image(path: str, data: bytes) -> "tuple[Image, bytes, int | None]":
 def judged(
     path: str, image: "Image", chip: "Chip", *, hex_address: int | None = None, passing: Collection[str] = ()
 ) -> "tuple[Assessment, frozenset[str]]":
-    """The assessment of an image that has an address, and the rules with a finding of severity error.
+    """Return the assessment of an image, and the rules that found an error.
 
-    Tells the findings on standard error, and exits with 3 for an error that makes any address unsafe: all but those
-    with which it stands, and those of `passing`, which the caller acts on.
+    Prints the findings on standard error. Exits with 3 for an error that makes every address unsafe: any error except
+    those that leave the address valid (ADDRESS_STANDS) and those of `passing`, which the caller handles.
     """
     from imagekit.assessment import assess
     from imagekit.rules import findings

@@ -1,18 +1,27 @@
-"""The command plan: the way to a stack, step by step."""
+"""The command plan: how to install a stack, step by step."""
 
-import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
+from imagekit.cli.app import PLAN, app
 from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
-from imagekit.cli.options import Fus, HadFus2Stack, Part, Sfsa, chip_of, number_of, version_of
+from imagekit.cli.options import (
+    AsJson,
+    Fus,
+    HadFus2Stack,
+    Parts,
+    Sfsa,
+    chips_of,
+    image_names,
+    number_of,
+    version_of,
+)
 from imagekit.cli.placed import read_as_image
 from imagekit.errors import EmitError, ExitCode, ParseError, PlanError, VersionError
-from imagekit.files import files_in, read_image
+from imagekit.files import files_in, is_folder, read_image
 from imagekit.text import why
 
 if TYPE_CHECKING:
@@ -32,20 +41,20 @@ class Emit(StrEnum):
     JLINK = "jlink"
 
 
-@app.command()
+@app.command(rich_help_panel=PLAN)
 def plan(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="FILE", help="The stack that you want, and FUS images; or a release folder of ST's."),
+        typer.Argument(metavar="FILE", help="The stack that you want, and FUS images; or folders of ST's releases."),
     ],
-    part: Annotated[str, Part],
+    parts: Annotated[list[str], Parts],
     fus: Annotated[str | None, Fus] = None,
     stack_installed: Annotated[
         bool | None,
         typer.Option(
             "--stack-installed/--no-stack",
             envvar="IMAGEKIT_STACK_INSTALLED",
-            help="Whether a stack is on the chip. Not said: the plan deletes one, which is harmless without one.",
+            help="Whether a stack is installed. Default: assume a stack and delete it (harmless if there is none).",
             show_default=False,
         ),
     ] = None,
@@ -65,8 +74,8 @@ def plan(
         typer.Option(
             envvar="IMAGEKIT_ANTI_ROLLBACK",
             metavar="VERSION",
-            help="Anti-rollback is on; the stack that was installed when it was activated: its version, `unknown`, or "
-            "`no-stack`.",
+            help="Anti-rollback is active: the version of the stack that was installed when it was activated, "
+            "`unknown`, or `no-stack`.",
             show_default=False,
         ),
     ] = None,
@@ -75,45 +84,81 @@ def plan(
         typer.Option(
             envvar="IMAGEKIT_WANT",
             metavar="NAME",
-            help="Which of several images to end with: ST's name of it, such as BLE_Stack_full, or its file.",
+            help="Which of several images to install: ST's name, such as BLE_Stack_full, or the file.",
             show_default=False,
+            autocompletion=image_names,
         ),
     ] = None,
-    emit: Annotated[Emit, typer.Option("--emit", envvar="IMAGEKIT_EMIT", help="What to print.")] = Emit.TEXT,
+    emit: Annotated[
+        Emit,
+        typer.Option(
+            "--emit",
+            envvar="IMAGEKIT_EMIT",
+            metavar="FORMAT",
+            help="What to print: text, json, or commands for cubeprogrammer or jlink.",
+        ),
+    ] = Emit.TEXT,
+    json: Annotated[bool, AsJson] = False,
 ) -> None:
-    """Show the way to the stack you want.
+    """Plan the installation of a stack.
 
-    Every step, its address, what can never be undone. FUS is upgraded only where the stack needs it. Exits with 3 when
-    there is no way, and says why and which file is missing; with 0 when there is nothing to do.
+    Prints every step, its address, and what is irreversible. FUS is upgraded only when the stack requires it. Exits
+    with 0 when there is nothing to do. Exits with 3 when no plan is possible, and names the reason and the missing
+    file.
 
     Example: imagekit plan --part STM32WB55RG --fus 1.2.0 FUS_fw.bin stack.bin
     """
-    from imagekit.upgrade.candidates import choose
-    from imagekit.upgrade.plan import plan as plan_way
+    from imagekit.upgrade.plan import plan as upgrade_plan
     from imagekit.upgrade.start import Start
 
-    chip = chip_of(part, fus)
-    assert chip.target is not None  # noqa: S101 - --part is required
-    if chip.fus is None:
+    emit = _emit_of(emit, as_json=json)
+    chips = chips_of(parts, fus)
+    if chips[0].fus is None:
         raise typer.BadParameter(_HOW_TO_READ_FUS, param_hint="--fus")
-    start = Start(
-        target=chip.target,
-        fus=chip.fus,
-        stack_installed=stack_installed,
-        stack_version=version_of("--stack-version", stack_version),
-        sfsa=number_of("--sfsa", sfsa),
-        had_fus2_stack=had_fus2_stack,
-        anti_rollback=_stored_version(anti_rollback),
-    )
     if stack_installed is False and stack_version is not None:
         raise typer.BadParameter("--no-stack and --stack-version contradict each other", param_hint="--stack-version")
-    candidates = _candidates(paths, chip.target)
+    if len(chips) > 1 and emit in (Emit.CUBEPROGRAMMER, Emit.JLINK):
+        raise typer.BadParameter("a script is for one part: give one --part", param_hint="--emit")
+    stack = version_of("--stack-version", stack_version)
+    sectors, stored = number_of("--sfsa", sfsa), _stored_version(anti_rollback)
+    images = _read_images(paths)
+    plans = []
+    for chip in chips:
+        assert chip.target is not None and chip.fus is not None  # noqa: S101, PT018 - both are required
+        start = Start(
+            target=chip.target,
+            fus=chip.fus,
+            stack_installed=stack_installed,
+            stack_version=stack,
+            sfsa=sectors,
+            had_fus2_stack=had_fus2_stack,
+            anti_rollback=stored,
+        )
+        candidates = _fitting(images, chip.target)
+        plans.append((chip.part or "", upgrade_plan(start, candidates, _goal(candidates, want))))
+    _print(plans, emit)
+    if any(plan.refusals for _, plan in plans):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _emit_of(emit: Emit, *, as_json: bool) -> Emit:
+    """Return the format: `--json` is another way to write `--emit json`; exits when both contradict each other."""
+    if not as_json:
+        return emit
+    if emit not in (Emit.TEXT, Emit.JSON):
+        raise typer.BadParameter(f"--json and --emit {emit} contradict each other", param_hint="--json")
+    return Emit.JSON
+
+
+def _goal(candidates: "Sequence[Candidate]", want: str | None) -> "Candidate":
+    """Return the image to end with; exits with wrong usage when it is not clear which one."""
+    from imagekit.upgrade.candidates import choose
+
     try:
-        goal = choose(candidates, want)
+        return choose(candidates, want)
     except PlanError as error:
         trace(error)
         raise typer.BadParameter(str(error), param_hint="FILE" if want is None else "--want") from error
-    _print(plan_way(start, candidates, goal), part.strip(), emit)
 
 
 _HOW_TO_READ_FUS = (
@@ -123,74 +168,91 @@ _HOW_TO_READ_FUS = (
 
 
 def _stored_version(text: str | None) -> "Version | AntiRollback | None":
-    """What `--anti-rollback` says: a version, or one of two words."""
+    """Return the value of `--anti-rollback`: a version, or one of two words."""
     from imagekit.image.model import Version
     from imagekit.upgrade.start import AntiRollback
 
     if text is None:
         return None
-    try:
-        return AntiRollback(text.strip().lower())
-    except ValueError:
-        pass
+    words = [word for word in AntiRollback if word.value == text.strip().lower()]
+    if words:
+        return words[0]
     try:
         return Version.from_text(text)
     except VersionError as error:
-        raise typer.BadParameter(f"{error}; or unknown, or no-stack", param_hint="--anti-rollback") from error
+        raise typer.BadParameter(f"{error}, as unknown, or as no-stack", param_hint="--anti-rollback") from error
 
 
-def _candidates(paths: Sequence[str], target: "Target") -> "list[Candidate]":
-    """Every image that was named, and those for the target's series in folders; exits when a named file is no image."""
+def _read_images(paths: Sequence[str]) -> "list[Candidate]":
+    """Return every image that was named, and those in folders; exits when a named file is not an image."""
+    images: list[Candidate] = []
+    has_failed = False
+    for path in paths:
+        if is_folder(path):
+            found, _ = _read_files(files_in(path, (".bin",)), is_named=False)
+            if not found:
+                complain(f"{shown(path)}: no image in this folder")
+                has_failed = True
+        else:
+            found, is_broken = _read_files([path], is_named=True)
+            has_failed = has_failed or is_broken
+        images += found
+    if has_failed:
+        raise typer.Exit(ExitCode.UNREADABLE)
+    return images
+
+
+def _read_files(files: Sequence[str], *, is_named: bool) -> "tuple[list[Candidate], bool]":
+    """Return the images in files, and whether a file is not one."""
     from imagekit.assessment import assess
     from imagekit.upgrade.candidates import Candidate
 
-    found: list[Candidate] = []
-    is_broken = False
-    for path in paths:
-        is_folder = os.path.isdir(path)  # noqa: PTH112 - the path as the user typed it
-        before = len(found)
-        for file in files_in(path, (".bin",)) if is_folder else (path,):
-            try:
-                found.append(Candidate(file, assess(read_as_image(file, read_image(file))[0]), not is_folder))
-            except (ParseError, OSError) as error:
-                trace(error)
-                complain(f"{shown(file)}: {'not used: ' if is_folder else ''}{why(error)}")
-                is_broken = is_broken or not is_folder
-        if is_folder and len(found) == before:
-            complain(f"{shown(path)}: no image in this folder")
-            is_broken = True
-    if is_broken:
-        raise typer.Exit(ExitCode.UNREADABLE)
-    fitting = [one for one in found if one.is_named or one.is_for(target)]
-    # Of one content under several names, that of the part's own series is the one to be seen.
-    return sorted(fitting, key=lambda one: not one.is_named_for(target))
+    images: list[Candidate] = []
+    for file in files:
+        try:
+            image, _, _ = read_as_image(file, read_image(file))
+        except (ParseError, OSError) as error:
+            trace(error)
+            note = "" if is_named else "not used: "
+            complain(f"{shown(file)}: {note}{why(error)}")
+        else:
+            images.append(Candidate(file, assess(image), is_named))
+    return images, len(images) < len(files)
 
 
-def _print(way: "UpgradePlan", part: str, emit: Emit) -> None:
-    """Print a plan as asked; exits with 3 when it refuses."""
+def _fitting(images: "Sequence[Candidate]", target: "Target") -> "list[Candidate]":
+    """Return the images that were named, and those of the target's series."""
+    fitting = [image for image in images if image.is_named or image.is_for(target)]
+    # Of one content under several names, the one that is named for the series of the part comes first.
+    return sorted(fitting, key=lambda image: not image.is_named_for(target))
+
+
+def _print(plans: "Sequence[tuple[str, UpgradePlan]]", emit: Emit) -> None:
+    """Print the plan of each part, as asked."""
     from imagekit.report import plan as report
 
     if emit is Emit.JSON:
-        print_json(report.document(way))
+        print_json(report.document(plans[0][1]) if len(plans) == 1 else report.documents(plans))
     elif emit is Emit.TEXT:
-        print_result(report.text(way, part, width=terminal_width(), paint=painter()))
-    elif way.refusals:
-        for line in (*way.refusals, *way.notes):
-            complain(line)
+        texts = [report.text(plan, part, width=terminal_width(), paint=painter()) for part, plan in plans]
+        print_result("\n\n".join(texts))
     else:
-        _print_script(way, part, emit)
-    if way.refusals:
-        raise typer.Exit(ExitCode.REFUSED)
+        part, plan = plans[0]
+        if plan.refusals:
+            for line in (*plan.refusals, *plan.notes):
+                complain(line)
+        else:
+            _print_script(plan, part, emit)
 
 
-def _print_script(way: "UpgradePlan", part: str, emit: Emit) -> None:
+def _print_script(plan: "UpgradePlan", part: str, emit: Emit) -> None:
     """Print a plan as commands of another tool; exits with 3 when that tool cannot carry it out."""
     from imagekit.report import scripts
 
     try:
-        write = scripts.cubeprogrammer if emit is Emit.CUBEPROGRAMMER else scripts.jlink
-        print_result(write(way, part))
+        script = scripts.cubeprogrammer(plan, part) if emit is Emit.CUBEPROGRAMMER else scripts.jlink(plan, part)
     except EmitError as error:
         trace(error)
         complain(str(error))
         raise typer.Exit(ExitCode.REFUSED) from error
+    print_result(script)

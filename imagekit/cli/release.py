@@ -7,16 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagekit.cli.app import app
+from imagekit.cli.app import VALIDATE, app
 from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
-from imagekit.cli.options import App, Fus, KnownContents, Part, chip_of, expanded, known_contents, progress, require
+from imagekit.cli.options import (
+    App,
+    AsJson,
+    Fus,
+    KnownContents,
+    Parts,
+    chips_of,
+    expanded,
+    known_contents,
+    progress,
+    require,
+)
 from imagekit.errors import ExitCode, ImagekitError
-from imagekit.files import files_in, read_image, read_text
+from imagekit.files import files_in, folder_of, name_of, read_image, read_text
 from imagekit.text import why
 
 if TYPE_CHECKING:
     from imagekit.releases.audit import AuditedRelease
     from imagekit.report.check import Entry
+    from imagekit.rules.registry import Chip
 
 
 class Format(StrEnum):
@@ -29,167 +41,188 @@ class Format(StrEnum):
     GITHUB = "github"
 
 
-_Format = typer.Option("--format", envvar="IMAGEKIT_FORMAT", help="What to print.")
+_Format = typer.Option(
+    "--format", envvar="IMAGEKIT_FORMAT", metavar="FORMAT", help="One of: text, json, sarif, junit, github."
+)
 _Notes = typer.Option("--notes", envvar="IMAGEKIT_NOTES", help="List notes too, in the text format.")
 
 
-@app.command()
+@app.command(rich_help_panel=VALIDATE)
 def check(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH", help="Files, or folders with *.bin and *.hex at any depth.")
     ],
-    part: Annotated[str | None, Part] = None,
+    parts: Annotated[list[str] | None, Parts] = None,
     fus: Annotated[str | None, Fus] = None,
     needs_customer_signature: Annotated[
         bool,
         typer.Option(
             "--needs-customer-signature",
             envvar="IMAGEKIT_NEEDS_CUSTOMER_SIGNATURE",
-            help="The chips hold a customer's key: refuse images without a customer's signature.",
+            help="The chips hold a customer key: refuse images without a customer signature.",
         ),
     ] = False,
     app_file: Annotated[str | None, App] = None,
     format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
+    json: Annotated[bool, AsJson] = False,
     notes: Annotated[bool, _Notes] = False,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
-    """Refuse images that may not ship, and say why.
+    """Refuse images that must not ship.
 
-    Every rule, over files and folders. Exits with 3 when an image is refused, with 4 when a file is no image.
+    Applies every rule to files and folders. Exits with 3 when an image is refused, with 4 when a file is not an image.
 
     Example: imagekit check release/ --part STM32WB55RG --fus 2.1.0
+
+    Example: imagekit check release/ --part NUCLEO-WB55RG --part STM32WB55CC
     """
-    from imagekit.report import entries
+    from imagekit.report import check as report
     from imagekit.rules.check import FileVerdict, check_files
 
-    chip = chip_of(part, fus, needs_customer_signature=needs_customer_signature, app=app_file)
+    format = _format_of(format, as_json=json)  # noqa: A001 - as above
+    chips = chips_of(parts or [], fus, needs_customer_signature=needs_customer_signature, app=app_file)
     files, is_empty = expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
     with progress(len(files), "checking") as done:
-        checked = check_files(files, read_image, chip, done, catalogue=known_contents(known))
+        checked = check_files(files, read_image, chips, done, catalogue=known_contents(known))
     if format is Format.JSON:
-        from imagekit.report.check_document import check_document
-
-        print_json(check_document(checked))
+        print_json(report.document(checked))
     else:
-        from imagekit.report.listing import totals
-
-        found = entries.of_check(checked)
-        _print_entries("imagekit check", found, format, totals(found, with_notes=notes), with_notes=notes)
+        entries = report.of_check(checked)
+        _print_entries("imagekit check", entries, format, report.totals(entries, with_notes=notes), with_notes=notes)
     verdicts = {file.verdict for file in checked}
     if FileVerdict.UNREADABLE in verdicts or is_empty:
         raise typer.Exit(ExitCode.UNREADABLE)
-    raise typer.Exit(ExitCode.REFUSED if FileVerdict.REFUSED in verdicts else ExitCode.DONE)
+    if FileVerdict.REFUSED in verdicts:
+        raise typer.Exit(ExitCode.REFUSED)
 
 
-@app.command()
+@app.command(rich_help_panel=VALIDATE)
 def audit(
     folders: Annotated[
         list[str],
-        typer.Argument(metavar="DIR", help="Folders with *.bin beside Release_Notes.html, or folders of such."),
+        typer.Argument(metavar="DIR", help="Folders with *.bin beside Release_Notes.html, at any depth."),
     ],
+    parts: Annotated[list[str] | None, Parts] = None,
     format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
+    json: Annotated[bool, AsJson] = False,
     notes: Annotated[bool, _Notes] = False,
 ) -> None:
     """Compare images with ST's release notes.
 
-    Those beside them: wrong addresses, versions and marks, missing rows and files. Exits with 3 when something of
-    severity error was found.
+    Finds wrong addresses, versions and marks, and missing rows and files. With --part, the images are also checked for
+    that part. Exits with 3 when a finding is an error.
 
     Example: imagekit audit STM32WB_Copro_Wireless_Binaries
     """
-    from imagekit.report import entries
+    from imagekit.report import audit as report
     from imagekit.rules.registry import Severity
 
+    format = _format_of(format, as_json=json)  # noqa: A001 - as above
+    chips = chips_of(parts or [])
     require("lxml", "audit")
-    pages, is_empty = expanded(folders, (os.sep + entries.NOTES.lower(),), entries.NOTES)
+    pages, is_empty = expanded(folders, (os.sep + report.NOTES.lower(),), report.NOTES)
     _complain_of_folders_without_notes(folders, pages)
-    releases, broken = _audit_all(pages)
-    if pages and not releases and not broken:
-        complain(f"{shown(folders[0])}: no image beside any Release_Notes.html")
+    releases, has_failed = _audit_all(pages, chips)
+    if pages and not releases and not has_failed:
+        complain(f"{shown(folders[0])}: there is no image beside any Release_Notes.html")
     if format is Format.JSON:
-        from imagekit.report.check_document import audit_document
-
-        print_json(audit_document(releases))
+        print_json(report.document(releases))
     else:
-        from imagekit.report.listing import audit_totals
-
-        found, last_line = entries.of_audit(releases), audit_totals(releases, with_notes=notes)
-        _print_entries("imagekit audit", found, format, last_line, with_notes=notes)
-    severities = {finding.severity for release in releases for finding in release.findings}
-    if broken or is_empty or not releases:
+        entries, last_line = report.of_audit(releases), report.totals(releases, with_notes=notes)
+        _print_entries("imagekit audit", entries, format, last_line, with_notes=notes)
+    if has_failed or is_empty or not releases:
         raise typer.Exit(ExitCode.UNREADABLE)
-    raise typer.Exit(ExitCode.REFUSED if Severity.ERROR in severities else ExitCode.DONE)
+    if any(finding.severity is Severity.ERROR for release in releases for finding in release.findings):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _format_of(format_: Format, *, as_json: bool) -> Format:
+    """Return the format: `--json` is another way to write `--format json`; exits when both contradict each other."""
+    if not as_json:
+        return format_
+    if format_ not in (Format.TEXT, Format.JSON):
+        raise typer.BadParameter(f"--json and --format {format_} contradict each other", param_hint="--json")
+    return Format.JSON
 
 
 def _complain_of_folders_without_notes(folders: Sequence[str], pages: Sequence[str]) -> None:
-    """Say which folders hold images of ST's, by their names, and no release notes: nothing is compared there."""
+    """Name the folders that hold images named as ST names them, but no release notes: they are not audited."""
     from imagekit.catalogue import StName
 
-    with_notes = {os.path.dirname(page) for page in pages}  # noqa: PTH120 - the path as the user typed it
+    with_notes = {folder_of(page) for page in pages}
     images = [path for folder in folders for path in files_in(folder, (".bin",))]
-    places = {os.path.dirname(path) for path in images if StName.parse(os.path.basename(path))}  # noqa: PTH119, PTH120
-    for place in sorted(places - with_notes):
-        complain(f"{shown(place)}: no Release_Notes.html beside these images: not audited")
+    with_images = {folder_of(path) for path in images if StName.parse(name_of(path))}
+    for folder in sorted(with_images - with_notes):
+        complain(f"{shown(folder)}: not audited: there is no Release_Notes.html beside these images")
 
 
-def _audit_all(pages: Sequence[str]) -> "tuple[list[AuditedRelease], bool]":
-    """Audit the folder of each page; return what came of it, and whether a page could not be read."""
-    releases, broken = [], False
+def _audit_all(pages: Sequence[str], chips: "Sequence[Chip]") -> "tuple[list[AuditedRelease], bool]":
+    """Audit the folder of each page; return the results, and whether a page could not be read."""
+    releases: list[AuditedRelease] = []
+    has_failed = False
     with progress(len(pages), "auditing") as done:
         for page in pages:
             try:
-                if (release := _audit_one(page)) is not None:
-                    releases.append(release)
+                release = _audit_one(page, chips)
             except (ImagekitError, OSError) as error:
                 trace(error)
                 complain(f"{shown(page)}: {why(error)}")
-                broken = True
+                has_failed = True
+            else:
+                releases += [release] if release is not None else []
             done(1)
-    return releases, broken
+    return releases, has_failed
 
 
-def _audit_one(page: str) -> "AuditedRelease | None":
-    """Audit the folder of a page of release notes; None when no image is beside it, as with other software's notes."""
+def _audit_one(page: str, chips: "Sequence[Chip]") -> "AuditedRelease | None":
+    """Audit the folder of a page of release notes; None when it holds no image, as for notes about other software."""
     from imagekit.releases.audit import audit as audit_release
     from imagekit.rules.check import check_files
-    from imagekit.rules.registry import Chip
 
-    folder = os.path.dirname(page)  # noqa: PTH120 - the path as the user typed it
+    folder = folder_of(page)
+    place = folder or "."
     notes = read_text(page)
-    files = [path for path in files_in(folder or ".", (".bin",)) if os.path.dirname(path) == (folder or ".")]  # noqa: PTH120
-    return audit_release(folder, notes, check_files(files, read_image, Chip())) if files else None
+    files = [path for path in files_in(place, (".bin",)) if folder_of(path) == place]
+    if not files:
+        return None
+    return audit_release(folder, notes, check_files(files, read_image, chips))
 
 
-@app.command(name="rules")
-def rules_() -> None:
+@app.command(name="rules", rich_help_panel=VALIDATE)
+def rules_(json: Annotated[bool, AsJson] = False) -> None:
     """List every rule.
 
-    Id, severity, and what holds when there is nothing to find. What a finding means: imagekit explain WB201.
+    Prints the id and severity of each rule, and what is true when it finds nothing. To see what a finding means and
+    what to do about it: imagekit explain WB201.
 
     Example: imagekit rules
     """
+    from imagekit.report import rules as report
     from imagekit.rules import RULES
 
-    print_result("\n".join(f"{id_}  {rule.severity.value:<8} {rule.title}" for id_, rule in sorted(RULES.items())))
+    if json:
+        print_json(report.document(RULES.values()))
+    else:
+        print_result(report.text(RULES.values()))
 
 
-def _print_entries(name: str, found: "list[Entry]", format_: Format, last_line: str, *, with_notes: bool) -> None:
+def _print_entries(name: str, entries: "list[Entry]", format_: Format, last_line: str, *, with_notes: bool) -> None:
     """Print entries in any format but JSON; `last_line` ends the text for people."""
     if format_ is Format.SARIF:
         from imagekit.report.sarif import sarif
 
-        print_json(sarif(found))
+        print_json(sarif(entries))
     elif format_ is Format.JUNIT:
         from imagekit.report.junit import junit
 
-        print_result(junit(name, found))
+        print_result(junit(name, entries))
     elif format_ is Format.GITHUB:
         from imagekit.report.github import annotations
 
-        if text := annotations(found):
+        if text := annotations(entries):
             print_result(text)
     else:
-        from imagekit.report.listing import listing
+        from imagekit.report.check import listing
 
-        lines = listing(found, with_notes=with_notes, width=terminal_width(), paint=painter(), name=shown)
+        lines = listing(entries, with_notes=with_notes, width=terminal_width(), paint=painter(), name=shown)
         print_result("\n".join([*lines, last_line]))

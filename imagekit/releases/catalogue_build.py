@@ -1,27 +1,27 @@
-"""Make the catalogue of known contents from ST's release folders. Facts and hashes only, never ST's bytes."""
+"""Build the catalogue of known images from ST's release folders. Facts and hashes only, never ST's bytes."""
 
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from imagekit.assessment import assess
-from imagekit.catalogue import Catalogue, Content, Publication
+from imagekit.catalogue import Catalogue, Content, Publication, by_release
 from imagekit.errors import CatalogueError, ParseError
-from imagekit.image import diagnosis as not_an_image
+from imagekit.image import diagnosis
 from imagekit.image.model import Image, Version
 from imagekit.releases.release_notes import Row, published_address
 
 _VERSION = re.compile(r"(\d+\.\d+\.\d+)$")
 _KNOWN_BAD = Path(__file__).parents[1] / "data" / "known-bad.toml"
-_NO_CATALOGUE = Catalogue((), {})
+_EMPTY = Catalogue((), {})
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A file of a release, with the row that the release notes beside it have for it."""
+    """A file of a release, and its row in the release notes beside it."""
 
     release: str
     path: str
@@ -31,55 +31,71 @@ class PublishedFile:
 
 
 def published_file(path: str, data: bytes, rows: Mapping[str, Row], release: Version | None = None) -> PublishedFile:
-    """Return a file by its absolute path, which tells the release where it is not given.
+    """Return a file by its absolute path, which gives the release if `release` does not.
 
-    `rows` are those of the notes beside it. Raises CatalogueError when no folder above it is named for a version, and
-    ParseError for a web page or a Git LFS pointer: what ST published there is not known.
+    `rows` are those of the notes beside it.
+
+    Raises:
+        CatalogueError: no folder above the file is named for a version.
+        ParseError: a web page or a Git LFS pointer, so that the bytes that ST published are not known.
     """
-    if error := not_an_image.text_in_place_of_image(data):
+    error = diagnosis.text_in_place_of_image(data)
+    if error:
         raise error
     *folders, name = PurePath(path).parts
-    parent = folders[-1]
+    inside = name
+    if folders[-1].startswith("STM32WB"):
+        inside = f"{folders[-1]}/{name}"
+    return PublishedFile(_release(folders, release), inside, data, rows.get(name))
+
+
+def _release(folders: Sequence[str], release: Version | None) -> str:
+    """The release as `v1.23.0`: the given one, or that of the nearest folder named for a version."""
     if release is not None:
-        folders.append(release.text)
+        return f"v{release.text}"
     for folder in reversed(folders):
-        if match := _VERSION.search(folder):
-            inside = f"{parent}/{name}" if parent.startswith("STM32WB") else name
-            return PublishedFile(f"v{match[1]}", inside, data, rows.get(name))
-    raise CatalogueError("no folder above it is named for a release, such as v1.23.0: say it with --release")
+        match = _VERSION.search(folder)
+        if match:
+            return f"v{match[1]}"
+    raise CatalogueError("no folder above it is named for a release, such as v1.23.0: use --release")
 
 
 def build(files: Iterable[PublishedFile]) -> Catalogue:
-    """Make a catalogue of every content among the files of releases."""
+    """Build a catalogue of every content among the files of releases."""
     known_bad = {sha256: entry["text"] for sha256, entry in tomllib.loads(_KNOWN_BAD.read_text("utf-8")).items()}
     contents: dict[str, Content] = {}
     for file in files:
         content = _content(file, known_bad)
-        earlier = contents.get(content.sha256)
-        published = (*earlier.published, *content.published) if earlier else content.published
-        contents[content.sha256] = replace(content, published=tuple(sorted(published, key=_by_release)))
+        published = content.published
+        if content.sha256 in contents:
+            published = (*contents[content.sha256].published, *published)
+        contents[content.sha256] = replace(content, published=tuple(sorted(published, key=by_release)))
     releases = {publication.release for content in contents.values() for publication in content.published}
     return Catalogue(tuple(sorted(releases, key=Version.from_text)), contents)
 
 
-def _by_release(publication: Publication) -> tuple[Version, str]:
-    return Version.from_text(publication.release), publication.path
-
-
 def _content(file: PublishedFile, known_bad: Mapping[str, str]) -> Content:
-    """What one file is, published in one place."""
+    """The facts about one file, published in one place."""
     published = (Publication(file.release, file.path, _addresses(file.row)),)
     try:
         image = Image.parse(file.data)
     except ParseError:
         sha256 = hashlib.sha256(file.data).hexdigest()
         return Content(
-            *(sha256, len(file.data), None, None, (), None, None, None, None, None),
+            sha256=sha256,
+            size=len(file.data),
+            kind=None,
+            magic=None,
+            series=(),
+            version=None,
+            sectors=None,
+            sram2a_kib=None,
+            sram2b_kib=None,
+            key=None,
             published=published,
             known_bad=known_bad.get(sha256),
         )
-    assessment = assess(image, catalogue=_NO_CATALOGUE)
-    key = assessment.signature.key
+    key = assess(image, catalogue=_EMPTY).signature.key
     return Content(
         sha256=image.sha256,
         size=image.size,
@@ -97,9 +113,11 @@ def _content(file: PublishedFile, known_bad: Mapping[str, str]) -> Content:
 
 
 def _addresses(row: Row | None) -> dict[str, str | None]:
-    """The addresses that a row prints, those left out that cannot be read."""
+    """The addresses of a row, without those that cannot be read."""
+    if row is None:
+        return {}
     addresses = {}
-    for target, cell in row.addresses.items() if row else ():
+    for target, cell in row.addresses.items():
         try:
             address = published_address(cell)
         except ValueError:

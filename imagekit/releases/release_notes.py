@@ -1,8 +1,7 @@
 """Read the address tables of ST's Release_Notes.html: which file, which addresses, on which line.
 
-The layouts of v1.1.0 (one column of addresses) to v1.24.0 (four columns, "FUS compatibility") are read. A page has
-one section for each release, the newest first; the row to believe is the first one for a file. Needs lxml
-(`pip install 'stm32wb-imagekit[audit]'`): only this file imports it.
+It reads the layouts of v1.1.0 (one column of addresses) to v1.24.0 (four columns, "FUS compatibility"). A page has one
+section for each release, the newest first; the first row for a file is the valid one. Only this file imports lxml.
 """
 
 import re
@@ -32,35 +31,36 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one row says of one file."""
+    """One row: the facts about one file."""
 
     file: str
     line: int
     release: str
-    """The release whose section the row stands in: `1.23.0`."""
+    """The release of the section that holds the row: `1.23.0`."""
     addresses: dict[str, Cell]
-    """Target name → the cell in its column."""
+    """Target name -> the cell in its column."""
     version: Cell | None
     fus: Cell | None
     """The cell of "FUS compatibility"."""
 
 
 def read_rows(page: bytes) -> tuple[Row, ...]:
-    """Return the rows of every address table, in the page's order. Raises ReleaseNotesError."""
-    try:
-        import lxml.etree
-        import lxml.html
-    except ImportError as error:
-        raise ReleaseNotesError("lxml is not installed: pip install 'stm32wb-imagekit[audit]'") from error
-    try:
-        document = lxml.html.document_fromstring(page)
-    except (lxml.etree.ParserError, ValueError) as error:
-        raise ReleaseNotesError("not an HTML page") from error
-    return tuple(_rows(document.iter("label", "table")))
+    """Return the rows of every address table, in the order of the page. Raises ReleaseNotesError."""
+    return tuple(_all_rows(page))
+
+
+def read_newest_rows(page: bytes) -> tuple[Row, ...]:
+    """Return the rows of the first section that has address tables: the newest release. Raises ReleaseNotesError."""
+    rows: list[Row] = []
+    for row in _all_rows(page):  # a page of today holds the rows of 37 releases: read no more than needed
+        if rows and row.release != rows[0].release:
+            break
+        rows.append(row)
+    return tuple(rows)
 
 
 def current(rows: Iterable[Row]) -> dict[str, Row]:
-    """Return the first row of each file: the tables of older releases follow further down."""
+    """Return the first row of each file: the tables of older releases follow below."""
     first: dict[str, Row] = {}
     for row in rows:
         first.setdefault(row.file, row)
@@ -68,9 +68,12 @@ def current(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def published_address(cell: Cell) -> int | None:
-    """Return the address in a cell, None for `NA` and `0x00`: it does not fit.
+    """Return the address in a cell; None for `NA` and `0x00`, which mean that the image does not fit.
 
-    ST puts spaces between digits and drops leading zeros at times. Raises ValueError for any other text.
+    ST sometimes puts spaces between digits and drops leading zeros.
+
+    Raises:
+        ValueError: the cell holds another text.
     """
     text = cell.text.replace(" ", "")
     if text.lower() in _NO_ADDRESS:
@@ -82,53 +85,76 @@ def published_address(cell: Cell) -> int | None:
 
 
 def published_version(cell: Cell) -> str | None:
-    """Return the version in a cell as `1.23.0`, None when it holds none."""
+    """Return the version in a cell as `1.23.0`; None when it has none."""
     match = _VERSION.match(cell.text)
     return match[1] if match else None
 
 
+def _all_rows(page: bytes) -> Iterator[Row]:
+    import lxml.etree
+    import lxml.html
+
+    try:
+        document = lxml.html.document_fromstring(page)
+    except (lxml.etree.ParserError, ValueError) as error:
+        raise ReleaseNotesError("not an HTML page") from error
+    yield from _rows(document.iter("label", "table"))
+
+
 def _rows(elements: Iterable[Any]) -> Iterator[Row]:
-    """The rows of the tables among labels and tables in document order; a label opens a release's section."""
+    """The rows of the tables among labels and tables in document order; a label opens the section of a release."""
     release = ""
     for element in elements:
         if element.tag == "label":
             match = _RELEASE.match(element.text_content())
-            release = match[1] if match else release
+            if match:
+                release = match[1]
         elif release:
             yield from _table_rows(element, release)
 
 
 def _table_rows(table: Any, release: str) -> Iterator[Row]:
-    """The rows of one table; nothing when its header names no target."""
-    # Its own rows and their own cells: in damaged pages tables stand in tables, and each is read by itself.
+    """The rows of one table; none when its header names no target."""
+    # Its own rows and their own cells: in damaged pages tables contain tables, and each is read by itself.
     rows = table.xpath("tr | thead/tr | tbody/tr | tfoot/tr")
-    header, *body = [[_cell(one) for one in row.xpath("th | td")] for row in rows] or [[]]
-    headings = [cell.text.lower().replace(" ", "") for cell in header]
+    if not rows:
+        return
+    headings = [cell.text.lower().replace(" ", "") for cell in _cells(rows[0])]
     targets = {index: target for index, heading in enumerate(headings) if (target := _target(heading))}
     if not targets or "device" in headings:  # v1.1.1 and v1.2.0 had a row for each device
         return
-    for cells in body:
+    for row in rows[1:]:
+        cells = _cells(row)
         columns = dict(enumerate(cells))
-        file = cells[0].text.replace(" ", "") if cells else ""
-        if file.endswith(".bin"):
+        if cells and cells[0].text.replace(" ", "").endswith(".bin"):
             yield Row(
-                file=file,
+                file=cells[0].text.replace(" ", ""),
                 line=cells[0].line,
                 release=release,
                 addresses={target: columns[index] for index, target in targets.items() if index in columns},
-                version=columns.get(headings.index("version")) if "version" in headings else None,
-                fus=columns.get(headings.index("fuscompatibility")) if "fuscompatibility" in headings else None,
+                version=_column(columns, headings, "version"),
+                fus=_column(columns, headings, "fuscompatibility"),
             )
 
 
-def _cell(element: Any) -> Cell:
-    return Cell(re.sub(r"\s+", " ", element.text_content()).strip(), element.sourceline)
+def _cells(row: Any) -> list[Cell]:
+    return [Cell(" ".join(cell.text_content().split()), cell.sourceline) for cell in row.xpath("th | td")]
+
+
+def _column(columns: dict[int, Cell], headings: list[str], heading: str) -> Cell | None:
+    if heading not in headings:
+        return None
+    return columns.get(headings.index(heading))
 
 
 def _target(heading: str) -> str:
-    """The target that a column is for, empty when it is for none."""
+    """The target that a column is for; empty when it is for none."""
     if heading == "installaddress":
         return "STM32WB5xxG"  # v1.1.0 knew 1 MiB parts only
     match = _HEADINGS.fullmatch(heading)
-    name = f"STM32WB{match[1]}xx{_FLASH_LETTERS[match[3]]}" if match else ""
-    return name if name in _TARGETS else ""
+    if match is None:
+        return ""
+    name = f"STM32WB{match[1]}xx{_FLASH_LETTERS[match[3]]}"
+    if name not in _TARGETS:
+        return ""
+    return name

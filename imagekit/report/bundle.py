@@ -1,4 +1,4 @@
-"""What a bundle holds, as text for people and as the JSON document of `bundle verify --json` (docs/json.md)."""
+"""What `bundle show` and `bundle verify` print: text, and JSON, whose members may not change (docs/json.md)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,54 +6,60 @@ from imagekit.assessment import Assessment
 from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, known_as
 from imagekit.bundle.order import range_text, served
 from imagekit.bundle.verified import found_in
+from imagekit.report.catalogue import not_in_catalogue
 from imagekit.report.layout import Json, Paint, plain, row
 from imagekit.rules.registry import Severity
-from imagekit.text import hex_word
+from imagekit.text import hex_word, printable
 
 BUNDLE_SCHEMA = "imagekit.bundle/1"
 
+Line = tuple[str, str]
+"""A text, and the role to paint it with."""
+
 
 def text(
-    stated: Manifest,
+    manifest: Manifest,
     assessments: Mapping[str, Assessment],
-    signed: Sequence[tuple[str, str]],
+    signed: Sequence[Line],
     *,
     width: int | None = None,
     paint: Paint = plain,
 ) -> str:
-    """Show a bundle; `signed` is the verdict, then who signed it, each with the role to paint that with."""
-    (verdict, role), *signers = signed
+    """Return what a bundle holds; `signed` is the verdict, then who signed it."""
+    (verdict, verdict_role), *signers = signed
     rows = [
-        ("sequence", str(stated.sequence), ""),
-        ("made", f"{stated.created} by {stated.tool}", ""),
+        ("sequence", str(manifest.sequence), ""),
+        ("made", f"{manifest.created} by {manifest.tool}", ""),
         *(("signed", line, role) for line, role in signers),
-        *(("for", f"{target.name}, {target.flash_kib} KiB", "") for target in stated.targets),
-        ("for", f"boards with FUS {_boards(stated)}", ""),
-        *_lacks(stated),
+        *(("for", f"{target.name}, {target.flash_kib} KiB", "") for target in manifest.targets),
+        ("for", f"boards with FUS {_boards(manifest)}", ""),
+        *_lacks(manifest),
     ]
-    lines = [paint(verdict, role), paint(stated.name, "bold")]
+    lines = [paint(verdict, verdict_role), paint(printable(manifest.name), "bold")]
     lines += [row(label, line, role, width, paint) for label, line, role in rows]
-    for number, step in enumerate(stated.steps, start=1):
-        image = next(one for one in stated.images if one.sha256 == step.image)
-        lines.append(paint(f"{number}. {_title(step, image)}", "bold") + _mark(step, paint))
-        below = [*_step_rows(step, image, stated, assessments), *_remarks(image, stated, assessments)]
+    images = {image.sha256: image for image in manifest.images}
+    for number, step in enumerate(manifest.steps, start=1):
+        image = images[step.image]
+        mark = paint("  IRREVERSIBLE", "error") if step.irreversible else ""
+        lines.append(paint(f"{number}. {_title(step, image)}", "bold") + mark)
+        below = [*_step_rows(step, image, manifest, assessments), *_remarks(image, manifest, assessments)]
         lines += [row(label, line, role, width, paint) for label, line, role in below]
     return "\n".join(lines)
 
 
-def _boards(stated: Manifest) -> str:
-    """With which FUS a chip can begin: `1.2.0 and later`."""
-    ranges = [range_text(*one).replace(" or later", " and later") for one in served(stated.steps)]
+def _boards(manifest: Manifest) -> str:
+    """Return which FUS a chip may have at the start: `1.2.0 and later`."""
+    ranges = [range_text(*bounds).replace(" or later", " and later") for bounds in served(manifest.steps)]
     return ", or FUS ".join(ranges)
 
 
-def _lacks(stated: Manifest) -> list[tuple[str, str, str]]:
-    """What whoever installs it must have, or will not have."""
-    roles = {image.role for image in stated.images}
+def _lacks(manifest: Manifest) -> list[tuple[str, str, str]]:
+    """Return what the chip must have already, or will not have afterwards."""
+    roles = {image.role for image in manifest.images}
     if "stack" not in roles:
-        return [("leaves", "no stack", "warning")]
+        return [("leaves", "no stack on the chip", "warning")]
     if "fus" not in roles:
-        return [("expects", f"FUS {stated.steps[-1].min_fus} on the chip: it brings none", "warning")]
+        return [("expects", f"FUS {manifest.steps[-1].min_fus} on the chip: the bundle holds no FUS", "warning")]
     return []
 
 
@@ -62,14 +68,10 @@ def _title(step: ManifestStep, image: ImageEntry) -> str:
     return f"install {what} {step.gives}"
 
 
-def _mark(step: ManifestStep, paint: Paint) -> str:
-    return paint("  CANNOT BE UNDONE", "error") if step.irreversible else ""
-
-
 def _step_rows(
-    step: ManifestStep, image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]
+    step: ManifestStep, image: ImageEntry, manifest: Manifest, assessments: Mapping[str, Assessment]
 ) -> list[tuple[str, str, str]]:
-    places = {target.name: stated.addresses[target.name][image.sha256] for target in stated.targets}
+    places = {target.name: manifest.addresses[target.name][image.sha256] for target in manifest.targets}
     rows = [
         ("is", _known(image, assessments[image.sha256])),
         ("sha256", image.sha256),
@@ -81,56 +83,70 @@ def _step_rows(
 
 
 def _known(image: ImageEntry, assessment: Assessment) -> str:
-    """What this imagekit's own catalogue calls it; the maker's word is told as the maker's."""
-    unknown = "unknown to the catalogue"
-    return known_as(assessment) or (f"{unknown}; its maker says {image.known_as}" if image.known_as else unknown)
+    """Return the name in this imagekit's own catalogue, or else the one that the maker of the bundle gives."""
+    name = known_as(assessment)
+    if name:
+        return name
+    maker = f"; the maker of the bundle calls it {image.known_as}" if image.known_as else ""
+    return f"{not_in_catalogue()}{maker}"
 
 
-def _remarks(image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]) -> list[tuple[str, str, str]]:
-    """The warnings of an image, and what was accepted of it in writing."""
-    found = found_in(stated.targets, {image.sha256: assessments[image.sha256]})[image.sha256]
-    rows = [("warning", f"{one.rule} {one.message}", "warning") for one in found if one.severity is Severity.WARNING]
-    for waiver in stated.waivers:
+def _remarks(
+    image: ImageEntry, manifest: Manifest, assessments: Mapping[str, Assessment]
+) -> list[tuple[str, str, str]]:
+    """Return the warnings about an image, and the errors that were waived."""
+    found = found_in(manifest.targets, {image.sha256: assessments[image.sha256]})[image.sha256]
+    warnings = [finding for finding in found if finding.severity is Severity.WARNING]
+    rows = [("warning", f"{finding.rule} {finding.message}", "warning") for finding in warnings]
+    for waiver in manifest.waivers:
         if waiver.image == image.sha256:
             rows.append(("waived", f"{waiver.rule}: {waiver.reason}", "warning"))
-            rows += [("", one.message, "warning") for one in found if one.rule == waiver.rule]
+            rows += [("", finding.message, "warning") for finding in found if finding.rule == waiver.rule]
     return rows
 
 
-def document(stated: Manifest, assessments: Mapping[str, Assessment], signers: Sequence[str] | None) -> Json:
+def document(manifest: Manifest, assessments: Mapping[str, Assessment], signers: Sequence[str] | None) -> Json:
     """Return the document of `bundle verify --json`; that of `bundle show --json` has no signers."""
     return {
         "schema": BUNDLE_SCHEMA,
         "verified": signers is not None,
-        "name": stated.name,
-        "sequence": stated.sequence,
-        "created": stated.created,
+        "name": manifest.name,
+        "sequence": manifest.sequence,
+        "created": manifest.created,
         "signers": list(signers or ()),
-        "targets": [target.name for target in stated.targets],
-        "fus": [{"min": first, "below": below} for first, below in served(stated.steps)],
-        "images": [_image(one, stated, assessments) for one in stated.images],
-        "steps": [_entry(step, stated) for step in stated.steps],
-        "waivers": [{"rule": one.rule, "image": one.image, "reason": one.reason} for one in stated.waivers],
+        "targets": [target.name for target in manifest.targets],
+        "fus": [{"min": first, "below": below} for first, below in served(manifest.steps)],
+        "images": [_image(image, manifest, assessments) for image in manifest.images],
+        "steps": [_entry(step, manifest) for step in manifest.steps],
+        "waivers": [
+            {"rule": waiver.rule, "image": waiver.image, "reason": waiver.reason} for waiver in manifest.waivers
+        ],
     }
 
 
-def _image(image: ImageEntry, stated: Manifest, assessments: Mapping[str, Assessment]) -> Json:
-    found = found_in(stated.targets, {image.sha256: assessments[image.sha256]})[image.sha256]
+def _image(image: ImageEntry, manifest: Manifest, assessments: Mapping[str, Assessment]) -> Json:
+    found = found_in(manifest.targets, {image.sha256: assessments[image.sha256]})[image.sha256]
     return {
         "sha256": image.sha256,
         "role": image.role,
         "version": image.version,
         "st_key": image.st_key,
         "known_as": known_as(assessments[image.sha256]),
-        "warnings": [{"rule": one.rule, "message": one.message} for one in found if one.severity is Severity.WARNING],
+        "warnings": [
+            {"rule": finding.rule, "message": finding.message}
+            for finding in found
+            if finding.severity is Severity.WARNING
+        ],
     }
 
 
-def _entry(step: ManifestStep, stated: Manifest) -> Json:
+def _entry(step: ManifestStep, manifest: Manifest) -> Json:
     return {
         "image": step.image,
         "requires_fus": {"min": step.min_fus, "below": step.below_fus},
         "gives": step.gives,
         "irreversible": step.irreversible,
-        "addresses": {target.name: hex_word(stated.addresses[target.name][step.image]) for target in stated.targets},
+        "addresses": {
+            target.name: hex_word(manifest.addresses[target.name][step.image]) for target in manifest.targets
+        },
     }

@@ -2,44 +2,92 @@
 
 from collections.abc import Sequence
 
-from imagekit.catalogue import Content
-from imagekit.report.layout import plain, row
+from imagekit.catalogue import Catalogue, Content, shipped
+from imagekit.report.layout import Json, plain, row
+
+CONTENTS_SCHEMA = "imagekit.contents/1"
 
 
-def contents(matches: Sequence[Content], *, identifying: bool) -> str:
-    """List known contents, one line each; a single one in full. `identifying`: say whether they are one variant."""
+def not_in_catalogue(catalogue: Catalogue | None = None) -> str:
+    """Return that an image is not in a catalogue, and which releases that covers; None is the built-in one."""
+    built_in = shipped()
+    catalogue = catalogue or built_in
+    which = "the built-in catalogue" if catalogue is built_in else "this catalogue"
+    if not catalogue.releases:
+        return f"not in {which}"
+    return f"not in {which} (ST releases {catalogue.releases[0]} to {catalogue.releases[-1]})"
+
+
+def text(matches: Sequence[Content], *, identifying: bool) -> str:
+    """List known images, one line each; a single one in full. `identifying`: say whether they are one variant."""
     if len(matches) == 1:
-        return _content(matches[0])
-    lines = []
-    for content in sorted(matches, key=lambda one: (one.variants, one.published[-1].release)):
-        releases = dict.fromkeys(publication.release for publication in content.published)
-        size = f"{content.sectors} sectors, SRAM {content.sram2a_kib}/{content.sram2b_kib} KiB"
-        lines.append(
-            f"{content.sha256[:12]}  {' '.join(content.series) or '-':<9}  {content.version or '-':<10}"
-            f"  {size if content.kind else 'no image':<32}  {' = '.join(content.variants)} of {' '.join(releases)}"
-            + (f"; bad: {content.known_bad}" if content.known_bad else "")
-        )
-    variants = {content.variants for content in matches}
-    told = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
-    return "\n".join([*lines, f"{len(matches)} contents" + (f", {told}" if identifying else "")])
+        return _in_full(matches[0])
+    lines = [_line(content) for content in _sorted(matches)]
+    last = f"{len(matches)} contents"
+    if identifying:
+        variants = {content.variants for content in matches}
+        told = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
+        last += f", {told}"
+    return "\n".join([*lines, last])
 
 
-def _content(content: Content) -> str:
-    """One known content, in full."""
-    lines = [
-        content.sha256,
-        row("is", f"{' = '.join(content.variants)}, {content.size} bytes", "", None, plain),
-        row("version", content.version or "not told", "", None, plain),
-        row("for", ", ".join(content.series) or "not told", "", None, plain),
-        row("signed", f"by ST: {content.key}" if content.key else "not verified", "", None, plain),
+def document(matches: Sequence[Content]) -> Json:
+    """Return what `catalogue show --json` prints."""
+    return {"schema": CONTENTS_SCHEMA, "contents": [_entry(content) for content in _sorted(matches)]}
+
+
+def _sorted(matches: Sequence[Content]) -> list[Content]:
+    return sorted(matches, key=lambda content: (content.variants, content.published[-1].release))
+
+
+def _line(content: Content) -> str:
+    """Return one known image in one line."""
+    releases = dict.fromkeys(publication.release for publication in content.published)
+    size = "not an image"
+    if content.kind:
+        size = f"{content.sectors} sectors, SRAM2 left {content.sram2a_kib}/{content.sram2b_kib} KiB"
+    line = (
+        f"{content.sha256[:12]}  {' '.join(content.series) or '-':<9}  {content.version or '-':<10}"
+        f"  {size:<32}  {' = '.join(content.variants)} of {' '.join(releases)}"
+    )
+    return f"{line}; bad: {content.known_bad}" if content.known_bad else line
+
+
+def _in_full(content: Content) -> str:
+    rows = [
+        ("is", f"{' = '.join(content.variants)}, {content.size} bytes"),
+        ("version", content.version or "not stored in the file"),
+        ("for", ", ".join(content.series) or "not stored in the file"),
+        ("signed", f"by ST: {content.key}" if content.key else "not verified"),
     ]
     if content.kind:
-        needs = f"{content.sectors} sectors; SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB"
-        lines.append(row("needs", needs, "", None, plain))
-    for one in content.published:
-        addresses = ", ".join(f"{target} {address or 'NA'}" for target, address in one.addresses.items())
-        where = f"{one.release} {one.path}" + (f": {addresses}" if addresses else "")
-        lines.append(row("published", where, "", None, plain))
+        left = f"left to the application: SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB"
+        rows.append(("needs", f"{content.sectors} sectors; {left}"))
+    for publication in content.published:
+        addresses = ", ".join(f"{target} {address or 'NA'}" for target, address in publication.addresses.items())
+        where = f"{publication.release} {publication.path}"
+        rows.append(("published", f"{where}: {addresses}" if addresses else where))
     if content.known_bad:
-        lines.append(row("bad", content.known_bad, "", None, plain))
-    return "\n".join(lines)
+        rows.append(("bad", content.known_bad))
+    return "\n".join([content.sha256, *(row(label, line, "", None, plain) for label, line in rows)])
+
+
+def _entry(content: Content) -> Json:
+    return {
+        "sha256": content.sha256,
+        "size": content.size,
+        "kind": content.kind,
+        "magic": content.magic,
+        "series": list(content.series),
+        "version": content.version,
+        "sectors": content.sectors,
+        "sram2a_kib": content.sram2a_kib,
+        "sram2b_kib": content.sram2b_kib,
+        "key": content.key,
+        "known_bad": content.known_bad,
+        "variants": list(content.variants),
+        "published": [
+            {"release": publication.release, "path": publication.path, "addresses": publication.addresses}
+            for publication in content.published
+        ],
+    }

@@ -37,7 +37,7 @@ def of_check(files: Iterable[CheckedFile]) -> list[Entry]:
         Entry(
             file.path,
             file.verdict,
-            tuple(Located(one.rule, one.severity, one.message, file.path, None) for one in file.findings),
+            tuple(Located(finding.rule, finding.severity, finding.text, file.path, None) for finding in file.findings),
         )
         for file in files
     ]
@@ -88,7 +88,7 @@ def document(files: Sequence[CheckedFile]) -> Json:
             {
                 "path": file.path,
                 "verdict": file.verdict.value,
-                "findings": [finding_entry(finding) for finding in file.findings],
+                "findings": [{**finding_entry(finding), "part": finding.part} for finding in file.findings],
             }
             for file in files
         ],

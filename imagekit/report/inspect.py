@@ -3,18 +3,21 @@
 from collections.abc import Iterator
 
 from imagekit.assessment import Assessment
+from imagekit.catalogue import Catalogue
 from imagekit.errors import PlacementError
 from imagekit.image.container import FUS_2_STACK_MAGIC
 from imagekit.image.model import Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.placement import Placement
+from imagekit.report.catalogue import not_in_catalogue
 from imagekit.report.check import finding_entry
 from imagekit.report.layout import Json, Paint, plain, row
 from imagekit.rules.registry import Finding
-from imagekit.targets import Target
+from imagekit.targets import SRAM2A_KIB, SRAM2B_KIB, Target
 from imagekit.text import counted, hex_word
 
 INSPECT_SCHEMA = "imagekit.inspect/1"
+ADDRESS_SCHEMA = "imagekit.address/1"
 
 _KINDS = {
     ImageKind.STACK: "wireless stack",
@@ -38,27 +41,31 @@ def inspection(
     found: tuple[Finding, ...],
     target: Target | None = None,
     *,
+    catalogue: Catalogue | None = None,
     width: int | None = None,
     paint: Paint = plain,
 ) -> str:
-    """Describe one image; lines are wrapped at `width` columns, or not at all."""
+    """Describe one image.
+
+    `catalogue` is the one that the image was looked up in, by default the built-in one. Lines are wrapped at `width`
+    columns, or not at all.
+    """
     image = assessment.image
     rows = [
         ("is", _what(image), ""),
-        ("for", ", ".join(series.value for series in image.series) or "a series its footer does not tell", ""),
+        ("for", ", ".join(series.value for series in image.series) or "unknown: the footer does not tell", ""),
         ("needs", _needs(assessment), ""),
         ("signed", *_signed(assessment)),
         *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
-        ("known as", _known(assessment), ""),
+        ("known as", _known(assessment, catalogue), ""),
         ("sha256", image.sha256, "dim"),
         *(
-            (finding.severity.value, f"{finding.rule} {finding.message}", finding.severity.value)
+            (finding.severity.value, f"{finding.rule} {finding.text}", finding.severity.value)
             for finding in sorted(found, key=lambda finding: finding.severity.rank)
         ),
     ]
     lines = [paint(name, "bold")]
-    for label, text, role in rows:
-        lines.append(row(label, text, role, width, paint))
+    lines += [row(label, text, role, width, paint) for label, text, role in rows]
     return "\n".join(lines)
 
 
@@ -72,7 +79,7 @@ def working(
     width: int | None = None,
     paint: Paint = plain,
 ) -> str:
-    """Show an install address, alone on the first line, and how it was computed, line by line."""
+    """Return an install address, alone on the first line, and how it was computed, line by line."""
     target, sector = placement.target, placement.target.sector_size
     rows = [("file", f"{name}, {placement.size} bytes: {_what(image)}")]
     if image.requires_fus:
@@ -80,10 +87,10 @@ def working(
     rows += [
         ("target", f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {sector} bytes"),
         ("by size", f"{placement.size} / {sector}, rounded up: {counted(placement.sectors_by_size, 'sector')}"),
-        ("by footer", f"{counted(placement.sectors_footer, 'sector')}; the larger of the two counts"),
+        ("by footer", f"{counted(placement.sectors_footer, 'sector')}; the larger number is used"),
     ]
     if placement.gap_sectors:
-        rows.append(("gap", f"{counted(placement.gap_sectors, 'sector')} above it, which its format needs"))
+        rows.append(("gap", f"{counted(placement.gap_sectors, 'sector')} above it, as its format requires"))
     if placement.spare_sectors:
         rows.append(
             ("spare", f"{counted(placement.spare_sectors, 'sector')} that ST leaves free above a FUS 1.x image")
@@ -94,8 +101,7 @@ def working(
         *(("note", note) for note in notes),
     ]
     lines = [paint(hex_word(placement.address), "bold")]
-    for label, text in rows:
-        lines.append(row(label, text, "", width, paint))
+    lines += [row(label, text, "", width, paint) for label, text in rows]
     return "\n".join(lines)
 
 
@@ -107,22 +113,27 @@ def arithmetic(placement: Placement) -> str:
 
 
 def _what(image: Image) -> str:
-    """The kind and version."""
+    """Return the kind and the version."""
+    text = _KINDS[image.kind]
     version = image.version
-    if version:
-        text = f"{_KINDS[image.kind]} {version.text}"
+    if version is None:
+        text += ", version not stored in the file"
+        if image.is_hidden_fus:
+            text += ", which is normal for FUS 1.2.0"
+    else:
+        text += f" {version.text}"
         details = [f"branch {version.branch}"] if version.branch else []
         details += [f"build {version.build}"] if version.build else []
         text += f" ({', '.join(details)})" if details else ""
-    else:
-        text = f"{_KINDS[image.kind]}, version hidden{' as in FUS 1.2.0' if image.is_hidden_fus else ''}"
     if image.kind is ImageKind.UNKNOWN:
         text += f", magic {hex_word(image.footer.magic)}"
-    return text + (", in the format for FUS 2 only" if image.footer.magic == FUS_2_STACK_MAGIC else "")
+    if image.footer.magic == FUS_2_STACK_MAGIC:
+        text += ", in the format for FUS 2 only"
+    return text
 
 
 def _needs(assessment: Assessment) -> str:
-    """What a chip must offer."""
+    """Return what the chip must have: FUS, flash, SRAM2."""
     image, size, sectors = assessment.image, assessment.sector_size, assessment.sectors
     needs = [f"FUS {image.requires_fus.text} or later"] if image.requires_fus else []
     if size is None or sectors is None:
@@ -130,44 +141,98 @@ def _needs(assessment: Assessment) -> str:
     else:
         gap = f", {image.gap_sectors} more above it" if image.gap_sectors else ""
         needs.append(f"{counted(sectors, 'sector')} of {size // 1024} KiB{gap}")
-    needs.append(f"SRAM2a {image.footer.sram2a_kib} KiB, SRAM2b {image.footer.sram2b_kib} KiB")
-    return "; ".join(needs)
+    return "; ".join([*needs, *_sram(image)])
+
+
+def _sram(image: Image) -> Iterator[str]:
+    """Yield how a stack divides SRAM2 between the application and itself."""
+    memory = _memory(image)
+    for name in ("SRAM2a", "SRAM2b"):
+        left, used = memory[f"app_{name.lower()}_kib"], memory[f"stack_{name.lower()}_kib"]
+        if image.kind is not ImageKind.STACK:
+            yield f"{name} {left} KiB in its footer"
+        elif used is None:
+            yield f"{name}: {left} KiB left to the application"
+        else:
+            yield f"{name}: {left} KiB left to the application, {used} KiB used by the stack"
+
+
+def _memory(image: Image) -> dict[str, int | None]:
+    """Return the KiB of SRAM2 that an image leaves to the application, and those it uses; None: size not known.
+
+    The footer holds what is left to the application (docs/image-format.md); a chip reports what the stack uses.
+    """
+    left_a, left_b = image.footer.sram2a_kib, image.footer.sram2b_kib
+    sizes_b = {SRAM2B_KIB[series] for series in image.series}
+    whole_b = sizes_b.pop() if len(sizes_b) == 1 else None
+    return {
+        "app_sram2a_kib": left_a,
+        "app_sram2b_kib": left_b,
+        "stack_sram2a_kib": _rest(SRAM2A_KIB, left_a),
+        "stack_sram2b_kib": _rest(whole_b, left_b),
+    }
+
+
+def _rest(whole: int | None, left: int) -> int | None:
+    if whole is None or left > whole:
+        return None
+    return whole - left
 
 
 def _signed(assessment: Assessment) -> tuple[str, str]:
-    """Who signed it, and the role to paint that with."""
+    """Return who signed it, and the role to paint that with."""
     verdict = assessment.signature
     if verdict.status is SignatureStatus.VALID and verdict.key:
         return f"by ST: valid under {verdict.key.name}", "good"
     if verdict.status is SignatureStatus.UNVERIFIED:
-        return "not verified: no key that is known matches", "error"
+        return "not verified: the signature matches no known ST key", "error"
     return "not by ST", "error"
 
 
 def _addresses(assessment: Assessment, target: Target | None) -> Iterator[tuple[bool, str]]:
-    """The install addresses, one line each; the first is marked."""
+    """Yield the install addresses, one line each; the first is marked."""
     targets = list(assessment.install_addresses) if target is None else [target]
     if not targets:
-        yield True, "ask `imagekit address FILE --part PART`: the footer does not tell the series"
-    for index, one in enumerate(targets):
+        yield True, "unknown: the footer does not tell the series. Run imagekit address FILE --part PART."
+    for index, member in enumerate(targets):
         try:
-            where = hex_word(assessment.address_on(one))
+            where = hex_word(assessment.address_on(member))
         except PlacementError as error:
             where = _NOWHERE.get(error.reason, "none")
-        yield index == 0, f"{one.name} {one.flash_kib:>4} KiB  {where}"
+        yield index == 0, f"{member.name} {member.flash_kib:>4} KiB  {where}"
 
 
-def _known(assessment: Assessment) -> str:
-    """Where ST published it."""
+def _known(assessment: Assessment, catalogue: Catalogue | None) -> str:
+    """Return where ST published it."""
     if assessment.known is None:
-        return "unknown to the catalogue, as a newer release would be"
+        return not_in_catalogue(catalogue)
     first, *others = assessment.known.published
     also = f", and {len(others)} more" if others else ""
     return f"{first.variant} of {first.release}, {first.path}{also}"
 
 
+def address_document(path: str, image: Image, placement: Placement, part: str, notes: tuple[str, ...]) -> Json:
+    """Return what `address --json` prints."""
+    return {
+        "schema": ADDRESS_SCHEMA,
+        "path": path,
+        "part": part,
+        "target": placement.target.name,
+        "sha256": image.sha256,
+        "address": hex_word(placement.address),
+        "limit": hex_word(placement.limit),
+        "sector_size": placement.target.sector_size,
+        "sectors": placement.sectors,
+        "gap_sectors": placement.gap_sectors,
+        "spare_sectors": placement.spare_sectors,
+        "address_after_delete": hex_word(placement.after_delete) if placement.after_delete is not None else None,
+        "requires_fus": image.requires_fus.text if image.requires_fus else None,
+        "notes": list(notes),
+    }
+
+
 def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], target: Target | None = None) -> Json:
-    """Return what `inspect --json` says of an image; `target` narrows its addresses to one."""
+    """Return what `inspect --json` prints about an image; with a `target`, its addresses are for that target only."""
     image, verdict = assessment.image, assessment.signature
     footer = image.footer
     addresses = assessment.install_addresses if target is None else {target: _address_on(assessment, target)}
@@ -189,14 +254,14 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
             "sectors_footer": footer.flash_sectors,
             "gap_sectors": image.gap_sectors,
         },
-        "sram": {"sram2a_kib": footer.sram2a_kib, "sram2b_kib": footer.sram2b_kib},
+        "sram": {"sram2a_kib": footer.sram2a_kib, "sram2b_kib": footer.sram2b_kib, **_memory(image)},
         "signature": signature,
         "install_addresses": {
-            target.name: None if address is None else hex_word(address) for target, address in addresses.items()
+            target.name: hex_word(address) if address is not None else None for target, address in addresses.items()
         },
         "known_as": [
-            {"release": one.release, "path": one.path}
-            for one in (assessment.known.published if assessment.known else ())
+            {"release": publication.release, "path": publication.path}
+            for publication in (assessment.known.published if assessment.known else ())
         ],
         "findings": [finding_entry(finding) for finding in found],
     }
@@ -210,7 +275,7 @@ def _address_on(assessment: Assessment, target: Target) -> int | None:
 
 
 def error_entry(path: str, size: int | None, sha256: str | None, reason: str, message: str) -> Json:
-    """Return what `inspect --json` says of a file that is no image; None for what was not read."""
+    """Return what `inspect --json` prints about a file that is not an image; None for what was not read."""
     return {
         "path": path,
         "size": size,

@@ -1,11 +1,13 @@
-"""The picture of a part's flash for terminals and pipes: box drawing, or ASCII where the output lacks it."""
+"""What `map` prints: a drawing, in ASCII where the output has no box drawing characters, and JSON (docs/json.md)."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from imagekit.flash_map import Column, Picture, Region, RegionKind, Strip, bands
-from imagekit.report.layout import Paint, plain
+from imagekit.report.layout import Json, Paint, plain
 from imagekit.text import cells, hex_word, padded, shortened, wrapped
+
+MAP_SCHEMA = "imagekit.map/1"
 
 _CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
 BOXES = f"─│┌┐└┘├┤┬┴┼═…·{_CROSS}"
@@ -23,7 +25,7 @@ _JUNCTIONS = {(False, False): "│", (True, False): "┤", (False, True): "├",
 
 
 def text(picture: Picture, *, boxes: bool = True, width: int | None = None, paint: Paint = plain) -> str:
-    """Draw a picture as lines of text; notes are wrapped at `width` columns, or at 100."""
+    """Draw a map as lines of text; notes are wrapped at `width` columns, or at 100."""
     cell = _WIDTHS.get(len(picture.columns), _WIDTHS[6])
     lines = [paint(picture.title, "bold"), "", *_headings(picture.columns, cell)]
     lines += _flash(picture, cell, paint)
@@ -37,13 +39,82 @@ def text(picture: Picture, *, boxes: bool = True, width: int | None = None, pain
     return drawn if boxes else drawn.translate(_ASCII)
 
 
+def as_list(picture: Picture, width: int, *, paint: Paint = plain) -> str:
+    """Return the map as a list, for a terminal that is too narrow for the drawing: one region below the other."""
+    lines = [paint(picture.title, "bold")]
+    for column in picture.columns:
+        heading = f"{column.title}: {column.name}" if column.name else column.title
+        lines += ["", *_folded(f"{heading} ({column.sfsa_label})", width, "")]
+        for region in reversed(column.regions):
+            lines += _listed(region, width, paint)
+    lines += ["", *_folded(picture.strips_title, width, "")]
+    for strip in picture.strips:
+        lines.append(strip.name)
+        for region in strip.regions:
+            lines += _listed(region, width, paint)
+    lines.append("")
+    for note in picture.notes:
+        lines += _folded(note, width, "")
+    return "\n".join(lines)
+
+
+def _listed(region: Region, width: int, paint: Paint) -> list[str]:
+    """Return a region in one line, or more where it does not fit."""
+    size = f", {region.size}" if region.size else ""
+    where = f"{hex_word(region.start)}-{hex_word(region.end - 1)}" if region.size else f"above {hex_word(region.start)}"
+    lines = _folded(f"{where:<21}  {region.label}{size}", width, "  ")
+    return [paint(line, _ROLES.get(region.kind, "")) for line in lines]
+
+
+def _folded(text: str, width: int, indent: str) -> list[str]:
+    """Break a text into lines, and indent all but the first further."""
+    first, *rest = wrapped(text, max(width - len(indent) - 2, _NARROWEST)) or [""]
+    return [indent + first, *(f"{indent}  {line}" for line in rest)]
+
+
+_NARROWEST = 24
+
+
+def document(maps: Sequence[tuple[str, Picture]]) -> Json:
+    """Return what `map --json` prints, from each part and its map."""
+    return {"schema": MAP_SCHEMA, "maps": [{"part": part, **_map(picture)} for part, picture in maps]}
+
+
+def _map(picture: Picture) -> Json:
+    return {
+        "title": picture.title,
+        "columns": [
+            {
+                "title": column.title,
+                "name": column.name,
+                "sfsa": hex_word(column.sfsa) if column.sfsa is not None else None,
+                "regions": [_region(region) for region in column.regions],
+            }
+            for column in picture.columns
+        ],
+        "memories": [
+            {"name": strip.name, "regions": [_region(region) for region in strip.regions]} for strip in picture.strips
+        ],
+        "notes": list(picture.notes),
+    }
+
+
+def _region(region: Region) -> Json:
+    return {
+        "kind": region.kind.value,
+        "label": region.label,
+        "start": hex_word(region.start),
+        "end": hex_word(region.end - 1) if region.size else None,
+    }
+
+
 def _headings(columns: Sequence[Column], cell: int) -> Iterator[str]:
     for row in ([column.title for column in columns], [shortened(column.name, cell - 1) for column in columns]):
         yield " " * (_GUTTER + 1) + " ".join(padded(one, cell) for one in row)
 
 
 def columns_of(picture: Picture) -> int:
-    """Return the columns that a terminal must have for the picture."""
+    """Return the columns that a terminal must have for the drawing."""
     return max(map(cells, text(picture).splitlines()))
 
 

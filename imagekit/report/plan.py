@@ -1,20 +1,22 @@
-"""A plan as text for people and as the JSON document of `plan --emit json` (docs/json.md)."""
+"""What `plan` prints: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
+
+from collections.abc import Sequence
 
 from imagekit.fus_versions import given_fus
 from imagekit.report.layout import Json, Paint, plain, row
-from imagekit.text import hex_word
+from imagekit.text import hex_word, printable
 from imagekit.upgrade.plan import UpgradePlan
 from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 
 PLAN_SCHEMA = "imagekit.plan/1"
+PLANS_SCHEMA = "imagekit.plans/1"
 
 
 def text(plan: UpgradePlan, part: str, *, width: int | None = None, paint: Paint = plain) -> str:
-    """Show every step, or why there is none."""
+    """Return every step, or why there is no plan."""
     start = plan.start
-    head = f"{part} ({start.target.name}) with FUS {start.fus.text}: the way to {plan.goal.title}"
-    if plan.refusals:
-        head = f"{part} ({start.target.name}) with FUS {start.fus.text}: no way to {plan.goal.title}"
+    what = "no plan" if plan.refusals else "plan"
+    head = printable(f"{part} ({start.target.name}) with FUS {start.fus.text}: {what} for {plan.goal.title}")
     lines = [paint(head, "bold")]
     for refusal in plan.refusals:
         lines.append(row("refused", refusal, "error", width, paint))
@@ -30,17 +32,17 @@ def text(plan: UpgradePlan, part: str, *, width: int | None = None, paint: Paint
 
 
 def title(step: UpgradeStep) -> str:
-    """Say a step in a few words."""
+    """Return a step in a few words."""
     if step.action is Action.DELETE_STACK:
         return "delete the stack"
     if step.action is Action.START_STACK:
         return "start the stack"
     name = step.candidate.title if step.candidate else ""
-    return f"install {name}"
+    return printable(f"install {name}")
 
 
 def _step(number: int, step: UpgradeStep, width: int | None, paint: Paint) -> list[str]:
-    mark = "  CANNOT BE UNDONE" if step.irreversible else ""
+    mark = "  IRREVERSIBLE" if step.irreversible else ""
     lines = [paint(f"{number}. {title(step)}", "bold") + paint(mark, "error")]
     rows = []
     if step.candidate and step.placement:
@@ -65,12 +67,17 @@ def document(plan: UpgradePlan) -> Json:
     }
 
 
+def documents(plans: Sequence[tuple[str, UpgradePlan]]) -> Json:
+    """Return the document of `plan --emit json` for several parts, from each part and its plan."""
+    return {"schema": PLANS_SCHEMA, "plans": [{"part": part, **document(plan)} for part, plan in plans]}
+
+
 def _entry(step: UpgradeStep) -> Json:
-    one = step.candidate
+    candidate = step.candidate
     return {
         "action": step.action.value,
-        "file": one.path if one else None,
-        "image": one.image.sha256 if one else None,
+        "file": candidate.path if candidate else None,
+        "image": candidate.image.sha256 if candidate else None,
         "version": version(step),
         "address": hex_word(step.placement.address) if step.placement else None,
         "irreversible": step.irreversible,
@@ -83,7 +90,7 @@ def _entry(step: UpgradeStep) -> Json:
 
 
 def version(step: UpgradeStep) -> str | None:
-    """The version that a step installs; that of FUS 1.2.0 is told although its image hides it."""
+    """Return the version that a step installs, also that of FUS 1.2.0, which its image does not store."""
     if step.candidate is None:
         return None
     image = step.candidate.image

@@ -1,4 +1,4 @@
-"""The picture of a part's flash as one SVG file: no scripts, nothing loaded from elsewhere, light and dark.
+"""The map of a part's flash as one SVG file: without scripts, without other files, light and dark.
 
 Kinds of region differ in words and, where it matters, in pattern, not in colour alone. The colours are tints of the set
 by M. Okabe and K. Ito, "Color Universal Design" (2008), that colour-blind people tell apart.
@@ -9,7 +9,7 @@ from math import log2
 from xml.sax.saxutils import escape
 
 from imagekit.flash_map import Column, Picture, Region, RegionKind, Strip, bands
-from imagekit.text import hex_word, is_wide, shortened, wrapped
+from imagekit.text import hex_word, is_wide, printable, shortened, wrapped
 
 _WIDTH = 800
 _MARGIN, _GUTTER, _BETWEEN = 20, 84, 10
@@ -82,33 +82,49 @@ _PATTERNS = """<defs>
 </defs>"""
 
 
+_FONT = "system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+_FIXED_FONT = "ui-monospace,SFMono-Regular,Consolas,'DejaVu Sans Mono',monospace"
+_SHAPES = (
+    f".imagekit-map text{{font-size:12px;font-family:{_FONT}}}"
+    ".imagekit-map .title{font-size:16px;font-weight:600}"
+    ".imagekit-map .strong,.imagekit-map .tag{font-weight:600}"
+    f".imagekit-map .address{{font-family:{_FIXED_FONT}}}"
+    ".edge,.staged-edge,.alarm{fill:none}"
+    ".staged-edge{stroke-dasharray:5 3}"
+    ".alarm{stroke-width:2}"
+    ".crosses{stroke-opacity:.55}"
+    ".guide{stroke-dasharray:1 4}"
+    ".sfsa{stroke-width:3}"
+)
+_PAINTED = (
+    *((f".{name}", "fill", name) for name in ("paper", *(kind.value for kind in RegionKind))),
+    (".imagekit-map text", "fill", "ink"),
+    (".imagekit-map .quiet", "fill", "quiet"),
+    (".imagekit-map .tag", "fill", "sfsa"),
+    (".edge", "stroke", "edge"),
+    (".staged-edge", "stroke", "edge"),
+    (".guide", "stroke", "edge"),
+    (".alarm", "stroke", "alarm"),
+    (".crosses", "stroke", "alarm"),
+    (".hatch", "stroke", "hatch"),
+    (".sfsa", "stroke", "sfsa"),
+)
+"""Selector, property, and the name of the colour."""
+
+
 def _style() -> str:
-    """The style sheet: colours by name, so that dark mode changes them in one place."""
-    light, dark = ("".join(f"--{name}:{colours[index]};" for name, colours in _COLOURS.items()) for index in (0, 1))
-    # A renderer without variables takes the first of two declarations.
-    fills = "".join(
-        f".{name}{{fill:{_COLOURS[name][0]};fill:var(--{name})}}"
-        for name in ("paper", *(kind.value for kind in RegionKind))
-    )
-    return (
-        f".imagekit-map{{{light}}}"
-        f"@media (prefers-color-scheme:dark){{.imagekit-map{{{dark}}}}}"
-        ".imagekit-map text{font:12px system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
-        "fill:#1c2126;fill:var(--ink)}"
-        f"{fills}"
-        ".imagekit-map .title{font-size:16px;font-weight:600}"
-        ".imagekit-map .strong{font-weight:600}"
-        ".imagekit-map .quiet{fill:#5b6670;fill:var(--quiet)}"
-        ".imagekit-map .address{font-family:ui-monospace,SFMono-Regular,Consolas,'DejaVu Sans Mono',monospace}"
-        ".imagekit-map .tag{fill:#0060a0;fill:var(--sfsa);font-weight:600}"
-        ".edge{fill:none;stroke:#8a949e;stroke:var(--edge)}"
-        ".staged-edge{fill:none;stroke:#8a949e;stroke:var(--edge);stroke-dasharray:5 3}"
-        ".alarm{fill:none;stroke:#b34700;stroke:var(--alarm);stroke-width:2}"
-        ".hatch{stroke:#aab2ba;stroke:var(--hatch);stroke-width:1}"
-        ".crosses{stroke:#b34700;stroke:var(--alarm);stroke-width:1;stroke-opacity:.55}"
-        ".guide{stroke:#8a949e;stroke:var(--edge);stroke-width:1;stroke-dasharray:1 4}"
-        ".sfsa{stroke:#0060a0;stroke:var(--sfsa);stroke-width:3}"
-    )
+    """Return the style sheet.
+
+    Every colour is literal, without variables: CairoSVG draws a variable in black, and svglib fails at one.
+    """
+    light, dark = ("".join(_rules(scheme)) for scheme in (0, 1))
+    return f"{_SHAPES}{light}@media (prefers-color-scheme:dark){{{dark}}}"
+
+
+def _rules(scheme: int) -> Iterator[str]:
+    """Yield the colours of one scheme: 0 light, 1 dark."""
+    for selector, attribute, colour in _PAINTED:
+        yield f"{selector}{{{attribute}:{_COLOURS[colour][scheme]}}}"
 
 
 def _flash(picture: Picture) -> tuple[list[str], int]:
@@ -263,4 +279,4 @@ def _description(picture: Picture) -> str:
 
 
 def _escaped(text: str) -> str:
-    return escape(text)
+    return escape(printable(text))

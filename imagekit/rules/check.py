@@ -45,22 +45,23 @@ class CheckedFile:
 def check_files(
     paths: Sequence[str],
     read: Callable[[str], bytes],
-    chip: Chip,
+    chips: Chip | Sequence[Chip],
     done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - progress is optional
     catalogue: Catalogue | None = None,
 ) -> list[CheckedFile]:
     """Check files on all cores and return them in their order. `done` receives how many more files were checked.
 
-    `read` returns the bytes of a file or raises OSError. A broken file does not affect the others. `catalogue` replaces
-    the built-in one.
+    With several chips, every file is checked for each. `read` returns the bytes of a file or raises OSError. A broken
+    file does not affect the others. `catalogue` replaces the built-in one.
     """
+    chip_list = [chips] if isinstance(chips, Chip) else chips
     shares = _shares(paths, max(1, min(parallel.cores(), len(paths) // _FILES_PER_PROCESS)))
 
     def check_share(share: Sequence[int]) -> list[tuple[int, CheckedFile]]:
         assessments: dict[str, Assessment] = {}
         checked = []
         for index in share:
-            checked.append((index, _check_file(paths[index], read, chip, assessments, catalogue)))
+            checked.append((index, _check_file(paths[index], read, chip_list, assessments, catalogue)))
             if share is shares[0]:  # the other processes are as fast, and cannot report
                 done(len(shares))
         return checked
@@ -95,7 +96,7 @@ def _size(path: str) -> int:
 def _check_file(
     path: str,
     read: Callable[[str], bytes],
-    chip: Chip,
+    chips: Sequence[Chip],
     assessments: dict[str, Assessment],
     catalogue: Catalogue | None = None,
 ) -> CheckedFile:
@@ -111,7 +112,9 @@ def _check_file(
     if image.sha256 not in assessments:
         assessments[image.sha256] = assess(image, catalogue=catalogue)
     assessment = assessments[image.sha256]
-    findings = image_findings(assessment, chip, path=path, hex_address=hex_address)
+    findings = for_every_part(
+        [(chip.part, image_findings(assessment, chip, path=path, hex_address=hex_address)) for chip in chips]
+    )
     return CheckedFile(path, _verdict(findings), findings, assessment.image)
 
 
@@ -124,6 +127,13 @@ def _read_image(path: str, read: Callable[[str], bytes]) -> tuple[bytes, int | N
 
     address, data = read_hex(data)
     return data, address
+
+
+def for_every_part(found: Sequence[tuple[str | None, tuple[Finding, ...]]]) -> tuple[Finding, ...]:
+    """Return the findings that hold for every part, once; then the others, each with its part."""
+    common = [finding for finding in found[0][1] if all(finding in findings for _, findings in found)]
+    others = [replace(finding, part=part) for part, findings in found for finding in findings if finding not in common]
+    return (*common, *others)
 
 
 def _verdict(findings: Sequence[Finding]) -> FileVerdict:

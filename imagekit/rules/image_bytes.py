@@ -163,10 +163,12 @@ def unknown_version_word(subject: Subject) -> Iterator[str]:
 
 def _version_word(image: Image) -> int:
     """The version-like word of ST's signature footer: what all images of that kind have."""
-    if image.kind is ImageKind.FUS:
-        return 0x1000_00FF if image.version == Version(1, 0, 2) else 0x2000_00FF
     is_safeboot_2_0_1 = image.kind is ImageKind.SAFEBOOT and image.footer.info1 != SAFEBOOT_INFO1
-    return 0x2000_00FF if is_safeboot_2_0_1 else 0x2211_0045
+    if image.kind is ImageKind.FUS and image.version == Version(1, 0, 2):
+        return 0x1000_00FF
+    if image.kind is ImageKind.FUS or is_safeboot_2_0_1:
+        return 0x2000_00FF
+    return 0x2211_0045
 
 
 IMAGE_BYTES_RULES = (

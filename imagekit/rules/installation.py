@@ -76,8 +76,9 @@ def wrong_hex_address(subject: Subject) -> Iterator[str]:
 
 
 def _target_name(subject: Subject) -> str:
-    target = subject.chip.target
-    return target.name if target else "any target"
+    if subject.chip.target is None:
+        return "any target"
+    return subject.chip.target.name
 
 
 def _highest_address(subject: Subject) -> int | None:

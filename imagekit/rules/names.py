@@ -56,7 +56,7 @@ def renamed_image(subject: Subject) -> Iterator[str]:
         return
     variant = name.variant.casefold()
     own_variants = [own.casefold() for own in assessment.variants]
-    if variant in assessment.known_variants and variant not in own_variants:
+    if variant in assessment.catalogue.variants and variant not in own_variants:
         yield f"the name says {name.variant}, but ST published it as {' and '.join(assessment.variants)}"
 
 

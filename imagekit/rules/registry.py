@@ -52,6 +52,13 @@ class Finding:
     rule: str
     severity: Severity
     message: str
+    part: str | None = None
+    """The part that it is about, as the user named it; None when it holds for every part that was named."""
+
+    @property
+    def text(self) -> str:
+        """The message, after the part that it is about."""
+        return f"{self.part}: {self.message}" if self.part else self.message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,8 @@ class Chip:
     """What the user knows about the chips that the images are for; None: not known."""
 
     target: Target | None = None
+    part: str | None = None
+    """The part, as the user named it."""
     fus: Version | None = None
     needs_customer_signature: bool = False
     application: "Application | None" = None

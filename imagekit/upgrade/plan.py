@@ -7,10 +7,8 @@ upgrade FUS one image at a time, install the stack, start it. No step is irrever
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
 
 from imagekit.assessment import Assessment
-from imagekit.catalogue import StName
 from imagekit.errors import PlacementError, PlanError
 from imagekit.fus_versions import NEWEST_FUS, given_fus, lock_up, needs_fus_first
 from imagekit.image.model import FUS_2, ImageKind, Version
@@ -117,15 +115,18 @@ def _why_unusable(assessment: Assessment, target: Target) -> str:
     0.5.3 and 1.0.x is not known (docs/image-format.md, "Signature").
     """
     known, is_fus = assessment.known, assessment.image.kind is ImageKind.FUS
-    accepted = ADDRESS_STANDS if known and is_fus else ADDRESS_STANDS - {"WB201"}
+    accepted = ADDRESS_STANDS
+    if not (known and is_fus):
+        accepted -= {"WB201"}
     for finding in findings(assessment, Chip(target=target)):
         if finding.severity is Severity.ERROR and finding.rule not in accepted:
             return f"{finding.rule} {finding.message}"
-    names = [StName.parse(PurePath(publication.path).name) for publication in known.published] if known else []
-    if names and all(name and name.series is not target.series for name in names):
-        series = series_names(dict.fromkeys(name.series for name in names if name))
-        return f"ST published it for {series} only: use the file of that name for {target.series.value}"
-    return lock_up(assessment.image, target, None) if is_fus else ""
+    series = known.published_series if known else ()
+    if series and target.series not in series:
+        return f"ST published it for {series_names(series)} only: use the file of that name for {target.series.value}"
+    if is_fus:
+        return lock_up(assessment.image, target, None)
+    return ""
 
 
 def _nothing_to_do(start: Start, goal: Candidate) -> str:
@@ -158,8 +159,9 @@ def _steps(
     is_reserved = bonding_is_reserved(target, fus, start.sfsa, had_fus2_stack=start.had_fus2_stack)
     if installed is not False:
         yield delete_stack(target, fus, is_known_installed=installed is not None)
-    fus_images = [*upgrades, goal] if kind is ImageKind.FUS else upgrades
-    for upgrade in fus_images:
+    if kind is ImageKind.FUS:
+        upgrades = [*upgrades, goal]
+    for upgrade in upgrades:
         variants = upgrade.assessment.fus_variants
         placement = place(upgrade.image, target, fus=fus, variants=variants, had_fus2_stack=is_reserved)
         yield install_fus(upgrade, placement, fus, goal)
