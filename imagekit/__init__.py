@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from imagekit.rules.registry import Chip, Finding, Severity
     from imagekit.targets import PARTS, TARGETS, Series, Target, select_target
     from imagekit.upgrade.candidates import Candidate, choose
-    from imagekit.upgrade.plan import AntiRollback, Start, UpgradePlan, plan
+    from imagekit.upgrade.plan import UpgradePlan, plan
+    from imagekit.upgrade.start import AntiRollback, Start
     from imagekit.upgrade.steps import UpgradeStep
 
 __version__ = "0.1.0"

@@ -12,7 +12,7 @@ from imagekit.doctor.story import Story
 from imagekit.doctor.symptoms import Symptom
 from imagekit.explanations import Explanation
 from imagekit.report.explanation import complete, explanations_document
-from imagekit.report.rows import Paint, plain, row
+from imagekit.report.layout import Paint, plain, row
 from imagekit.text import counted
 
 Json = dict[str, Any]
