@@ -4,11 +4,13 @@ The steps follow ST's own procedure (release notes of STM32CubeWB v1.24.0, steps
 FUS up one image at a time, install the stack, start it. Nothing irreversible is in a plan that does not need it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePath
 
+from imagekit import bonding
+from imagekit.bonding import BondingData, StackFormat
 from imagekit.catalogue import StName
 from imagekit.errors import PlacementError, PlanError
 from imagekit.fus_versions import (
@@ -93,7 +95,7 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Upgr
             return UpgradePlan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
         _refuse_rollback(start, goal, is_deleting=installed is not False)
         upgrades = _fus_way(start, [one for one in candidates if one.image.sha256 not in unusable], goal)
-        steps = tuple(_steps(start, goal, upgrades, installed=installed))
+        steps = tuple(_with_bonding_data(start, _steps(start, goal, upgrades, installed=installed), installed))
     except (PlanError, PlacementError) as error:
         missing = [f"missing: {file}" for file in getattr(error, "missing", ())]
         blocked = [one for one in candidates if one.image.kind is ImageKind.FUS and one.image.sha256 in unusable]
@@ -313,6 +315,34 @@ def _steps(
         return
     yield install_stack(goal, placement, fus)
     yield start_stack(goal, fus)
+
+
+def _with_bonding_data(start: Start, steps: Iterable[UpgradeStep], installed: bool | None) -> Iterator[UpgradeStep]:
+    """Add to each step what it does to bonding data; a chip without a stack and without reserved room has none."""
+    has_data = installed is not False or bonding_is_reserved(
+        start.target, start.fus, start.sfsa, had_fus2_stack=start.had_fus2_stack
+    )
+    for step in steps:
+        if has_data or step.action is Action.INSTALL_SAFEBOOT:
+            yield replace(step, bonding_data=_bonding_data(start, step, is_deleted=installed is not False))
+        else:
+            yield step
+
+
+def _bonding_data(start: Start, step: UpgradeStep, *, is_deleted: bool) -> BondingData | None:
+    """Return what a step does to bonding data on a chip that may hold some."""
+    if step.action is Action.DELETE_STACK:
+        return bonding.after_delete(step.fus)
+    if step.action is Action.INSTALL_FUS:
+        return bonding.after_fus_upgrade(start.fus)
+    if step.action is Action.INSTALL_SAFEBOOT:
+        return bonding.after_safeboot()
+    if step.action is Action.INSTALL_STACK and step.candidate:
+        installed = StackFormat.PLAIN
+        if step.candidate.image.is_fus_2_format:
+            installed = StackFormat.FUS_2
+        return bonding.after_stack(start.fus, installed, replaces=None, is_deleted_first=is_deleted)
+    return None
 
 
 def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], installed: bool | None) -> Iterator[str]:
