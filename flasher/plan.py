@@ -15,6 +15,7 @@ from flasher.mailbox import DeviceInfo
 from imagekit import bonding
 from imagekit.bonding import BondingData, StackFormat
 from imagekit.bundle.manifest import ImageEntry, ManifestStep
+from imagekit.bundle.order import steps_on
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.errors import PlacementError
 from imagekit.fus_versions import needs_fus_first
@@ -173,7 +174,8 @@ def _steps(bundle: VerifiedBundle, facts: Facts, history: History, acceptance: A
     """Yield the steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
     _refuse_chip(bundle, facts, history)
     entries = {entry.sha256: entry for entry in bundle.manifest.images}
-    installations = list(_installations(bundle.manifest.steps, entries, facts.info.fus))
+    steps = steps_on(bundle.manifest, facts.info.fus)
+    installations = list(_installations(steps, entries, facts.info.fus))
     if not installations:
         return
     last_entry, last_step, _ = installations[-1]

@@ -80,7 +80,7 @@ class BundleError(ImagekitError):
     """The bundle is refused.
 
     `reason` tells at which check: `size`, `archive`, `json`, `envelope`, `payload-type`, `signature`, `manifest`,
-    `content`, `image`, `address`, `steps`.
+    `content`, `image`, `address`, `steps`, `expired`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
