@@ -12,19 +12,24 @@ from flasher.clearing import Obstacles, UserFlash, areas, find_obstacles, staged
 from flasher.errors import RefusedError
 from flasher.journal import History
 from flasher.mailbox import DeviceInfo
+from imagekit import bonding
+from imagekit.bonding import BondingData, StackFormat
 from imagekit.bundle.manifest import ImageEntry, ManifestStep
+from imagekit.bundle.order import steps_on
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.errors import PlacementError
 from imagekit.fus_versions import needs_fus_first
-from imagekit.image.model import Version
+from imagekit.image.model import FUS_2, Version
 from imagekit.option_bytes import suitability
 from imagekit.option_bytes.verdicts import FieldVerdict
-from imagekit.placement import place
+from imagekit.placement import FUS_2_GAP, bonding_is_reserved, place
 
 FUS_1_1_0 = Version(1, 1, 0)
 """The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
 _LARGEST_APP_KIB = 31
 """The largest value of SBRSA and SNBRSA, which have five bits (CMSIS stm32wb55xx.h, FLASH_SRRVR)."""
+PURGE = "purge-nvm"
+"""The step, and the name that the user must accept, that deletes the stack and all bonding data (FW_PURGE)."""
 _ACTIONS = {"fus": "install-fus", "stack": "install-stack", "safeboot": "install-safeboot"}
 
 Range = tuple[int, int]
@@ -44,8 +49,31 @@ class Facts:
     @property
     def has_stack(self) -> bool:
         """Whether a stack is installed: CPU2 says so, or SFSA does."""
-        target = self.identity.target
-        return self.info.stack is not None or target.sector_address(self.options.sfsa) < target.limit
+        target, sfsa = self.identity.target, self.options.sfsa
+        if self.info.stack is not None:
+            return True
+        return target.sector_address(sfsa) < target.limit and not bonding_is_reserved(target, self.info.fus, sfsa)
+
+    @property
+    def bonding_room(self) -> bool:
+        """Whether FUS keeps 16 KiB below itself for bonding data, also after the stack is deleted.
+
+        With a stack: it ends 16 KiB below the limit, by SFSA and its number of sectors. Source: addresses of all stacks
+        for FUS 2 in ST's tables of v1.22.1 to v1.24.0.
+        """
+        target, info, sfsa = self.identity.target, self.info, self.options.sfsa
+        if info.fus < FUS_2:
+            return False
+        if info.stack is None:
+            return bonding_is_reserved(target, info.fus, sfsa)
+        return target.sector_address(sfsa + info.stack_sectors) <= target.limit - FUS_2_GAP
+
+    @property
+    def stack_format(self) -> StackFormat | None:
+        """The format of the installed stack; None without a stack, or where its size is not known."""
+        if self.info.stack is None or not self.info.stack_sectors:
+            return None
+        return StackFormat.FUS_2 if self.bonding_room else StackFormat.PLAIN
 
     @property
     def is_fus_selected(self) -> bool:
@@ -74,11 +102,13 @@ class InstallStep:
     area: Area | None = None
     version: Version | None = None
     name: str | None = None
+    bonding_data: BondingData | None = None
+    """What happens to bonding data; None where there can be none, or the step does not touch them."""
 
     @property
     def is_irreversible(self) -> bool:
         """Whether the step cannot be reverted."""
-        return self.action in ("install-fus", "install-safeboot")
+        return self.action in ("install-fus", "install-safeboot", PURGE)
 
     @property
     def title(self) -> str:
@@ -117,7 +147,7 @@ def option_refusals(options: Options, *, is_fus_at_work: bool = False) -> tuple[
 def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, acceptance: Acceptance) -> InstallPlan:
     """Plan the steps that bring this chip to what the bundle holds."""
     try:
-        steps = tuple(_steps(bundle, facts, history))
+        steps = tuple(_steps(bundle, facts, history, acceptance))
     except RefusedError as error:
         return InstallPlan(facts=facts, bundle=bundle, refusals=error.reasons)
     except PlacementError as error:
@@ -140,11 +170,12 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, acceptance
     return InstallPlan(facts=facts, bundle=bundle, steps=steps, refusals=refusals, to_accept=to_accept)
 
 
-def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[InstallStep]:
+def _steps(bundle: VerifiedBundle, facts: Facts, history: History, acceptance: Acceptance) -> Iterator[InstallStep]:
     """Yield the steps of the bundle that this chip needs. Raises RefusedError, PlacementError."""
     _refuse_chip(bundle, facts, history)
     entries = {entry.sha256: entry for entry in bundle.manifest.images}
-    installations = list(_installations(bundle.manifest.steps, entries, facts.info.fus))
+    steps = steps_on(bundle.manifest, facts.info.fus)
+    installations = list(_installations(steps, entries, facts.info.fus))
     if not installations:
         return
     last_entry, last_step, _ = installations[-1]
@@ -155,13 +186,30 @@ def _steps(bundle: VerifiedBundle, facts: Facts, history: History) -> Iterator[I
         if facts.is_fus_selected:
             yield InstallStep(action="start-stack", why="the stack is installed, but CPU2 boots FUS")
         return
-    if facts.has_stack:
-        refuse_delete(facts)
-        yield InstallStep(action="delete-stack", why="FUS installs only on a chip without a stack (AN5185)")
+    needs_room = any(not entry.gap_sectors for entry, _, _ in installations)
+    removal = _removal(facts, purges=facts.bonding_room and (needs_room or PURGE in acceptance.accept))
+    yield from removal
     for entry, step, fus in installations:
-        yield _install(bundle, facts, entry, step, fus)
+        yield _install(bundle, facts, entry, step, fus, removal)
     if last_entry.role == "stack":
         yield InstallStep(action="start-stack", why="without it CPU2 stays in FUS and there is no radio")
+
+
+def _removal(facts: Facts, *, purges: bool) -> tuple[InstallStep, ...]:
+    """Return the step that removes the stack, or the stack and all bonding data. Raises RefusedError.
+
+    An image without room for bonding data would cover them: it is installed only after a purge, which the user accepts
+    by name. Source: release notes of STM32CubeWB v1.23.0; v1.24.0, shci.h (FW_PURGE).
+    """
+    fus = facts.info.fus
+    if purges:
+        why = "an image goes where FUS keeps bonding data, or the user wants them deleted"
+        return (InstallStep(action=PURGE, why=why, name=PURGE, bonding_data=bonding.after_purge()),)
+    if not facts.has_stack:
+        return ()
+    refuse_delete(facts)
+    why = "FUS installs only on a chip without a stack (AN5185)"
+    return (InstallStep(action="delete-stack", why=why, bonding_data=bonding.after_delete(fus)),)
 
 
 def _is_installed(entry: ImageEntry, facts: Facts, history: History) -> bool:
@@ -233,11 +281,18 @@ def _wrong_fus(entry: ImageEntry, step: ManifestStep, fus: Version) -> str:
     return f"{entry.role} {step.gives} needs {needed}, but the chip has FUS {fus.text}: {todo}"
 
 
-def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: ManifestStep, fus: Version) -> InstallStep:
+def _install(
+    bundle: VerifiedBundle,
+    facts: Facts,
+    entry: ImageEntry,
+    step: ManifestStep,
+    fus: Version,
+    removal: tuple[InstallStep, ...],
+) -> InstallStep:
     """Make the step of one installation, its address computed for this chip. Raises RefusedError, PlacementError."""
     target, assessment = facts.identity.target, bundle.assessments[entry.sha256]
     sfsa = None
-    if not facts.has_stack and fus == facts.info.fus:
+    if not removal and fus == facts.info.fus:  # a removal moves SFSA, and so does FUS
         sfsa = facts.options.sfsa
     placement = place(assessment.image, target, fus=fus, sfsa=sfsa, variants=assessment.fus_variants)
     signed = bundle.manifest.addresses[target.name][entry.sha256]
@@ -260,7 +315,27 @@ def _install(bundle: VerifiedBundle, facts: Facts, entry: ImageEntry, step: Mani
         area=area,
         version=Version.from_text(version),
         name=_name(entry, step),
+        bonding_data=_bonding_data(entry, facts, fus, removal),
     )
+
+
+def _bonding_data(
+    entry: ImageEntry, facts: Facts, fus: Version, removal: tuple[InstallStep, ...]
+) -> BondingData | None:
+    """Return what an installation does to bonding data; None where the chip can hold none by then."""
+    if entry.role == "safeboot":
+        return bonding.after_safeboot()
+    is_purged = any(step.action == PURGE for step in removal)
+    if is_purged or not (facts.has_stack or facts.bonding_room):
+        return None
+    if entry.role == "fus":
+        return bonding.after_fus_upgrade(fus)
+    installed = StackFormat.PLAIN
+    if entry.gap_sectors:
+        installed = StackFormat.FUS_2
+    if facts.info.fus < FUS_2:  # lost before: FUS 1.x has deleted the earlier stack
+        fus = facts.info.fus
+    return bonding.after_stack(fus, installed, replaces=facts.stack_format, is_deleted_first=bool(removal))
 
 
 def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
@@ -313,6 +388,11 @@ def _consequence(name: str) -> str:
         return (
             "CPU1 boots from SRAM1, and the journal on this computer does not say why: an installation at another "
             "computer may have been interrupted; boot-from-flash makes CPU1 boot from flash again"
+        )
+    if name == PURGE:
+        return (
+            "purge-nvm is irreversible, and it deletes the stack and all bonding data (pairings) that the radio core "
+            "stored: an image of this bundle goes to the 16 KiB below FUS where they are kept"
         )
     if name.startswith("fus-"):
         return f"{name} is irreversible, and keys that users stored in FUS are lost"

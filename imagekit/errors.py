@@ -41,6 +41,7 @@ BundleReason = Literal[
     "image",
     "address",
     "steps",
+    "expired",
 ]
 OptionBytesReason = Literal["empty", "not-option-bytes", "other-series", "contradiction", "bad-value"]
 

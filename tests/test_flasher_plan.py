@@ -192,6 +192,73 @@ def test_every_part_has_its_own_addresses(part: str, names: tuple[str, str]) -> 
     assert [area.start for area in staged] == [target.limit - count * size for count in sectors]
 
 
+# --- bonding data, and the room that FUS 2 keeps for them
+
+
+def reserved(words: int = 0x10F0) -> Facts:
+    """A chip with FUS 2.2.0, no stack, and SFSA 16 KiB below its usual place."""
+    return facts(fus="2.2.0", words={"SFR": words})
+
+
+def test_a_plain_stack_waits_for_a_purge_where_room_is_kept() -> None:
+    for chip in (reserved(), facts(fus="2.2.0", stack="stack-fus2-4k")):
+        plan = planned(opened("stack-4k"), chip)
+        assert plan.to_accept == ("purge-nvm",)
+        (refusal,) = plan.refusals
+        assert "deletes the stack and all bonding data (pairings)" in refusal
+        assert refusal.endswith("accept it by name: --accept purge-nvm")
+
+
+def test_an_accepted_purge_takes_the_place_of_the_delete() -> None:
+    for chip in (reserved(), facts(fus="2.2.0", stack="stack-fus2-4k")):
+        assert actions(chip, "stack-4k", **accepting("purge-nvm")) == [
+            "purge-nvm",
+            "install-stack 1.13.3 at 0x080F3000",
+            "start-stack",
+        ]
+    purge = planned(opened("stack-4k"), reserved(), **accepting("purge-nvm")).steps[0]
+    assert purge.is_irreversible
+
+
+def test_fus_and_safeboot_wait_for_a_purge_as_well() -> None:
+    chip = facts(fus="2.1.0", stack="stack-fus2-4k")
+    assert planned(opened("fus-2.2.0"), chip, **FUS2).to_accept == ("purge-nvm",)
+    assert planned(opened("safeboot-2.0.1"), chip, **accepting("safeboot-2.0.1")).to_accept == ("purge-nvm",)
+
+
+def test_a_stack_for_fus_2_needs_no_purge() -> None:
+    assert actions(reserved(), *UPGRADE) == ["install-stack 1.24.0 at 0x080EF000", "start-stack"]
+
+
+def test_a_purge_is_never_planned_unless_it_is_named_or_needed() -> None:
+    chip = facts(fus="2.2.0", stack="stack-4k")
+    assert actions(chip, *UPGRADE)[0] == "delete-stack"
+    assert actions(chip, *UPGRADE, **accepting("purge-nvm"))[0] == "delete-stack", "this stack keeps no bonding data"
+    old = facts(fus="1.2.0", stack="stack-4k")
+    assert actions(old, *UPGRADE, **accepting("purge-nvm", "fus-2.2.0"))[0] == "delete-stack", "FUS 1 has no purge"
+    assert actions(reserved(), *UPGRADE, **accepting("purge-nvm"))[0] == "purge-nvm"
+
+
+def fates(chip: Facts, *names: str, **accepted: Any) -> dict[str, str | None]:
+    steps = planned(opened(*names), chip, **accepted).steps
+    return {step.action: step.bonding_data.fate.value if step.bonding_data else None for step in steps}
+
+
+def test_each_step_says_what_happens_to_bonding_data() -> None:
+    nothing = {"install-fus": None, "install-stack": None, "start-stack": None}
+    assert fates(facts(), *UPGRADE, **FUS2) == nothing
+    assert fates(facts(stack="stack-4k"), *UPGRADE, **FUS2) == {
+        "delete-stack": "lost",
+        "install-fus": "lost",
+        "install-stack": "lost",
+        "start-stack": None,
+    }
+    plain = facts(fus="2.2.0", stack="stack-4k")
+    assert fates(plain, *UPGRADE) == {"delete-stack": "unknown", "install-stack": "unknown", "start-stack": None}
+    purged = fates(reserved(), "stack-4k", **accepting("purge-nvm"))
+    assert purged == {"purge-nvm": "lost", "install-stack": None, "start-stack": None}
+
+
 # --- who is refused
 
 

@@ -1,6 +1,7 @@
 """The commands about bundles: create, show, verify, payload, attach, extract."""
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -32,6 +33,13 @@ _Trust = typer.Option(
 _Threshold = typer.Option(
     "--threshold", envvar="IMAGEKIT_THRESHOLD", metavar="NUMBER", min=1, help="How many trusted keys must have signed."
 )
+
+
+class FusPolicyChoice(StrEnum):
+    """When the FUS images of a bundle are installed."""
+
+    NEEDED = "needed"
+    ALWAYS = "always"
 
 
 @bundle.command()
@@ -73,6 +81,24 @@ def create(
             show_default=False,
         ),
     ] = None,
+    fus_policy: Annotated[
+        FusPolicyChoice,
+        typer.Option(
+            "--fus-policy",
+            envvar="IMAGEKIT_FUS_POLICY",
+            help="Install the FUS images only where the stack needs them, or always when the FUS on the chip is older.",
+        ),
+    ] = FusPolicyChoice.NEEDED,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires",
+            envvar="IMAGEKIT_EXPIRES",
+            metavar="DATE",
+            help="Refuse the bundle from then on: 2027-01-31 (the end of that day, UTC) or 2027-01-31T12:00:00Z.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make a signed bundle.
 
@@ -92,6 +118,8 @@ def create(
         created=bundle_inputs.now(),
         keys=bundle_inputs.signing_keys(keys or []),
         waivers=waive or [],
+        fus_policy=fus_policy.value,
+        expires=_expiry(expires),
     )
     data, images = made(request, files, targets, output_name(out))
     write_result(out, data)
@@ -99,6 +127,22 @@ def create(
     if not request.keys:
         summary += "; not signed: use `imagekit bundle payload`, then `bundle attach`"
     complain(summary)
+
+
+def _expiry(text: str | None) -> str | None:
+    """The time of `--expires` in the spelling of bundles; exits with wrong usage for anything else."""
+    from imagekit.bundle.manifest import is_time
+
+    if text is None:
+        return None
+    time = text
+    if "T" not in text:
+        time = f"{text}T23:59:59Z"
+    if not is_time(time):
+        raise typer.BadParameter(
+            f"not a time {shown(text)}: write it as 2027-01-31 or 2027-01-31T12:00:00Z", param_hint="--expires"
+        )
+    return time
 
 
 @bundle.command()

@@ -25,6 +25,10 @@ class Request:
     keys: "Sequence[PrivateKey]"
     waivers: Sequence[str]
     """As typed: RULE=REASON or RULE:FILE=REASON."""
+    fus_policy: str
+    """`needed` or `always`."""
+    expires: str | None
+    """When the bundle expires, as RFC 3339; None: never."""
 
 
 def made(request: Request, files: Sequence[str], targets: "Sequence[Target]", out: str) -> tuple[bytes, int]:
@@ -51,6 +55,8 @@ def _made(
         sequence=request.sequence,
         created=request.created,
         waivers=waivers,
+        fus_policy=manifest.FusPolicy(request.fus_policy),
+        expires=request.expires,
     )
     bundle_inputs.tell_findings(inputs)
     payload = manifest.dumps(described)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from imagekit.assessment import Assessment
-from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, known_as
+from imagekit.bundle.manifest import FusPolicy, ImageEntry, Manifest, ManifestStep, known_as
 from imagekit.bundle.order import range_text, served
 from imagekit.bundle.verified import found_in
 from imagekit.report.catalogue import not_in_catalogue
@@ -33,6 +33,7 @@ def text(
         *(("signed", line, role) for line, role in signers),
         *(("for", f"{target.name}, {target.flash_kib} KiB", "") for target in manifest.targets),
         ("for", f"boards with FUS {_boards(manifest)}", ""),
+        *_policy(manifest),
         *_lacks(manifest),
     ]
     lines = [paint(verdict, verdict_role), paint(printable(manifest.name), "bold")]
@@ -51,6 +52,19 @@ def _boards(manifest: Manifest) -> str:
     """Return which FUS a chip may have at the start: `1.2.0 and later`."""
     ranges = [range_text(*bounds).replace(" or later", " and later") for bounds in served(manifest.steps)]
     return ", or FUS ".join(ranges)
+
+
+def _policy(manifest: Manifest) -> list[tuple[str, str, str]]:
+    """Return when the FUS of the bundle is installed, and when the bundle expires."""
+    rows = []
+    if len(manifest.images) > 1 and any(image.role == "fus" for image in manifest.images):
+        when = "always, when the FUS on the chip is older"
+        if manifest.fus_policy is FusPolicy.NEEDED:
+            when = "only where the last image needs it"
+        rows.append(("FUS", f"installed {when}", ""))
+    if manifest.expires is not None:
+        rows.append(("expires", f"{manifest.expires}, by the clock of the computer", ""))
+    return rows
 
 
 def _lacks(manifest: Manifest) -> list[tuple[str, str, str]]:
@@ -121,6 +135,8 @@ def document(manifest: Manifest, assessments: Mapping[str, Assessment], signers:
         "waivers": [
             {"rule": waiver.rule, "image": waiver.image, "reason": waiver.reason} for waiver in manifest.waivers
         ],
+        "fus_policy": manifest.fus_policy.value,
+        "expires": manifest.expires,
     }
 
 

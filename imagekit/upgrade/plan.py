@@ -4,11 +4,13 @@ The steps follow ST's own procedure (release notes of STM32CubeWB v1.24.0, steps
 upgrade FUS one image at a time, install the stack, start it. No step is irreversible unless the goal needs it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from imagekit import bonding
 from imagekit.assessment import Assessment
+from imagekit.bonding import BondingData, StackFormat
 from imagekit.errors import PlacementError, PlanError
 from imagekit.fus_versions import NEWEST_FUS, given_fus, lock_up, needs_fus_first
 from imagekit.image.model import FUS_2, ImageKind, Version
@@ -62,7 +64,7 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Upgr
         refuse_rollback(start, goal, is_deleting=installed is not False)
         usable = [candidate for candidate in candidates if candidate.image.sha256 not in unusable]
         upgrades = fus_upgrades(start, usable, goal)
-        steps = tuple(_steps(start, goal, upgrades, installed=installed))
+        steps = tuple(_with_bonding_data(start, _steps(start, goal, upgrades, installed=installed), installed))
     except PlanError as error:
         return _refused(start, goal, candidates, (str(error), *(f"missing: {file}" for file in error.missing)))
     except PlacementError as error:
@@ -175,6 +177,34 @@ def _steps(
         return
     yield install_stack(goal, placement, fus)
     yield start_stack(goal, fus)
+
+
+def _with_bonding_data(start: Start, steps: Iterable[UpgradeStep], installed: bool | None) -> Iterator[UpgradeStep]:
+    """Add to each step what it does to bonding data; a chip without a stack and without reserved room has none."""
+    has_data = installed is not False or bonding_is_reserved(
+        start.target, start.fus, start.sfsa, had_fus2_stack=start.had_fus2_stack
+    )
+    for step in steps:
+        if has_data or step.action is Action.INSTALL_SAFEBOOT:
+            yield replace(step, bonding_data=_bonding_data(start, step, is_deleted=installed is not False))
+        else:
+            yield step
+
+
+def _bonding_data(start: Start, step: UpgradeStep, *, is_deleted: bool) -> BondingData | None:
+    """Return what a step does to bonding data on a chip that may hold some."""
+    if step.action is Action.DELETE_STACK:
+        return bonding.after_delete(step.fus)
+    if step.action is Action.INSTALL_FUS:
+        return bonding.after_fus_upgrade(start.fus)
+    if step.action is Action.INSTALL_SAFEBOOT:
+        return bonding.after_safeboot()
+    if step.action is Action.INSTALL_STACK and step.candidate:
+        installed = StackFormat.PLAIN
+        if step.candidate.image.is_fus_2_format:
+            installed = StackFormat.FUS_2
+        return bonding.after_stack(start.fus, installed, replaces=None, is_deleted_first=is_deleted)
+    return None
 
 
 def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], installed: bool | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ Sources: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 8; "Safeboot
 from dataclasses import dataclass
 from enum import Enum
 
+from imagekit.bonding import BondingData
 from imagekit.fus_versions import FOR_FUS_0_5_3, FUS_0_5_3, asked_fus, given_fus
 from imagekit.image.model import FUS_2, ImageKind, Version
 from imagekit.placement import FUS_2_GAP, Placement
@@ -44,6 +45,8 @@ class UpgradeStep:
     """What is different from then on, or stops working."""
     takes: str = ""
     """How long it takes, if a source tells; otherwise empty."""
+    bonding_data: BondingData | None = None
+    """What happens to bonding data; None where there can be none, or the step does not touch them."""
 
 
 def delete_stack(target: Target, fus: Version, *, is_known_installed: bool) -> UpgradeStep:
