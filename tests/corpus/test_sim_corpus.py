@@ -98,14 +98,33 @@ def outcome(part: str, page: int, file: File, address: int, content: bytes | Non
         return error.error
 
 
+def fitting(series: str, page: int, limit: int) -> list[File]:
+    """The stacks that a target takes, by size."""
+    fits = [
+        file
+        for file in STACKS
+        if file.series == series and file.address(page, limit) >= 0x08000000 and name(file.path) not in NOT_VERIFIABLE
+    ]
+    return sorted(fits, key=lambda file: (len(file.content), file.path))
+
+
+@each_target
+def test_stacks_of_all_sizes_install_and_run(part: str, series: str, page: int, limit: int) -> None:
+    """The smallest, the largest and some between; each stack on one part: test_flasher_corpus.py."""
+    stacks = fitting(series, page, limit)
+    install_each(part, page, limit, [*stacks[::7], stacks[-1]])
+
+
+@pytest.mark.slow
 @each_target
 def test_every_stack_that_fits_installs_and_runs(part: str, series: str, page: int, limit: int) -> None:
+    install_each(part, page, limit, fitting(series, page, limit))
+
+
+def install_each(part: str, page: int, limit: int, stacks: list[File]) -> None:
     """fus-protocol 11, item 17: at its computed address, from the FUS that it needs; SFSA, SBRV, versions after it."""
-    count = 0
-    for file in STACKS:
-        address = file.address(page, limit)
-        if file.series != series or address < 0x08000000 or name(file.path) in NOT_VERIFIABLE:
-            continue
+    for file in stacks:
+        address, series = file.address(page, limit), file.series
         it, driver = ready(part, page, needed_fus(file))
         driver.burn(address, file.content)
         assert driver.run(FW_UPGRADE) == "stack after 2", name(file.path)
@@ -114,8 +133,6 @@ def test_every_stack_that_fits_installs_and_runs(part: str, series: str, page: i
         assert 0x08000000 + sbrv * 4 == address, name(file.path)
         assert driver.info(0x10) == int.from_bytes(file.content[-92:-88], "little"), name(file.path)
         assert it.options.open_sram2_kib() == (file.content[-94], file.content[-93]), name(file.path)
-        count += 1
-    assert count, "a target without a single stack"
 
 
 @each_target
