@@ -70,7 +70,7 @@ def carried_out(made: UpgradePlan, *, has_stack: bool) -> OracleChip:
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 @pytest.mark.parametrize("fus", FUS_VERSIONS)
-def test_every_stack_has_a_way_that_a_chip_could_go_or_a_reason(target: Target, fus: str) -> None:
+def test_every_stack_has_a_plan_that_works_or_a_refusal(target: Target, fus: str) -> None:
     upgrades = of_kind(ImageKind.FUS)
     for goal in of_kind(ImageKind.STACK):
         for has_stack in (False, True):
@@ -87,7 +87,7 @@ def test_every_stack_has_a_way_that_a_chip_could_go_or_a_reason(target: Target, 
 
 @pytest.mark.parametrize("fus", FUS_VERSIONS)
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_every_fus_and_safeboot_has_a_way_or_a_reason(target: Target, fus: str) -> None:
+def test_every_fus_and_safeboot_has_a_plan_or_a_refusal(target: Target, fus: str) -> None:
     upgrades = of_kind(ImageKind.FUS)
     for goal in of_kind(ImageKind.FUS, ImageKind.SAFEBOOT):
         made = plan(Start(target=target, fus=Version.from_text(fus), stack_installed=False), [*upgrades, goal], goal)
@@ -110,7 +110,7 @@ STACKS = {
 
 @counts_hold
 @pytest.mark.parametrize("fus", FUS_VERSIONS)
-def test_as_many_stacks_have_a_way_as_fit(fus: str) -> None:
+def test_every_stack_that_fits_has_a_plan(fus: str) -> None:
     """A change of these numbers is a change of what users are told: look at it before changing them."""
     counts: Counter[str] = Counter()
     upgrades = of_kind(ImageKind.FUS)
@@ -122,7 +122,7 @@ def test_as_many_stacks_have_a_way_as_fit(fus: str) -> None:
     assert counts == STACKS | ({} if is_possible else {"STM32WB1xxC": 0})
 
 
-def test_a_release_folder_is_enough_from_any_fus_that_its_notes_name() -> None:
+def test_a_release_folder_is_enough_from_any_fus_in_its_notes() -> None:
     folder = CORPUS / "v1.23.0" / "STM32WB5x"
     if not folder.exists():
         pytest.skip("this corpus lacks v1.23.0")

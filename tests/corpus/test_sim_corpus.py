@@ -156,7 +156,7 @@ def test_a_flipped_byte_is_not_authentic(part: str, series: str, page: int, limi
 
 
 @pytest.mark.parametrize("path", sorted(NOT_VERIFIABLE))
-def test_what_no_known_key_verifies_is_not_authentic(path: str) -> None:
+def test_images_without_a_known_key_are_not_authentic(path: str) -> None:
     if not (CORPUS / path).exists():
         pytest.skip("not in this corpus")
     file = File(CORPUS / path, (CORPUS / path).read_bytes())
@@ -197,7 +197,7 @@ WAYS: list[tuple[str, int, list[tuple[str, int]]]] = [
 
 
 @pytest.mark.parametrize(("part", "start", "way"), WAYS)
-def test_fus_goes_its_whole_way(part: str, start: int, way: list[tuple[str, int]]) -> None:
+def test_fus_is_upgraded_through_every_version(part: str, start: int, way: list[tuple[str, int]]) -> None:
     """fus-protocol 8.1: each stage in turn, four resets each; and never back."""
     if not all((CORPUS / path).exists() for path, _ in way):
         pytest.skip("not in this corpus")
@@ -227,7 +227,7 @@ def test_fus_goes_its_whole_way(part: str, start: int, way: list[tuple[str, int]
             driver.erase(at)
 
 
-def test_files_that_are_no_images_are_not_found() -> None:
+def test_fus_does_not_find_files_that_are_not_images() -> None:
     """fus-protocol 10, hazard 20: a saved page, an empty or an unencrypted file in flash."""
     others = [path for path in FILES if path not in IMAGES and path.stat().st_size]
     for content in (*(path.read_bytes() for path in others), b"<!DOCTYPE html>" * 8142):
@@ -238,7 +238,7 @@ def test_files_that_are_no_images_are_not_found() -> None:
         assert caught.value.error == 0x01
 
 
-def test_the_largest_stack_takes_no_time_worth_mentioning() -> None:
+def test_the_largest_stack_installs_in_two_cpu_seconds() -> None:
     """A full install in less than two seconds of the processor, so that a suite can afford many."""
     file = max((file for file in STACKS if file.series == "5x"), key=lambda file: len(file.content))
     before = time.process_time()
