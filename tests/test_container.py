@@ -56,7 +56,7 @@ def test_every_fixture_that_does_not_parse_is_in_the_table() -> None:
     assert {path.stem for path in IMAGES.glob("*.bin") if not _parses(path.stem)} == set(NOT_IMAGES)
 
 
-def test_larger_than_any_flash() -> None:
+def test_a_file_larger_than_any_flash_is_refused() -> None:
     with pytest.raises(ParseError, match="more than 1048576 bytes, the largest STM32WB flash") as caught:
         Image.parse(bytes(LARGEST_FLASH + 1))
     assert caught.value.reason == "too-large"
@@ -106,7 +106,7 @@ def test_the_smallest_image_has_a_body_of_one_byte() -> None:
     assert len(container.split(data).body) == 1
 
 
-def test_a_signature_size_that_reaches_before_the_file_is_no_image() -> None:
+def test_a_signature_larger_than_the_file_is_refused() -> None:
     data = content("stack-4k")[-200:-12] + b"\xff" + content("stack-4k")[-11:]
     with pytest.raises(ParseError, match="255-byte signature") as caught:
         Image.parse(data)
@@ -135,12 +135,12 @@ SP, CODE = 0x20001000, (0x50E1, 0x080050E3, 0x080FFFFF)
         ((SP, *CODE[:2]), False),
     ],
 )
-def test_a_vector_table_is_told_by_stack_pointer_and_thumb_addresses(words: tuple[int, ...], is_program: bool) -> None:
+def test_a_vector_table_has_a_stack_pointer_and_thumb_addresses(words: tuple[int, ...], is_program: bool) -> None:
     assert not_an_image.looks_unencrypted(b"".join(word.to_bytes(4, "little") for word in words)) == is_program
 
 
 @pytest.mark.parametrize(("line_ends", "is_mangled"), [(7, False), (8, True)])
-def test_few_line_ends_prove_nothing(line_ends: int, is_mangled: bool) -> None:
+def test_few_line_ends_are_not_text_mode_damage(line_ends: int, is_mangled: bool) -> None:
     assert not_an_image.has_inserted_carriage_returns(b"\x80\r\n" * line_ends) == is_mangled
     assert not not_an_image.has_inserted_carriage_returns(b"\x80\r\n" * line_ends + b"\n")
 

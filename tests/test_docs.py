@@ -45,19 +45,19 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_files_that_a_page_names_are_there(page: Path) -> None:
+def test_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(
         r"`((?:docs|fixtures|flasher|imagekit|tests|\.ci)/[\w./-]+)[ `]", page.read_text(encoding="utf-8")
     )
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_st_s_keys_are_those_of_the_code() -> None:
+def test_the_page_has_the_keys_of_the_code() -> None:
     points = re.findall(r"^    (st-\S+) +([0-9a-f]{66})\n +([0-9a-f]{64})$", IMAGE_FORMAT, re.MULTILINE)
     assert [(name, x + y) for name, x, y in points] == [(key.name, _point(key)) for key in st_keys()]
 
 
-def test_how_far_a_version_tells_the_variant() -> None:
+def test_the_page_counts_versions_that_identify_a_variant() -> None:
     by_version: dict[object, set[str]] = defaultdict(set)
     by_all: dict[object, set[str]] = defaultdict(set)
     for one in shipped().contents.values():
@@ -113,7 +113,7 @@ def _recovered(folder: Path, *images: Path) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def test_the_program_that_recovers_a_key_does(tmp_path: Path) -> None:
+def test_the_program_on_the_page_recovers_a_key(tmp_path: Path) -> None:
     images = [IMAGES / f"{name}.bin" for name in ("stack-4k", "fus-2.2.0")]
     assert _recovered(tmp_path, *images) == [_point(throw_away_keys()[0])]
     assert len(_recovered(tmp_path, images[0])) == 2
@@ -121,7 +121,7 @@ def test_the_program_that_recovers_a_key_does(tmp_path: Path) -> None:
 
 
 @needs_corpus
-def test_the_program_recovers_st_s_keys(tmp_path: Path) -> None:
+def test_the_program_on_the_page_recovers_st_keys(tmp_path: Path) -> None:
     for key, folder in zip(st_keys(), ("v1.23.0/STM32WB5x", "v1.23.0/STM32WB1x", "v1.5.0/STM32WB3x"), strict=True):
         images = [*(CORPUS / folder).glob("*BLE_Stack_full_fw.bin"), *(CORPUS / folder).glob("*BLE_HCILayer_fw.bin")]
         if len(images) != 2:
@@ -129,7 +129,7 @@ def test_the_program_recovers_st_s_keys(tmp_path: Path) -> None:
         assert _recovered(tmp_path, *images) == [_point(key)]
 
 
-def test_tests_that_contributing_names_are_there() -> None:
+def test_tests_that_contributing_names_exist() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
     there = {
         name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
@@ -139,7 +139,7 @@ def test_tests_that_contributing_names_are_there() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_commands_that_a_page_shows_are_there_with_their_options(page: Path) -> None:
+def test_commands_on_a_page_exist_with_their_options(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"(?:^|[`$/ ])imagekit ([a-z]+[^`|>\n]*)", "\n".join(_code(text)), re.MULTILINE):
         refuse_unknown(line)

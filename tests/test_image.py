@@ -14,7 +14,7 @@ BOTH = (Series.WB3X, Series.WB5X)
 WB1X = (Series.WB1X,)
 
 
-def test_every_known_magic_has_a_kind_and_a_room_above_it() -> None:
+def test_every_known_magic_has_a_kind_and_a_gap() -> None:
     one = image("stack-4k")
     for magic in IMAGE_MAGICS:
         assert replace(one, footer=replace(one.footer, magic=magic)).kind is not ImageKind.UNKNOWN
@@ -77,12 +77,12 @@ def test_a_version_is_hidden_only_by_four_bytes_of_ff(offset: int) -> None:
         ("1.14.0.21", Version(1, 14, 0, 1, 5)),
     ],
 )
-def test_a_version_is_read_as_people_and_st_s_tools_write_it(text: str, version: Version) -> None:
+def test_a_version_is_read_in_every_usual_spelling(text: str, version: Version) -> None:
     assert Version.from_text(text) == version
 
 
 @pytest.mark.parametrize("text", ["", "2.", "1.2.x", "2.1.\u0660", "1.2.3.4.5", "1.256.0", "-1.2.0", "1.2.0 beta"])
-def test_other_texts_are_no_version(text: str) -> None:
+def test_other_texts_are_refused_as_versions(text: str) -> None:
     with pytest.raises(VersionError, match="write it as 1\\.2\\.0"):
         Version.from_text(text)
 
@@ -95,7 +95,7 @@ def test_versions_are_ordered_by_number_not_by_text() -> None:
     ("word", "text"),
     [("01020000", "1.2.0.0"), ("0x010F0003", "1.15.0.3"), ("00050300", "0.5.3.0"), ("020000a3", "2.0.0.163")],
 )
-def test_a_version_as_it_stands_in_a_chip_s_memory(word: str, text: str) -> None:
+def test_a_version_is_read_as_a_word_of_the_chip(word: str, text: str) -> None:
     assert Version.from_text(word).full_text == text
 
 

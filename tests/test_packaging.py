@@ -66,7 +66,7 @@ def ours(*folders: str) -> set[str]:
     }
 
 
-def test_the_wheel_holds_both_packages_with_data_and_nothing_else(built: tuple[Path, Path]) -> None:
+def test_the_wheel_holds_both_packages_and_nothing_else(built: tuple[Path, Path]) -> None:
     names = set(content_of(built[0]))
     info = f"stm32wb_imagekit-{imagekit.__version__}.dist-info/"
     assert names - {name for name in names if name.startswith(info)} == ours("imagekit", "flasher")
@@ -78,7 +78,7 @@ def test_the_wheel_holds_both_packages_with_data_and_nothing_else(built: tuple[P
     assert data | keys | {"imagekit/py.typed", "flasher/py.typed", f"{info}licenses/LICENSE"} <= names
 
 
-def test_the_wheel_says_what_it_is(built: tuple[Path, Path]) -> None:
+def test_the_wheel_has_its_metadata(built: tuple[Path, Path]) -> None:
     content = content_of(built[0])
     info = f"stm32wb_imagekit-{imagekit.__version__}.dist-info"
     said = message_from_bytes(content[f"{info}/METADATA"])

@@ -66,7 +66,7 @@ def test_the_larger_of_footer_and_size_counts() -> None:
     assert placement.address == 0x080F2000
 
 
-def test_fus_1_0_1_goes_on_1_mib_parts_and_1_0_2_on_all() -> None:
+def test_fus_1_0_1_fits_1_mib_parts_and_1_0_2_all() -> None:
     assert place(sized("fus-1.0.1", 24492, 4096), G).address == 0x080EC000
     assert place(image("fus-1.0.2"), C).address == 0x0803F000
     assert place(image("fus-hidden-version"), C).address == 0x0803F000
@@ -74,7 +74,7 @@ def test_fus_1_0_1_goes_on_1_mib_parts_and_1_0_2_on_all() -> None:
 
 @pytest.mark.parametrize("fus", ["0.5.3", "1.0.1"])
 @pytest.mark.parametrize("target", [Y, E, C], ids=lambda target: target.name)
-def test_before_fus_1_0_2_nothing_but_fus_goes_on_a_part_with_less_than_1_mib(target: Target, fus: str) -> None:
+def test_before_fus_1_0_2_small_parts_take_only_fus(target: Target, fus: str) -> None:
     for name in ("stack-4k", "safeboot-2.0.0"):
         with pytest.raises(PlacementError, match="may lock for ever") as caught:
             place(image(name), target, fus=Version.from_text(fus))
@@ -84,7 +84,7 @@ def test_before_fus_1_0_2_nothing_but_fus_goes_on_a_part_with_less_than_1_mib(ta
     assert place(image("stack-4k"), target, fus=Version(1, 0, 2)).address
 
 
-def test_the_name_of_a_known_content_tells_the_two_hidden_fus_images_apart() -> None:
+def test_the_catalogue_tells_two_hidden_fus_images_apart() -> None:
     for_0_5_3, other = ("FUS_for_fus_0_5_3",), ("FUS", "FUS_1_2_0")
     fus = image("fus-hidden-version")
     assert place(fus, G, fus=Version(0, 5, 3), variants=for_0_5_3).address
@@ -111,7 +111,7 @@ def test_only_fus_0_5_3_leaves_the_two_sectors(fus: Version | None) -> None:
         ("fus-hidden-version", G, "1.0.2"),
     ],
 )
-def test_the_lowest_fus_that_installs_an_image_does(name: str, target: Target, fus: str) -> None:
+def test_the_lowest_fus_for_an_image_accepts_it(name: str, target: Target, fus: str) -> None:
     assert place(image(name), target, fus=Version.from_text(fus)).address
 
 
@@ -122,14 +122,14 @@ def test_under_fus_0_5_3_a_stack_may_lie_two_sectors_higher() -> None:
     assert place(sized("fus-hidden-version", 24492, 4096), G, fus=old).address == 0x080EC000
 
 
-def test_sfsa_with_a_stack_installed_that_is_no_smaller_is_the_limit() -> None:
+def test_sfsa_of_an_installed_stack_is_the_limit() -> None:
     placement = place(image("stack-4k"), G, sfsa=0xCB)
     assert (placement.limit, placement.address) == (0x080CB000, 0x080CA000)
     assert placement.after_delete == 0x080F3000
     assert place(image("stack-4k"), G, sfsa=0xF4).after_delete is None
 
 
-def test_a_new_stack_as_large_as_the_installed_one_may_lie_below_it_and_a_larger_one_not() -> None:
+def test_a_stack_no_larger_than_the_installed_one_fits_below() -> None:
     # 41 sectors lie between SFSA 0xCB and 0xF4.
     assert place(sized("stack-4k", 41 * 4096, 4096), G, sfsa=0xCB).address == 0x080A2000
     with pytest.raises(PlacementError, match=r"a smaller stack is installed: .* 0x080CA000") as caught:
@@ -203,7 +203,7 @@ def test_sfsa_above_the_nominal_end_does_not_lift_the_limit() -> None:
         ("fus-2.2.0", G, {"sfsa": 0xCB}, "stack-installed", "delete it first, then the address is"),
     ],
 )
-def test_no_address_has_a_reason(
+def test_a_missing_address_has_a_reason(
     name: str,
     target: Target,
     options: dict[str, Any],
@@ -223,7 +223,7 @@ def test_a_gap_of_the_other_series_is_an_unknown_format() -> None:
     assert caught.value.reason == "unknown-format"
 
 
-def test_an_image_that_leaves_no_sector_for_the_application_does_not_fit() -> None:
+def test_an_image_must_leave_a_sector_for_the_application() -> None:
     # Thread_MTD of v1.5.0 on 256 KiB: 64 sectors; ST's table says NA.
     with pytest.raises(PlacementError) as caught:
         place(sized("stack-4k", 64 * 4096, 4096), C)
@@ -252,13 +252,13 @@ def with_version(name: str, major: int, minor: int, sub: int) -> Image:
     return dataclasses.replace(image(name), footer=footer)
 
 
-def test_fus_2_0_0_is_no_fus_1() -> None:
+def test_fus_2_0_0_is_not_treated_as_fus_1() -> None:
     assert place(with_version("fus-2.2.0", 2, 0, 0), G).spare_sectors == 0
     assert with_version("fus-2.2.0", 2, 0, 0).requires_fus == Version(1, 2, 0)
     assert place(with_version("fus-2.2.0", 1, 255, 255), G).spare_sectors == 2
 
 
-def test_the_old_tables_of_wb3x_are_explained_for_old_stacks_only() -> None:
+def test_old_wb3x_tables_are_explained_for_old_stacks_only() -> None:
     old, new = with_version("stack-4k", 1, 11, 0), with_version("stack-4k", 1, 11, 1)
     assert "12 sectors lower" in " ".join(differences_from_st(old, place(old, WB35E)))
     assert not differences_from_st(new, place(new, WB35E))

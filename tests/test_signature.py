@@ -88,7 +88,7 @@ def test_a_file_without_st_s_signature() -> None:
         ("signature-too-long", "the signature has 72 bytes, not 64"),
     ],
 )
-def test_what_is_no_signature_at_all_is_unverified_for_its_reason(name: str, defect: str) -> None:
+def test_a_malformed_signature_is_unverified_with_its_reason(name: str, defect: str) -> None:
     verdict = signature_verdict(image(name), throw_away_keys())
     assert (verdict.status, verdict.key, verdict.defect) == (SignatureStatus.UNVERIFIED, None, defect)
 
@@ -101,7 +101,7 @@ def test_der_is_minimal_and_positive() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 65, 128])
-def test_der_of_a_wrong_length_is_refused(size: int) -> None:
+def test_a_signature_of_a_wrong_length_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match=f"the signature has {size} bytes, not 64"):
         signature_to_der(bytes(size))
 
@@ -116,7 +116,7 @@ def test_every_byte_of_a_small_image_counts() -> None:
         assert verdict.status is SignatureStatus.UNVERIFIED, offset
 
 
-def test_the_other_s_is_valid_and_the_content_is_another() -> None:
+def test_the_negated_s_is_valid_and_changes_the_sha256() -> None:
     """(r, n - s) verifies as (r, s) does: `valid` does not say that every byte is ST's."""
     data = content("stack-4k")
     other = (ORDER - int.from_bytes(data[-52:-20], "big")).to_bytes(32, "big")

@@ -30,7 +30,7 @@ def is_noticed(data: bytes, offset: int, mask: int) -> bool:
     return any(finding.rule in ("WB101", "WB104", "WB110") for finding in findings(assessment))
 
 
-def test_every_byte_of_the_smallest_image() -> None:
+def test_a_change_of_any_byte_of_the_smallest_image() -> None:
     assert SMALLEST is not None
     data = SMALLEST.read_bytes()
     assert assess(Image.parse(data)).signature.status is SignatureStatus.VALID
@@ -39,7 +39,7 @@ def test_every_byte_of_the_smallest_image() -> None:
         assert altered(data, offset, mask).signature.status is SignatureStatus.UNVERIFIED, offset
 
 
-def test_every_change_of_a_byte_of_the_smallest_image_s_signature_footer() -> None:
+def test_every_value_of_each_signature_footer_byte() -> None:
     assert SMALLEST is not None
     data = SMALLEST.read_bytes()
     for offset in range(len(data) - 20, len(data)):
@@ -48,7 +48,7 @@ def test_every_change_of_a_byte_of_the_smallest_image_s_signature_footer() -> No
 
 
 @each_image
-def test_samples_of_every_image(path: Path) -> None:
+def test_a_change_of_sampled_bytes_of_every_image(path: Path) -> None:
     data = path.read_bytes()
     chance = random.Random(name(path))  # noqa: S311 - which bytes are sampled is no secret
     body, footer, signature = range(len(data) - 104), range(len(data) - 104, len(data) - 84), range(64)

@@ -87,7 +87,7 @@ def test_every_error_and_warning_is_known_with_its_reason(audited: dict[str, Any
     assert {(*key, " ".join(targets).strip()) for key, targets in found.items()} == set(WRONG)
 
 
-def test_the_counts(audited: dict[str, Any]) -> None:
+def test_the_counts_of_the_audit_are_known(audited: dict[str, Any]) -> None:
     """By hand: 16 FUS images under a key not known; Safeboot in five releases; lower addresses as in test_addresses."""
     assert Counter(rule for _, _, rule, _ in findings(audited)) == {
         "WB002": 2,

@@ -196,7 +196,7 @@ def walk(steps: tuple[ManifestStep, ...], target: Target, start: Version) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_every_chain_of_two_and_three_can_be_gone(target: Target) -> None:
+def test_every_chain_of_two_and_three_steps_works(target: Target) -> None:
     """From every FUS that a chain serves, each step is one that FUS takes; the number of chains is told by asking."""
     kinds = kinds_of_content(target)
     count = 0

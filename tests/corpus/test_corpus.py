@@ -99,7 +99,7 @@ def test_parse_and_join_give_the_same_bytes(path: Path) -> None:
     assert container.join(container.split(data)) == data
 
 
-def test_the_findings_are_these_and_no_others(entries: dict[str, dict[str, object]]) -> None:
+def test_exactly_the_known_findings_are_reported(entries: dict[str, dict[str, object]]) -> None:
     """Every finding on ST's files, without notes and known defects, has its cause in docs/image-format.md."""
     found = {
         file: {finding["rule"] for finding in entry["findings"]} - {"WB108", "WB203", "WB302", "WB405"}  # type: ignore[attr-defined]
@@ -112,7 +112,7 @@ def test_the_findings_are_these_and_no_others(entries: dict[str, dict[str, objec
 
 
 @counts_hold
-def test_counts(entries: dict[str, dict[str, object]]) -> None:
+def test_the_counts_of_the_corpus_are_known(entries: dict[str, dict[str, object]]) -> None:
     assert len(entries) == 355
     assert len({entry["sha256"] for entry in entries.values()}) == 204
     verdicts = Counter(
@@ -128,7 +128,7 @@ def test_counts(entries: dict[str, dict[str, object]]) -> None:
     }
 
 
-def test_the_strongest_key_stands_in_clear_in_an_unencrypted_file_of_st_s() -> None:
+def test_an_unencrypted_file_of_st_contains_its_public_key() -> None:
     file = CORPUS / "v1.5.0" / "STM32WB5x" / "stm32wb5x_FUS_fw.bin"
     if not file.exists():
         pytest.skip("this corpus lacks v1.5.0")

@@ -122,7 +122,7 @@ def test_every_stack_is_installed_and_runs(target: str, tmp_path: Path, monkeypa
         assert_has(boards[fus], stack, target)
 
 
-def test_every_stack_is_among_them_or_has_its_reason() -> None:
+def test_every_stack_is_tried_or_has_a_reason() -> None:
     tried = {one.assessment.image.sha256 for found in stacks().values() for _, one in found}
     left = {
         name(path)
@@ -170,7 +170,7 @@ WAYS = [
 @pytest.mark.parametrize(
     ("target", "start", "fus", "stack"), WAYS, ids=[f"{way[0]} from {way[1]:08X} over {len(way[2])}" for way in WAYS]
 )
-def test_every_way_of_st_to_a_new_fus_and_a_stack(
+def test_every_upgrade_path_of_st_to_a_new_stack(
     target: str, start: int, fus: tuple[str, ...], stack: str, tmp_path: Path
 ) -> None:
     """How images for FUS 0.5.3 are signed nobody outside ST knows: the chip is told that it believes that one."""

@@ -98,14 +98,33 @@ def outcome(part: str, page: int, file: File, address: int, content: bytes | Non
         return error.error
 
 
+def fitting(series: str, page: int, limit: int) -> list[File]:
+    """The stacks that a target takes, by size."""
+    fits = [
+        file
+        for file in STACKS
+        if file.series == series and file.address(page, limit) >= 0x08000000 and name(file.path) not in NOT_VERIFIABLE
+    ]
+    return sorted(fits, key=lambda file: (len(file.content), file.path))
+
+
+@each_target
+def test_stacks_of_all_sizes_install_and_run(part: str, series: str, page: int, limit: int) -> None:
+    """The smallest, the largest and some between; each stack on one part: test_flasher_corpus.py."""
+    stacks = fitting(series, page, limit)
+    install_each(part, page, limit, [*stacks[::7], stacks[-1]])
+
+
+@pytest.mark.slow
 @each_target
 def test_every_stack_that_fits_installs_and_runs(part: str, series: str, page: int, limit: int) -> None:
+    install_each(part, page, limit, fitting(series, page, limit))
+
+
+def install_each(part: str, page: int, limit: int, stacks: list[File]) -> None:
     """fus-protocol 11, item 17: at its computed address, from the FUS that it needs; SFSA, SBRV, versions after it."""
-    count = 0
-    for file in STACKS:
-        address = file.address(page, limit)
-        if file.series != series or address < 0x08000000 or name(file.path) in NOT_VERIFIABLE:
-            continue
+    for file in stacks:
+        address, series = file.address(page, limit), file.series
         it, driver = ready(part, page, needed_fus(file))
         driver.burn(address, file.content)
         assert driver.run(FW_UPGRADE) == "stack after 2", name(file.path)
@@ -114,8 +133,6 @@ def test_every_stack_that_fits_installs_and_runs(part: str, series: str, page: i
         assert 0x08000000 + sbrv * 4 == address, name(file.path)
         assert driver.info(0x10) == int.from_bytes(file.content[-92:-88], "little"), name(file.path)
         assert it.options.open_sram2_kib() == (file.content[-94], file.content[-93]), name(file.path)
-        count += 1
-    assert count, "a target without a single stack"
 
 
 @each_target
@@ -139,7 +156,7 @@ def test_a_flipped_byte_is_not_authentic(part: str, series: str, page: int, limi
 
 
 @pytest.mark.parametrize("path", sorted(NOT_VERIFIABLE))
-def test_what_no_known_key_verifies_is_not_authentic(path: str) -> None:
+def test_images_without_a_known_key_are_not_authentic(path: str) -> None:
     if not (CORPUS / path).exists():
         pytest.skip("not in this corpus")
     file = File(CORPUS / path, (CORPUS / path).read_bytes())
@@ -180,7 +197,7 @@ WAYS: list[tuple[str, int, list[tuple[str, int]]]] = [
 
 
 @pytest.mark.parametrize(("part", "start", "way"), WAYS)
-def test_fus_goes_its_whole_way(part: str, start: int, way: list[tuple[str, int]]) -> None:
+def test_fus_is_upgraded_through_every_version(part: str, start: int, way: list[tuple[str, int]]) -> None:
     """fus-protocol 8.1: each stage in turn, four resets each; and never back."""
     if not all((CORPUS / path).exists() for path, _ in way):
         pytest.skip("not in this corpus")
@@ -210,7 +227,7 @@ def test_fus_goes_its_whole_way(part: str, start: int, way: list[tuple[str, int]
             driver.erase(at)
 
 
-def test_files_that_are_no_images_are_not_found() -> None:
+def test_fus_does_not_find_files_that_are_not_images() -> None:
     """fus-protocol 10, hazard 20: a saved page, an empty or an unencrypted file in flash."""
     others = [path for path in FILES if path not in IMAGES and path.stat().st_size]
     for content in (*(path.read_bytes() for path in others), b"<!DOCTYPE html>" * 8142):
@@ -221,7 +238,7 @@ def test_files_that_are_no_images_are_not_found() -> None:
         assert caught.value.error == 0x01
 
 
-def test_the_largest_stack_takes_no_time_worth_mentioning() -> None:
+def test_the_largest_stack_installs_in_two_cpu_seconds() -> None:
     """A full install in less than two seconds of the processor, so that a suite can afford many."""
     file = max((file for file in STACKS if file.series == "5x"), key=lambda file: len(file.content))
     before = time.process_time()

@@ -56,7 +56,7 @@ class Target:
     allowed: tuple[type[Exception], ...]
     """What it may let out; where `run` catches what its readers may raise, nothing."""
     smoke: int
-    """How many inputs the test of every day gives it."""
+    """How many inputs tests/test_fuzz.py gives it with -m slow; without, a fifth."""
 
     def try_one(self, data: bytes) -> None:
         """Run one input. Whatever this raises is a finding."""

@@ -86,7 +86,7 @@ def test_no_two_contents_have_the_same_bytes_to_sign(one: tuple[str, bytes], oth
 
 
 @given(st.text("0123456789 a", max_size=6), st.text("0123456789 a", max_size=6), st.integers(0, 6))
-def test_nor_when_bytes_move_from_one_field_to_the_other(type_: str, payload: str, count: int) -> None:
+def test_moving_bytes_between_fields_changes_the_signed_bytes(type_: str, payload: str, count: int) -> None:
     """The lengths say where a field ends, whatever digits and spaces stand in it."""
     moved = f"{type_} {len(payload)} {payload}"
     other = (moved[:count], moved[count:].encode())

@@ -52,7 +52,7 @@ values = st.recursive(
 
 
 @given(st.binary(max_size=200) | hex_lines.map(lambda lines: "\r\n".join(lines).encode("utf-8", "replace")))
-def test_intel_hex(data: bytes) -> None:
+def test_any_intel_hex_is_read_or_refused(data: bytes) -> None:
     with suppress(ParseError):
         address, content = read_hex(data)
         assert address >= 0
@@ -60,7 +60,7 @@ def test_intel_hex(data: bytes) -> None:
 
 
 @given(st.binary(max_size=300) | pages.map(lambda page: page.encode("utf-8", "replace")))
-def test_release_notes(page: bytes) -> None:
+def test_any_release_notes_are_read_or_refused(page: bytes) -> None:
     with suppress(ReleaseNotesError):
         rows = read_rows(page)
         assert {target for row in rows for target in row.addresses} <= {target.name for target in TARGETS}
@@ -68,7 +68,7 @@ def test_release_notes(page: bytes) -> None:
 
 
 @given(st.text(max_size=30))
-def test_cells(text: str) -> None:
+def test_any_table_cell_is_read_or_refused(text: str) -> None:
     published_version(Cell(text, 1))
     with suppress(ValueError):
         address = published_address(Cell(text, 1))
@@ -84,7 +84,7 @@ def test_cells(text: str) -> None:
         *(values, st.dictionaries(st.text(max_size=5), values, max_size=3) | values),
     )
 )
-def test_catalogue(data: bytes) -> None:
+def test_any_catalogue_is_read_or_refused(data: bytes) -> None:
     with suppress(CatalogueError):
         catalogue.loads(data)
 
@@ -92,7 +92,7 @@ def test_catalogue(data: bytes) -> None:
 @given(
     st.text(max_size=40) | st.builds("stm32wb{}x_{}_fw_{}.bin".format, st.sampled_from("1357"), st.text(), st.text())
 )
-def test_names_parts_and_versions(text: str) -> None:
+def test_any_name_part_or_version_is_read_or_refused(text: str) -> None:
     StName.parse(text)
     with suppress(TargetError):
         select_target(text)

@@ -31,7 +31,7 @@ def judge(option_bytes: OptionBytes) -> None:
 
 
 @given(st.binary(max_size=300) | lines.map(lambda text: text.encode("utf-8", "replace")), targets)
-def test_any_bytes(data: bytes, target: Target) -> None:
+def test_any_dump_is_decoded_or_refused(data: bytes, target: Target) -> None:
     with suppress(OptionBytesError):
         judge(decode(data, target))
 
@@ -43,19 +43,19 @@ def test_any_sound_dump_is_judged(values: list[int], target: Target) -> None:
 
 
 @given(pairs | st.text(max_size=60), targets)
-def test_any_pairs(text: str, target: Target) -> None:
+def test_any_pairs_are_decoded_or_refused(text: str, target: Target) -> None:
     with suppress(OptionBytesError):
         judge(decode_pairs(text, target))
 
 
 @given(st.text(max_size=80) | st.integers(0, 2**40).map(str))
-def test_any_question(text: str) -> None:
+def test_any_question_is_answered_or_refused(text: str) -> None:
     found = lookup(text)
     assert len(found) == len({(one.group, one.name) for one in found})
     assert len(suggestions(text)) <= 3
 
 
 @given(st.integers(-1, 256))
-def test_any_code(code: int) -> None:
+def test_any_code_is_explained_or_refused(code: int) -> None:
     with suppress(ExplanationError):
         assert fus_error(code).has_code(code)

@@ -38,7 +38,7 @@ def placed(parsed: Image, target: Target, chip: dict[str, object]) -> int | None
 
 
 @given(names | names_2k, sizes, st.integers(0, 255), targets, chips)
-def test_an_address_is_aligned_and_the_image_ends_below_the_limit(
+def test_an_address_is_aligned_and_the_image_fits(
     name: str, size: int, sectors: int, target: Target, chip: dict[str, object]
 ) -> None:
     parsed = sized(name, size, sectors)
