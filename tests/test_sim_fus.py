@@ -310,11 +310,11 @@ def test_fus_0_5_3_answers_swapped_bytes_in_its_own_way() -> None:
     assert it.read(SRAM2A + SMALL.command, 7, 1) == bytes.fromhex("11 0e 04 ff fe 00 fe")
 
 
-@pytest.mark.parametrize("kind", ["idle", "unknown-error"])
-def test_the_first_contact_of_a_life(kind: str) -> None:
-    """fus-protocol 6.4: FF/UNKNOWN once, then as usual."""
+@pytest.mark.parametrize(("kind", "error"), [("ff", 0xFF), ("00", 0x00), ("fe", 0xFE), ("none", None)])
+def test_the_first_contact_of_a_life(kind: str, error: int | None) -> None:
+    """fus-protocol 6.4, hardware-review 7: FF with one of three error bytes once, then as usual."""
     it, driver = idle(first_contact=kind)
-    assert driver.state() == ((0, 0) if kind == "idle" else (0xFF, 0xFF))
+    assert driver.state() == ((0, 0) if error is None else (0xFF, error))
     it.reset(halt=True)
     it.advance(0.01)
     driver.start()

@@ -341,7 +341,7 @@ class Flash:
             return
         line, state.first_word = state.first_word, None
         data = state.first_value.to_bytes(4, "little") + value.to_bytes(4, "little")
-        if not self._is_line_free(line) and any(data):
+        if not self._is_line_free(line) and (any(data) or self._is_programmed_with_ones(line)):
             state.sr |= PROGERR
             return
         self.put_cells(line, data)
@@ -349,9 +349,13 @@ class Flash:
 
     def _is_line_free(self, address: int) -> bool:
         start = address - FLASH_BASE
-        if self.state.cells[start : start + 8] != b"\xff" * 8:
-            return False
-        return not (self._behaviour.all_ones_is_programmed and self.state.programmed[start // 8])
+        return self.state.cells[start : start + 8] == b"\xff" * 8 and not self._is_programmed_with_ones(address)
+
+    def _is_programmed_with_ones(self, address: int) -> bool:
+        """Whether a line reads erased but is not: its ECC bits are programmed, so nothing else can be (ff_pages)."""
+        start = address - FLASH_BASE
+        is_programmed = bool(self.state.programmed[start // 8]) and self._behaviour.ff_pages == "not"
+        return is_programmed and self.state.cells[start : start + 8] == b"\xff" * 8
 
     def _program_row(self, address: int, data: bytes) -> None:
         state = self.state
@@ -387,9 +391,8 @@ class Flash:
             return False
         pages = range(start // self._part.page, (start + size - 1) // self._part.page + 1)
         free = state.cells.count(b"\xff", start, start + size) == size
-        free = free and not (
-            self._behaviour.all_ones_is_programmed and any(state.programmed[start // 8 : (start + size) // 8])
-        )
+        if self._behaviour.ff_pages == "not":
+            free = free and not any(state.programmed[start // 8 : (start + size) // 8])
         if not free or any(self._is_write_protected(page) for page in pages):
             return False
         self.put_cells(address, data)

@@ -43,6 +43,7 @@ _FINISH_SECONDS = 1.0
 _BETWEEN_RESETS_SECONDS = 0.5
 _DELETE_SECONDS, _DELETE_SECONDS_PER_SECTOR = 1.0, 0.022
 _START_SECONDS = 0.05
+_FIRST_CONTACT = {"ff": codes.UNKNOWN, "00": 0x00, "fe": codes.NOT_RUNNING}  # hardware-review 7
 _MEASURED_SIZE = 150 * 1024  # the stack for which MicroPython measured the first answer
 
 
@@ -146,8 +147,8 @@ class Fus:
     def _get_state(self) -> bytes:
         if not self.secret.contacted:
             self.secret.contacted = True
-            if self.behaviour.first_contact == "unknown-error":
-                return bytes([0xFF, codes.UNKNOWN])
+            if (error := _FIRST_CONTACT.get(self.behaviour.first_contact)) is not None:
+                return bytes([0xFF, error])
         operation = self.secret.operation
         if operation is None:
             answer = bytes([self.state.error_state if self.state.error else 0, self.state.error])
