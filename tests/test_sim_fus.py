@@ -85,10 +85,10 @@ def test_an_empty_reference_table_gets_a_table_and_no_answer() -> None:
 
 
 def test_the_table_of_a_stack_has_the_other_layout() -> None:
-    """fus-protocol 3.6; 11, item 11."""
+    """fus-protocol 3.6; 11, item 11; hardware-review, SRAM2: 0x16 and 0x11 of a footer of 10 and 15."""
     it, driver = installed()
     words = struct.unpack("<8I", it.read(driver.word(SRAM2A), 32, 4))
-    assert words == (0x01010000, 0x01020000, 6, 0, 0x010F0003, 0x0A0F0026, 1, 0)
+    assert words == (0x01010000, 0x01020000, 6, 0, 0x010F0003, 0x16110026, 1, 0)
     it, driver = installed(replace(stack, sram=(7, 3)))
     assert driver.info(0x18) == 0
 

@@ -26,7 +26,7 @@ class SettingError(ValueError):
 def _setting(default: T, meaning: str, source: str, *, most: float = 0, code: bool = False) -> T:
     """A field of `Behaviour`; `most` is the largest number that is accepted, `code` shows the number as a byte."""
     metadata = {"meaning": meaning, "source": source, "most": most, "code": code}
-    value: T = dataclasses.field(default=default, metadata=metadata)  # type: ignore[call-overload]
+    value: T = dataclasses.field(default=default, metadata=metadata)
     return value
 
 

@@ -57,11 +57,13 @@ def make_board(
     accepted: tuple[str, ...] = (),
     serial: int = 0x0065_8473,
     behaviour: Behaviour | None = None,
+    has_bonding_data: bool = False,
 ) -> SimulatedChip:
     """A new chip, with a stack installed and running or with an application if asked for.
 
     `sram2rst` is the option of that name as the factory left it: 0 erases SRAM2 at every system reset. `accepted`:
     SHA-256 of images that FUS 0.5.3 and 1.0.x believe. `serial` makes the UID.
+    `has_bonding_data`: the stack is paired with something.
     Raises PartError, ImageError and ApplicationError.
     """
     if fus_version & ~0xFF not in part.fus_versions:
@@ -79,6 +81,10 @@ def make_board(
         if not 8 <= len(application) <= room:  # at least a stack pointer and a reset vector
             raise ApplicationError(f"{len(application)} bytes; an application has 8 to {room} on this board")
         chip.flash.put_cells(FLASH_BASE, application)
+    if has_bonding_data and stack is None:
+        raise ImageError("bonding data needs a stack")
+    if has_bonding_data:
+        chip.fus.secret.bonding = "present"
     chip.power_cycle()
     return chip
 

@@ -10,6 +10,8 @@ from flasher.sim.behaviour import Behaviour
 from flasher.sim.errors import AccessError
 from flasher.sim.flash_registers import (
     ACR,
+    ACR_DCEN,
+    ACR_DCRST,
     ACR_PES,
     BSY,
     C2ACR,
@@ -129,7 +131,22 @@ class Flash:
         if first < last and address < last and address + size > first:
             self.state.sr |= RDERR
             return bytes(size)
+        if self._behaviour.data_cache == "stale" and self.state.acr & ACR_DCEN:
+            return self._read_cached(address, size)
         return self.read_cells(address, size)
+
+    def _read_cached(self, address: int, size: int) -> bytes:
+        """Read through the data cache, which no erase and no program changes (hardware-review 10).
+
+        The cache of silicon holds a few lines; which of them are stale is unknown, so here all of a page is.
+        """
+        page, cache = self._part.page, self.state.cache
+        first = address // page * page
+        for at in range(first, address + size, page):
+            if at not in cache:
+                cache[at] = self.read_cells(at, page)
+        content = b"".join(cache[at] for at in range(first, address + size, page))
+        return content[address - first : address - first + size]
 
     def refuse_sequence(self) -> None:
         """A write that came while the flash was busy, where the bus does not wait."""
@@ -202,6 +219,8 @@ class Flash:
             self._write_cr(value)
 
     def _write_acr(self, value: int) -> None:
+        if value & ACR_DCRST and not value & ACR_DCEN:  # a cache that is on cannot be reset (HAL)
+            self.state.cache.clear()
         self.state.acr = value & 0x0001_8F07
         if value & ACR_PES and self.cpu2_works:
             self.state.conflict = self.state.conflict or "erase"

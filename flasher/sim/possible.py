@@ -5,7 +5,7 @@ Numbers are words and times are finite before they come here: `codec` sees to it
 
 from collections.abc import Iterator
 
-from flasher.sim.behaviour import LONGEST_SECONDS, is_possible
+from flasher.sim.behaviour import LARGEST_NVM_SECTORS, LONGEST_SECONDS, is_possible
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.cpu1 import Cpu1State
 from flasher.sim.flash_registers import KEYS, ROW_BYTES, Busy, FlashState
@@ -16,8 +16,8 @@ from flasher.sim.secret import Operation, Secret
 
 def refuse_impossible(chip: SimulatedChip) -> None:
     """Raise ValueError for a state that no chip is ever in."""
-    for is_possible, what in _checks(chip):
-        if not is_possible:
+    for is_fine, what in _checks(chip):
+        if not is_fine:
             raise ValueError(f"no chip has such {what}")
 
 
@@ -45,6 +45,7 @@ def _is_possible_busy(chip: SimulatedChip, busy: Busy, begins: float) -> bool:
 
 def _secret(chip: SimulatedChip, secret: Secret) -> Iterator[tuple[bool, str]]:
     yield secret.report <= 0xFF and len(secret.user_keys) <= MOST_USER_KEYS, "memory of FUS"
+    yield secret.nvm_sectors <= LARGEST_NVM_SECTORS, "NVM section"
     if (stack := secret.stack) is not None:
         yield _is_flash(chip, stack.address, max(stack.size, stack.sectors * chip.part.page)), "stack"
         yield max(stack.sram2a_kib, stack.sram2b_kib) <= 0xFF, "memory of a stack"
