@@ -43,36 +43,38 @@ class Behaviour:
         0.0,
         "How long NVM restore runs after an install of a stack in the new format, and NVM backup before a delete or "
         "an upgrade of one, with FUS 2; 0: neither runs.",
-        "hardware-review 1; fus2-nvm 5: durations are unknown",
+        "shci.h v1.24.0 (ready values 0x10, 0x11); durations are unknown",
     )
     nvm_section_sectors: int = _setting(
         0,
         "Sectors that stay secure below FUS once FUS 2 has installed a stack in the new format: FW_DELETE leaves "
         "them, FW_PURGE frees them.",
-        "fus2-nvm 3: 4 sectors of 4 KiB or 8 of 2 KiB; derived, not measured",
+        "release notes 1.23.0: 0x4000 stay reserved (4 sectors of 4 KiB or 8 of 2 KiB); not measured",
         most=LARGEST_NVM_SECTORS,
     )
     nvm_answers: Literal["fffe", "1x", "none"] = _setting(
-        "fffe", "Answer to GET_STATE while an NVM job runs.", "fus2-nvm 1, 10: unknown"
+        "fffe", "Answer to GET_STATE while an NVM job runs.", "unknown"
     )
     nvm_reset_bricks: bool = _setting(
         False,
         "Whether a reset or a command during an NVM job kills CPU2 for good. It always destroys the bonding data.",
-        "fus2-nvm 5: nothing says that a reset is safe",
+        "unknown: nothing says that a reset is safe",
     )
     purge: Literal["known", "unknown"] = _setting(
-        "known", "Whether FUS 2 knows FW_PURGE, opcode 0xFC5B. FUS 1 never does.", "fus2-nvm 1, 11: FUS 2.0 and 2.1"
+        "known",
+        "Whether FUS 2 knows FW_PURGE, opcode 0xFC5B. FUS 1 never does.",
+        "shci.h v1.24.0; whether FUS 2.0 and 2.1 know it is unknown",
     )
     fus_idle_gap_seconds: Literal[0, 14, 40] = _setting(
         0,
         "How long FUS says idle, once, between two resets of one installation.",
-        "fus2-nvm 6: 14 s seen in the middle of an install",
+        "owl-and-goat/sensor-board saw 14 s in the middle of an install",
     )
     fus_silent: bool = _setting(
         False,
         "Whether FUS stays idle, without an error and without a reset, when the staged file is not an image or is "
         "the FUS version that runs already.",
-        "fus2-nvm 6, 9 item 2 (on); fus-protocol 11, item 17 (off)",
+        "owl-and-goat/sensor-board: on; logs and MicroPython: errors 01 and 0x11",
     )
 
     # --- probe
@@ -80,12 +82,12 @@ class Behaviour:
         False,
         "Whether the J-Link library caches RAM, 64 bytes at a time, while CPU1 is halted. SetEnableMemCache = 0 ends "
         "it until the next connect.",
-        "hardware-review 3: library logs, one report from hardware",
+        "logs of the library; a report from hardware (danielmangum.com)",
     )
     dll_unknown_command: Literal["text", "code"] = _setting(
         "text",
         "How the J-Link library answers a command string that it does not know: an error text, or code 1 alone.",
-        "hardware-review 5: V6.18c, V7.84e and V7.86c give the code",
+        "V6.18c, V7.84e and V7.86c gave the code",
     )
 
     # --- accesses and resets
@@ -132,12 +134,12 @@ class Behaviour:
     vector_catch: Literal["survives", "cleared"] = _setting(
         "survives",
         "Whether VC_CORERESET survives the resets that FUS makes, and the library's reset type 0.",
-        "hardware-review 9: psdb calls them uncatchable; J-Link clears the bit",
+        "psdb calls them uncatchable; J-Link clears the bit",
     )
     options_readable: Literal["always", "halted"] = _setting(
         "always",
         "Whether the option byte registers read 0 while an application runs, until CPU1 is halted.",
-        "hardware-review 6: psdb on a sleeping application",
+        "psdb read 0 from a sleeping application's chip",
     )
 
     # --- flash
@@ -151,13 +153,13 @@ class Behaviour:
         "not",
         "Whether a line that was programmed with 0xFF can be programmed again before it is erased. If not, even "
         "zeros give PROGERR.",
-        "fus2-nvm 6, last row: seen on hardware (not)",
+        "owl-and-goat/sensor-board saw it on hardware",
     )
     data_cache: Literal["clean", "stale"] = _setting(
         "clean",
         "Whether reads of flash give what was read before an erase, until the data cache is reset (ACR: DCEN off, "
         "DCRST). A sector at a time here.",
-        "hardware-review 10: ST's HAL flushes the caches after an erase",
+        "ST's HAL flushes the caches after an erase",
     )
     mass_erase: Literal["ignored", "error"] = _setting(
         "error", "MER while security is on.", "RM0434 3.3.7: ignored; SEGGER: normally fails"
@@ -178,12 +180,12 @@ class Behaviour:
     null_tables: Literal["accepted", "refused"] = _setting(
         "accepted",
         "Whether a stack starts with a NULL BLE table, or with NULL pointers in it. If not, it leaves 0x3DE96F61.",
-        "hardware-review 4: psdb, MicroPython, embassy and ST all give a real one",
+        "psdb, MicroPython, embassy and ST's tl_mbox.c all give a real one",
     )
     ready_event: Literal["early", "late", "none"] = _setting(
         "early",
         "When CPU2 reports that it is ready: with its table, 1 s later (commands sent before are lost), or never.",
-        "hardware-review 8: psdb and embassy wait for the event; times are unknown",
+        "psdb and embassy wait for the event; times are unknown",
     )
     tail_maintained: bool = _setting(False, "Whether FUS keeps the tail of the event queue.", "psdb: it does not")
     num_hci: Literal[0xFF, 0x01] = _setting(
@@ -197,7 +199,7 @@ class Behaviour:
     first_contact: Literal["ff", "00", "fe", "none"] = _setting(
         "ff",
         "Error byte beside state FF in the first GET_STATE of a chip's life; none: FUS is idle from the start.",
-        "hardware-review 7: ST's BLE_Ota resets on FF whatever the error byte",
+        "ST's BLE_Ota resets on FF whatever the error byte",
     )
     stack_get_state: Literal["ff-fe", "ff", "fe"] = _setting(
         "ff-fe",
@@ -247,7 +249,7 @@ class Behaviour:
     fus2_image_error: int = _setting(
         0x03,
         "Error of FUS 1 for an image in the format for FUS 2.",
-        "hardware-review, bench log: IMG_NOT_AUTHENTIC on FUS 1.2.0",
+        "two bench logs: IMG_NOT_AUTHENTIC on FUS 1.2.0",
         most=LARGEST_CODE,
         code=True,
     )

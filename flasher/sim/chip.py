@@ -61,6 +61,7 @@ class SimulatedChip:
     ) -> None:
         self.part = part
         self.behaviour = behaviour or Behaviour()
+        self.faults: tuple[str, ...] = ()  # armed on the board; the chip itself makes nothing of them
         self.state = ChipState()
         self.time = Clock()
         self.options = OptionBytes(part)
