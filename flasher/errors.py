@@ -104,6 +104,12 @@ class StoppedError(FlasherError):
     code = ExitCode.STOPPED
 
 
+class BoardFileError(FlasherError):
+    """The file of a simulated board cannot be read or written, or is not a simulated board."""
+
+    code = ExitCode.UNREADABLE
+
+
 def while_fus_may_run(error: FlasherError) -> FlasherError:
     """Return an error like this one for a chip on which FUS may be running: the warning comes first."""
     if isinstance(error, ProbeError):

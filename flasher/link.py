@@ -4,28 +4,17 @@ A simulated board goes through the same pylink as a real one; the file is writte
 """
 
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flasher.chip import ChipDriver
-from flasher.errors import FlasherError, ProbeUnavailableError
+from flasher.errors import FlasherError
 from flasher.jlink import JLink, load_library
 from flasher.probe import RealClock
+from imagekit.cli.console import complain
 from imagekit.errors import ExitCode
-from imagekit.text import why
-
-if TYPE_CHECKING:
-    from flasher.sim.faults import FaultyChip
-
-
-class BoardFileError(FlasherError):
-    """The file is no simulated board, or cannot be read or written."""
-
-    code = ExitCode.UNREADABLE
 
 
 class ChoiceError(FlasherError):
@@ -74,55 +63,17 @@ def _connected(chip: ChipDriver, choice: Choice) -> Iterator[ChipDriver]:
         chip.disconnect()
 
 
-@dataclass(frozen=True, slots=True)
-class _BoardClock:
-    """The simulated chip's own time: nobody waits for it."""
-
-    chip: "FaultyChip"
-
-    def now(self) -> float:
-        """Return simulated seconds."""
-        return self.chip.clock
-
-    def sleep(self, seconds: float) -> None:
-        """Let simulated time pass."""
-        self.chip.advance(seconds)
-
-
 @contextmanager
 def _board(path: Path, choice: Choice) -> Iterator[ChipDriver]:
     """The chip on a simulated board. What came of it is written back, also after an error."""
-    from flasher.sim.board import load_board, save_board
-    from flasher.sim.dll import Probe, SimulatedDll
-    from flasher.sim.errors import BoardError, HostKilledError
-    from flasher.sim.faults import FaultyChip, parse_fault
+    from flasher.sim.connect import opened_probe
+    from flasher.sim.faults import parse_fault
 
+    faults = (choice.fault,) if choice.fault else ()
     try:
-        faults = (parse_fault(choice.fault),) if choice.fault else ()
+        _ = [parse_fault(fault) for fault in faults]
     except ValueError as error:
         raise ChoiceError(f"--sim-fault: {error}") from error
-    try:
-        board = load_board(path)
-    except (BoardError, OSError) as error:
-        reason = why(error) if isinstance(error, OSError) else str(error)
-        raise BoardFileError(f"{path}: {reason}") from error
-    faulty = FaultyChip(board, faults)
-    # A serial number of its own for each file: pylink's lock then keeps two programs from one board.
-    serial = zlib.crc32(str(path.resolve()).encode()) & 0x7FFF_FFFF
-    dll = SimulatedDll([Probe(serial=serial, chip=faulty, product="simulated J-Link")])
-    clock = _BoardClock(faulty)
-    probe = JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
-    try:
-        with _connected(ChipDriver(probe, clock), choice) as chip:
-            yield chip
-    except HostKilledError as error:
-        raise ProbeUnavailableError(
-            "as rehearsed, this program ends here as if it had been killed; run it again"
-        ) from error
-    finally:
-        if board.state.powered is False:
-            board.power_on()  # whoever cut it in a rehearsal has switched it on again by the next run
-        try:
-            save_board(board, path)
-        except OSError as error:
-            raise BoardFileError(f"{path}: {why(error)}: what was done is lost") from error
+    opened_board = opened_probe(path, faults, report=complain)
+    with opened_board as (probe, clock), _connected(ChipDriver(probe, clock), choice) as chip:
+        yield chip

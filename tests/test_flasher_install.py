@@ -532,7 +532,10 @@ def switches() -> list[tuple[str, Any]]:
 FATAL = {"stack_hard_faults": "the stack does not run", "write_while_busy": "flash must make the bus wait"}
 
 
-@pytest.mark.parametrize(("name", "value"), [one for one in switches() if one[0] not in FATAL])
+SWITCHES = [one for one in switches() if one[0] not in FATAL]
+
+
+@pytest.mark.parametrize(("name", "value"), SWITCHES)
 def test_what_no_document_decides_makes_no_difference(bench: Callable[..., Bench], name: str, value: Any) -> None:
     chip = simulated(stack="stack-4k", **{name: value})
     before = optr(chip)
