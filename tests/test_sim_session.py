@@ -411,3 +411,32 @@ def test_a_board_keeps_bonding_data_and_jobs() -> None:
     assert loaded.fus.secret == it.fus.secret
     assert loaded.fus.secret.nvm_job is not None
     assert loaded.fus.secret.nvm_sectors == 4
+
+
+# --- end to end
+
+
+def test_an_armed_fault_strikes_an_install_and_the_next_run_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flasher.cli import app as flasher_app
+    from tests.support.bundles import bundle, private, public_file
+    from tests.support.flashing import simulated
+    from tests.support.images import throw_away_keys
+
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journal"))
+    monkeypatch.chdir(tmp_path)
+    save_board(simulated(), Path("board.json"))
+    Path("p.wbz").write_bytes(bundle("fus-2.2.0", "stack-fus2-4k", keys=[private("p256")]))
+    install = ["install", "p.wbz", "--trust", str(public_file("p256")), "--accept", "fus-2.2.0"]
+    assert run("fault", "board.json", "host-killed@install-fus:30%", "reset@nvm-backup")[0] == 0
+    struck = CliRunner().invoke(flasher_app, [*install, "--probe", "sim:board.json"])
+    assert struck.exit_code == 5
+    assert "host-killed@install-fus:30%: the fault struck at access " in struck.stderr
+    assert ", during install-fus\n" in struck.stderr
+    assert "reset@nvm-backup: the fault was never reached: " in struck.stderr
+    assert load_board(Path("board.json")).faults == ("reset@nvm-backup",)
+    again = CliRunner().invoke(flasher_app, [*install, "--probe", "sim:board.json"])
+    assert again.exit_code == 0, again.stderr
+    assert load_board(Path("board.json")).fus.secret.fus_version == 0x02020000
