@@ -87,3 +87,15 @@ class StoppedError(FlasherError):
     """The user asked to stop, and that was done between two steps."""
 
     code = ExitCode.STOPPED
+
+
+class BoardFileError(FlasherError):
+    """The file of a simulated board cannot be read or written, or is not a simulated board."""
+
+    code = ExitCode.UNREADABLE
+
+
+class UsageError(FlasherError):
+    """The command line asks for something that cannot be."""
+
+    code = ExitCode.USAGE
