@@ -333,3 +333,17 @@ def test_programs_start_without_loading_what_they_do_not_need() -> None:
         env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
     )  # fmt: skip
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", [("--version",), ("list",)])
+def test_looking_for_the_library_starts_no_compiler(folder: Path, command: tuple[str]) -> None:
+    """ctypes.util.find_library(), which pylink calls, starts gcc and ld from PATH on Linux."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("gcc", "cc", "ld", "objdump"):
+        (tools / name).write_text(f"#!/bin/sh\ntouch {folder}/started-{name}\n")
+        (tools / name).chmod(0o755)
+    env = {**os.environ, "PATH": str(tools), "PYTHONPATH": str(FIXTURES.parent)}
+    result = subprocess.run([sys.executable, "-m", "flasher", *command], capture_output=True, check=False, env=env)
+    assert result.returncode in (0, 5), result.stderr
+    assert list(folder.glob("started-*")) == []

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flasher.cli.options import Acceptance, BundleChoice, Connection, Json, Reporting, SimFault, command
+from flasher.cli.options import AcceptOptions, BundleOptions, ConnectionOptions, Json, OutputOptions, SimFault, command
 from flasher.cli.run import agree, confirm, errors_told, looking, running
 from imagekit.cli.console import complain, print_json, print_result
 from imagekit.errors import ExitCode
-from imagekit.text import printable
 
 if TYPE_CHECKING:
     from flasher.install import Session
@@ -51,25 +50,14 @@ def list_probes(
     Example: flasher list
     """
     from flasher.probes import find_probes
+    from flasher.show import found_line, list_document
 
     search = find_probes(library)
     if as_json:
-        probes = [
-            {
-                "probe": probe.name,
-                "product": probe.product,
-                "connection": probe.connection,
-                "kind": probe.kind,
-                "serial": probe.serial,
-                "board": probe.board,
-            }
-            for probe in search.found
-        ]
-        print_json({"schema": "flasher.list/1", "probes": probes})
+        print_json(list_document(search.found))
     else:
         for probe in search.found:
-            board = f"  {printable(probe.board)}" if probe.board else ""
-            print_result(f"{probe.name}  {printable(probe.product)}  {probe.connection}{board}")
+            print_result(found_line(probe))
     for problem in search.problems:
         complain(str(problem))
     if search.problems and not search.found:
@@ -78,7 +66,7 @@ def list_probes(
         complain("no probe is connected")
 
 
-def info(*, connection: Connection, as_json: Json = False) -> None:
+def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
     """Show the chip, its option bytes, FUS and the wireless stack. Flash and option bytes are not written.
 
     Example: flasher info --probe jlink
@@ -98,7 +86,9 @@ def info(*, connection: Connection, as_json: Json = False) -> None:
         print_result("\n".join(info_lines(*facts)))
 
 
-def plan(*, choice: BundleChoice, acceptance: Acceptance, connection: Connection, as_json: Json = False) -> None:
+def plan(
+    *, choice: BundleOptions, acceptance: AcceptOptions, connection: ConnectionOptions, as_json: Json = False
+) -> None:
     """Show what `install` would do to this chip, and what it costs. Flash and option bytes are not written.
 
     Example: flasher plan product.wbz --trust release.pub
@@ -136,11 +126,11 @@ def _print_plan(made: "InstallPlan", *, as_json: bool) -> None:
 
 def install(
     *,
-    choice: BundleChoice,
-    acceptance: Acceptance,
-    connection: Connection,
+    choice: BundleOptions,
+    acceptance: AcceptOptions,
+    connection: ConnectionOptions,
     sim_fault: SimFault = None,
-    reporting: Reporting,
+    reporting: OutputOptions,
 ) -> None:
     """Install what a bundle holds. Run the command again to resume; what is installed already is not written again.
 
@@ -158,7 +148,9 @@ def install(
         run.finish(text)
 
 
-def delete(*, connection: Connection, yes: Yes = False, sim_fault: SimFault = None, reporting: Reporting) -> None:
+def delete(
+    *, connection: ConnectionOptions, yes: Yes = False, sim_fault: SimFault = None, reporting: OutputOptions
+) -> None:
     """Delete the wireless stack. The chip has no radio until another stack is installed.
 
     Example: flasher delete --probe jlink --yes
@@ -173,7 +165,9 @@ def delete(*, connection: Connection, yes: Yes = False, sim_fault: SimFault = No
         run.finish(text)
 
 
-def start_stack(*, connection: Connection, yes: Yes = False, sim_fault: SimFault = None, reporting: Reporting) -> None:
+def start_stack(
+    *, connection: ConnectionOptions, yes: Yes = False, sim_fault: SimFault = None, reporting: OutputOptions
+) -> None:
     """Start the installed wireless stack, on a chip that was left in FUS.
 
     Example: flasher start-stack --probe jlink --yes
@@ -188,7 +182,7 @@ def start_stack(*, connection: Connection, yes: Yes = False, sim_fault: SimFault
         run.finish(f"{line} running")
 
 
-def _confirm(reporting: Reporting, question: str, *, yes: bool) -> None:
+def _confirm(reporting: OutputOptions, question: str, *, yes: bool) -> None:
     confirm(question, assume_yes=yes or reporting.json_lines)
 
 

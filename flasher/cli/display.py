@@ -26,6 +26,9 @@ class Display(Protocol):
     def plan(self, plan: "InstallPlan") -> None:
         """Show what will be done."""
 
+    def warn(self, text: str) -> None:
+        """Show what must not be overlooked."""
+
     def event(self, event: "Event") -> None:
         """Show one event."""
 
@@ -38,6 +41,10 @@ class NoDisplay:
 
     def plan(self, plan: "InstallPlan") -> None:
         """Show nothing."""
+
+    def warn(self, text: str) -> None:
+        """Show it all the same."""
+        write_line(paint(text, "warning"))
 
     def event(self, event: "Event") -> None:
         """Show nothing."""
@@ -58,14 +65,16 @@ class PlainDisplay:
     _count: int = 0
 
     def plan(self, plan: "InstallPlan") -> None:
-        """Show the plan, and the warning that comes before everything else."""
+        """Show the plan."""
         from flasher.show import plan_lines
 
         self._steps = [step.title for step in plan.steps]
-        if plan.steps and not plan.refusals:
-            write_line(paint(KEEP_POWERED, "warning"))
         for line in plan_lines(plan):
             write_line(line.replace("IRREVERSIBLE", paint("IRREVERSIBLE", "irreversible")))
+
+    def warn(self, text: str) -> None:
+        """Show what must not be overlooked."""
+        write_line(paint(text, "warning"))
 
     def event(self, event: "Event") -> None:
         """Show the begin and end of steps, messages, and every state with `-v`."""

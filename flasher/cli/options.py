@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Connection:
+class ConnectionOptions:
     """How to reach the chip, and where its journal is kept."""
 
     probe: Annotated[
@@ -91,7 +91,7 @@ class OpenedBundle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundleChoice:
+class BundleOptions:
     """The bundle, and who must have signed it."""
 
     bundle: Annotated[
@@ -138,7 +138,7 @@ class BundleChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Acceptance:
+class AcceptOptions:
     """What the user agrees to in advance."""
 
     accept: Annotated[
@@ -164,6 +164,7 @@ class Acceptance:
     erase_stray: Annotated[
         list[str] | None,
         typer.Option(
+            "--erase-leftover",
             "--erase-stray",
             envvar="FLASHER_ERASE_STRAY",
             metavar="FIRST-LAST",
@@ -184,7 +185,7 @@ class Acceptance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reporting:
+class OutputOptions:
     """What a command that changes a chip prints and writes about it."""
 
     json_lines: Annotated[

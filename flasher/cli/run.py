@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flasher.cli.display import Display, NoDisplay, make_display
+from flasher.cli.display import KEEP_POWERED, Display, NoDisplay, make_display
 from flasher.cli.events import StateMerger
 from flasher.cli.failure import failure_lines
 from flasher.cli.record import RunRecord
@@ -23,7 +23,7 @@ from imagekit.files import write_file
 from imagekit.text import why
 
 if TYPE_CHECKING:
-    from flasher.cli.options import Connection, Reporting
+    from flasher.cli.options import ConnectionOptions, OutputOptions
     from flasher.install import Event, Say, Session
     from flasher.plan import Consent, InstallPlan
 
@@ -61,7 +61,7 @@ def held_signals() -> Iterator[None]:
 
 @contextmanager
 def connected(
-    connection: "Connection", say: "Say", *, restores: bool = True, fault: str | None = None
+    connection: "ConnectionOptions", say: "Say", *, restores: bool = True, fault: str | None = None
 ) -> "Iterator[Session]":
     """Connect to the chip and open its journal. Raises FlasherError."""
     from flasher.install import session
@@ -82,7 +82,7 @@ def connected(
 
 
 @contextmanager
-def looking(connection: "Connection") -> "Iterator[Session]":
+def looking(connection: "ConnectionOptions") -> "Iterator[Session]":
     """Connect to a chip that will not be changed. Exits with one line when that fails."""
     with errors_told(), connected(connection, lambda _: None, restores=False) as session:
         if session.journal.history.optr is not None:
@@ -117,7 +117,7 @@ def tell(error: FlasherError) -> None:
 class Run:
     """One command that changes a chip."""
 
-    reporting: "Reporting"
+    reporting: "OutputOptions"
     display: Display = field(default_factory=NoDisplay)
     record: RunRecord = field(default_factory=RunRecord)
     _merger: StateMerger = field(default_factory=StateMerger)
@@ -141,7 +141,7 @@ class Run:
                 print_result(json.dumps(document))
 
     @contextmanager
-    def session(self, connection: "Connection", fault: str | None = None) -> "Iterator[Session]":
+    def session(self, connection: "ConnectionOptions", fault: str | None = None) -> "Iterator[Session]":
         """Connect to the chip, with signals held back. Raises FlasherError."""
         with held_signals(), connected(connection, self.hear, fault=fault) as session:
             self.record.session = session
@@ -198,7 +198,7 @@ class ReportError(BoardFileError):
 
 
 @contextmanager
-def running(reporting: "Reporting") -> Iterator[Run]:
+def running(reporting: "OutputOptions") -> Iterator[Run]:
     """Run a command that changes a chip; whatever happens, end with one result. Exits with the exit code."""
     run = Run(reporting, make_display(reporting.verbosity, json_lines=reporting.json_lines))
     try:
@@ -238,6 +238,8 @@ def agree(run: Run, session: "Session", plan: "InstallPlan", consent: "Consent")
     from flasher.plan import make_plan
 
     with suppress(OSError):
+        if plan.steps and not plan.refusals:
+            run.display.warn(KEEP_POWERED)
         run.display.plan(plan)
     run.record.note_plan(plan)
     is_only_consent_missing = bool(plan.to_accept) and len(plan.refusals) == len(plan.to_accept)
@@ -249,7 +251,10 @@ def agree(run: Run, session: "Session", plan: "InstallPlan", consent: "Consent")
         if ask(f"{reason.partition(';')[0]}.\nType {name} to accept it: ") == name
     }
     wider = replace(consent, accept=consent.accept | accepted)
-    return make_plan(plan.bundle, plan.facts, session.journal.history, wider)
+    agreed = make_plan(plan.bundle, plan.facts, session.journal.history, wider)
+    if not agreed.refusals:
+        run.display.warn(KEEP_POWERED)
+    return agreed
 
 
 def confirm(question: str, *, assume_yes: bool) -> None:

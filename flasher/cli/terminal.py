@@ -1,21 +1,23 @@
 """A run on a terminal: one line for each step with its result, and a live line below for the present one."""
 
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from flasher.cli.display import KEEP_POWERED, VERBOSE
+from flasher.cli.display import VERBOSE
 from flasher.cli.events import is_polled
 
 if TYPE_CHECKING:
     from flasher.install import Event
     from flasher.plan import InstallPlan
 
+_NARROWEST = 20
 _NARROW = 80
 """Fewer columns get a short bar."""
 
@@ -29,6 +31,29 @@ class _Amount(ProgressColumn):
         if task.total is None:
             return Text(seconds)
         return Text(f"{task.completed / 1024:.0f}/{task.total / 1024:.0f} KiB {seconds}")
+
+
+class _BarOrState(ProgressColumn):
+    """A bar while bytes are moved; while FUS works, its last state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(Column(no_wrap=True, overflow="ellipsis"))
+        self._bar = BarColumn(bar_width=width)
+        self._most = width * 2
+
+    def render(self, task: Task) -> RenderableType:
+        """Return what one refresh shows."""
+        if task.total is None:
+            text = Text(str(task.fields["detail"]))
+            text.truncate(self._most, overflow="ellipsis")
+            return text
+        return self._bar.render(task)
+
+
+def wrapped(line: str, width: int) -> str:
+    """Wrap one line; what follows is indented."""
+    indent = " " * (len(line) - len(line.lstrip()) + 3)
+    return "\n".join(textwrap.wrap(line, max(width, _NARROWEST), subsequent_indent=indent, replace_whitespace=False))
 
 
 class TerminalDisplay:
@@ -46,17 +71,19 @@ class TerminalDisplay:
         self._last, self._count = "", 0
 
     def plan(self, plan: "InstallPlan") -> None:
-        """Show the plan, and the warning that comes before everything else."""
+        """Show the plan."""
         from flasher.show import plan_lines
 
         self.close()
         self._steps = [step.title for step in plan.steps]
-        if plan.steps and not plan.refusals:
-            self._console.print(KEEP_POWERED, style="bold")
         for line in plan_lines(plan):
-            text = Text(line)
+            text = Text(wrapped(line, self._console.width))
             text.highlight_words(["IRREVERSIBLE"], "bold red")
             self._console.print(text)
+
+    def warn(self, text: str) -> None:
+        """Show what must not be overlooked: bold, never dim."""
+        self._console.print(Text(text, style="bold"))
 
     def event(self, event: "Event") -> None:
         """Show one event."""
@@ -122,15 +149,15 @@ class TerminalDisplay:
 
     def _print(self, text: str) -> None:
         console = self._progress.console if self._progress is not None else self._console
-        console.print(Text(f"  {text}"))
+        console.print(Text(wrapped(f"  {text}", console.width)))
 
     def _start(self, total: int | None) -> None:
         width = 10 if self._console.width < _NARROW else 24
         one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description} {task.fields[detail]}", table_column=one_line, markup=False),
-            BarColumn(bar_width=width),
+            TextColumn("{task.description}", table_column=one_line, markup=False),
+            _BarOrState(width),
             _Amount(table_column=Column(no_wrap=True)),
             console=self._console,
             expand=True,
