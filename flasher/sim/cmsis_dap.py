@@ -6,8 +6,10 @@ reported by its own packet.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from flasher.sim.debug_port import AP_DRW, Ack, DebugPort, NotAcknowledgedError, PortSettings
 from flasher.sim.probes import Chip
@@ -156,22 +158,38 @@ class CmsisDap:
         return bytes([OK])
 
     def _transfer(self, packet: bytes) -> bytes:
-        at, done, data, response = 3, 0, b"", int(Ack.OK)
-        for _ in range(packet[2]):
-            request, at = packet[at], at + 1
-            value = 0
-            if not request & _READ or request & _MATCH_VALUE:
-                value, at = struct.unpack_from("<I", packet, at)[0], at + 4
-            try:
-                data += self._one(request, value)
-            except _MismatchError:
-                response = Ack.OK | _MISMATCH
+        done, data, response = 0, b"", int(Ack.OK)
+        for request, group in groupby(_requests(packet), key=itemgetter(0)):
+            values = [value for _, value in group]
+            moved, response, part = self._same(request, values)
+            done, data = done + moved, data + part
+            if response != Ack.OK:
                 break
-            except NotAcknowledgedError as error:
-                response = error.ack
-                break
-            done += 1
         return bytes([done, response]) + data
+
+    def _same(self, request: int, values: list[int]) -> tuple[int, int, bytes]:
+        """Carry out transfers with the same request: how many were done, the last response, and what was read."""
+        is_memory = request & (_AP | _ADDRESS | _MATCH_VALUE | _MATCH_MASK) == _AP | AP_DRW
+        if is_memory and self._connected and self.port.moves_words and not self.port.waits:
+            return self._memory_block(request, values)
+        done, data = 0, b""
+        try:
+            for value in values:
+                data += self._one(request, value)
+                done += 1
+        except _MismatchError:
+            return done, Ack.OK | _MISMATCH, data
+        except NotAcknowledgedError as error:
+            return done, error.ack, data
+        return done, Ack.OK, data
+
+    def _memory_block(self, request: int, values: list[int]) -> tuple[int, int, bytes]:
+        """Words through DRW, moved as one run."""
+        if request & _READ:
+            data, ack = self.port.read_run(4 * len(values))
+            return len(data) // 4, ack, data[: len(data) // 4 * 4]
+        done, ack = self.port.write_run(struct.pack(f"<{len(values)}I", *values))
+        return done // 4, ack, b""
 
     def _one(self, request: int, value: int) -> bytes:
         """Carry out one transfer; return what it read. Raises NotAcknowledgedError, _MismatchError."""
@@ -222,31 +240,19 @@ class CmsisDap:
 
     def _transfer_block(self, packet: bytes) -> bytes:
         count, request = struct.unpack_from("<HB", packet, 2)
-        is_memory = request & _AP and request & _ADDRESS == AP_DRW and self.port.moves_words
-        if is_memory and self._connected and not self.port.waits:
-            done, ack, data = self._memory_block(request, count, packet[5:])
-        else:
-            done, ack, data = self._register_block(request, count, packet[5:])
-        return struct.pack("<HB", done, ack) + data
+        values = [0] * count if request & _READ else list(struct.unpack_from(f"<{count}I", packet, 5))
+        done, response, data = self._same(request, values)
+        return struct.pack("<HB", done, response) + data
 
-    def _memory_block(self, request: int, count: int, words: bytes) -> tuple[int, Ack, bytes]:
-        """Words through DRW, moved as one run."""
-        if request & _READ:
-            data, ack = self.port.read_run(4 * count)
-            return len(data) // 4, ack, data[: len(data) // 4 * 4]
-        done, ack = self.port.write_run(words[: 4 * count])
-        return done // 4, ack, b""
 
-    def _register_block(self, request: int, count: int, words: bytes) -> tuple[int, Ack, bytes]:
-        done, data = 0, b""
-        try:
-            for at in range(count):
-                value = 0 if request & _READ else struct.unpack_from("<I", words, 4 * at)[0]
-                data += self._one(request, value)
-                done += 1
-        except NotAcknowledgedError as error:
-            return done, error.ack, data
-        return done, Ack.OK, data
+def _requests(packet: bytes) -> Iterator[tuple[int, int]]:
+    """The transfers of a packet: their request and, where one has it, their word."""
+    at = 3
+    for _ in range(packet[2]):
+        request, value, at = packet[at], 0, at + 1
+        if not request & _READ or request & _MATCH_VALUE:
+            value, at = struct.unpack_from("<I", packet, at)[0], at + 4
+        yield request, value
 
 
 class _MismatchError(Exception):
