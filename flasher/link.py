@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING
 from flasher.chip import Chip
 from flasher.errors import ExitCode, FlasherError, ProbeUnavailableError
 from flasher.jlink import JLink, load_library
-from flasher.probe import RealClock
+from flasher.probe import Probe as AnyProbe
+from flasher.probe import ProbeRequest, RealClock
 from imagekit.errors import why
 
 if TYPE_CHECKING:
     from flasher.sim.faults import FaultyChip
+
+
+_NAMES = "jlink[:SERIAL], stlink[:SERIAL], cmsis-dap[:SERIAL], sim:FILE, sim+stlink:FILE or sim+cmsis-dap:FILE"
 
 
 class BoardFileError(FlasherError):
@@ -35,7 +39,7 @@ class ChoiceError(FlasherError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the user said of the probe. `name`: `jlink`, `jlink:SERIAL` or `sim:FILE`; `fault` for a simulated one."""
+    """What the user said of the probe. `name`: as in `_NAMES`; `fault` for a simulated one."""
 
     name: str = "jlink"
     library: str | None = None
@@ -48,14 +52,21 @@ class Choice:
 def opened(choice: Choice) -> Iterator[Chip]:
     """Connect to the chip that was chosen; let it go at the end, whatever happens. Raises FlasherError."""
     kind, _, rest = choice.name.partition(":")
-    if kind == "sim" and rest:
-        with _board(Path(rest), choice) as chip:
+    if kind in ("sim", "sim+stlink", "sim+cmsis-dap") and rest:
+        with _board(Path(rest), choice, kind) as chip:
             yield chip
         return
     if choice.fault:
         raise ChoiceError("--sim-fault is for simulated boards: --probe sim:FILE")
+    if kind in ("stlink", "cmsis-dap") and not choice.name.endswith(":"):
+        from flasher.pyocd import open_probe
+
+        request = ProbeRequest(kind=kind, address=rest or None, speed_khz=choice.speed_khz)
+        with open_probe(request) as found, _connected(Chip(found.probe, found.clock), choice) as chip:
+            yield chip
+        return
     if kind != "jlink" or not re.fullmatch(r"[0-9]{0,10}", rest) or (choice.name.endswith(":")):
-        raise ChoiceError(f"no probe {choice.name!r}: write jlink, jlink:SERIAL or sim:FILE")
+        raise ChoiceError(f"no probe {choice.name!r}: write {_NAMES}")
     clock = RealClock()
     serial = int(rest) if rest else None
     with _connected(
@@ -89,7 +100,7 @@ class _BoardClock:
 
 
 @contextmanager
-def _board(path: Path, choice: Choice) -> Iterator[Chip]:
+def _board(path: Path, choice: Choice, kind: str) -> Iterator[Chip]:
     """The chip on a simulated board. What came of it is written back, also after an error."""
     from flasher.sim.board import load_board, save_board
     from flasher.sim.dll import Probe, SimulatedDll
@@ -110,7 +121,11 @@ def _board(path: Path, choice: Choice) -> Iterator[Chip]:
     serial = zlib.crc32(str(path.resolve()).encode()) & 0x7FFF_FFFF
     dll = SimulatedDll([Probe(serial=serial, chip=faulty, product="simulated J-Link")])
     clock = _BoardClock(faulty)
-    probe = JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
+    probe: AnyProbe = JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
+    if kind != "sim":
+        from flasher.sim.connect_pyocd import pyocd_probe
+
+        probe = pyocd_probe(kind, faulty, clock, serial=str(serial), speed_khz=choice.speed_khz)
     try:
         with _connected(Chip(probe, clock), choice) as chip:
             yield chip

@@ -24,7 +24,7 @@ from flasher.errors import (
     TargetUnavailableError,
     TransferError,
 )
-from flasher.probe import Clock, ProbeInfo
+from flasher.probe import Clock, FoundProbe, OpenedProbe, ProbeInfo, ProbeRequest, RealClock
 from flasher.registers import C_DEBUGEN, C_HALT, CPUID, DBGKEY, DEMCR, DHCSR, S_HALT, VC_CORERESET
 from flasher.usb_access import forbidden_probe
 
@@ -89,16 +89,6 @@ class _Handler(logging.Handler):
 
 logging.getLogger("pyocd").addHandler(_Handler())
 logging.getLogger("pyocd").propagate = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A probe on USB. `board` is the name of the board that it is part of, where the probe says so."""
-
-    kind: str
-    serial: str
-    product: str
-    board: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +172,10 @@ class PyOcd:
 
     # --- finding
 
-    def probes(self) -> tuple[Found, ...]:
+    def probes(self) -> tuple[FoundProbe, ...]:
         """Return the probes on USB. Raises ProbeUnavailableError."""
         return tuple(
-            Found(kind=self._label, serial=probe.unique_id, product=probe.product_name, board=_board_name(probe))
+            FoundProbe(kind=self._label, serial=probe.unique_id, product=probe.product_name, board=_board_name(probe))
             for probe in self._found()
         )
 
@@ -287,6 +277,7 @@ class PyOcd:
             with self._translated(TargetUnavailableError, "catching CPU1 under reset failed"):
                 # Once more: an ST-LINK may not drive the pin before it is in debug mode (OpenOCD does the same).
                 self._probe.assert_reset(True)
+                self._clock.sleep(_SETTLE_SECONDS)
                 self._ap.write32(DHCSR, DBGKEY | C_DEBUGEN)
                 self._ap.write32(DEMCR, VC_CORERESET)
                 self._session.target.dp.flush()
@@ -535,3 +526,15 @@ def _has_libusb() -> bool:
             return False
         return libusb_package.get_libusb1_backend() is not None
     return True
+
+
+@contextmanager
+def open_probe(request: ProbeRequest) -> Iterator[OpenedProbe]:
+    """Open the probe of a kind and serial number, or the only one of its kind. Raises ProbeUnavailableError."""
+    clock = RealClock()
+    yield OpenedProbe(PyOcd(request.kind, clock, serial=request.address, speed_khz=request.speed_khz), clock)
+
+
+def find_probes(request: ProbeRequest) -> tuple[FoundProbe, ...]:
+    """Return the probes of a kind that USB shows. Raises ProbeUnavailableError."""
+    return PyOcd(request.kind, RealClock()).probes()

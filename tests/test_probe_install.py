@@ -1,4 +1,4 @@
-"""A bundle is installed over each probe with its real library: the same board results, and a second run does nothing."""
+"""A bundle is installed over each probe with its real library: the same board results; a second run does nothing."""
 
 from functools import cache
 from pathlib import Path

@@ -194,7 +194,10 @@ class DebugPort:
             return 0
         if register == AP_DRW:
             return self._read_lanes(port)
-        values = {AP_CSW: self._csw[port], AP_TAR: self._tar[port], AP_IDR: IDRS[port], AP_BASE: (BASE, 0)[port]}
+        csw = self._csw[port]
+        if port == 0 and self.settings.is_locked:
+            csw &= ~DEVICE_ENABLED
+        values = {AP_CSW: csw, AP_TAR: self._tar[port], AP_IDR: IDRS[port], AP_BASE: (BASE, 0)[port]}
         return values.get(register, 0)
 
     def write_ap(self, address: int, value: int) -> None:

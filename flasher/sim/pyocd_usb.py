@@ -67,6 +67,9 @@ class StLinkDevice:
         self.idProduct = probe.model.product_id
         self.serial_number, self.product, self.manufacturer = probe.serial, probe.model.name, "STMicroelectronics"
         self._ctx = self  # pyusb's functions claim and release through it
+        self.is_claimed = False
+        self.kept: list[bytes] = []
+        """Answers that came too late: the next reads get them."""
 
     def get_active_configuration(self) -> Any:
         """The configuration. Raises USBError where the user may not open the device."""
@@ -79,12 +82,15 @@ class StLinkDevice:
         if self.cable.busy:
             raise _usb_error(errno.EBUSY, "Resource busy")
         self.cable.use()
+        self.is_claimed = True
 
     def managed_release_interface(self, _device: object, _interface: int) -> None:
         """Release the interface."""
+        self.is_claimed = False
 
     def dispose(self, _device: object) -> None:
         """Release everything."""
+        self.is_claimed = False
 
 
 class _OutEndpoint:
@@ -110,19 +116,18 @@ class _InEndpoint:
     def __init__(self, device: StLinkDevice) -> None:
         self._device = device
         self.wMaxPacketSize = device.probe.model.packet_size
-        self._kept: list[bytes] = []
 
     def read(self, size: int, _timeout: int | None = None) -> bytes:
         cable = self._device.cable
         cable.use()
-        data = self._device.probe.take(size)
+        data, kept = self._device.probe.take(size), self._device.kept
+        if data and (cable.late or kept):
+            kept.append(data)
+            data = b""
         if cable.late:
             cable.late -= 1
-            self._kept.append(data)
-            data = b""
-        elif self._kept:
-            self._kept.append(data)
-            data = self._kept.pop(0)
+        elif kept:
+            data = kept.pop(0)
         if not data:
             raise _usb_error(errno.ETIMEDOUT, "Operation timed out")
         cable.bytes_in += len(data)
