@@ -28,7 +28,7 @@ class _Amount(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the text of one refresh."""
         seconds = f"{task.elapsed or 0:.0f} s"
-        if task.total is None:
+        if task.fields["is_busy"] or task.total is None:
             return Text(seconds)
         return Text(f"{task.completed / 1024:.0f}/{task.total / 1024:.0f} KiB {seconds}")
 
@@ -43,7 +43,7 @@ class _BarOrState(ProgressColumn):
 
     def render(self, task: Task) -> RenderableType:
         """Return what one refresh shows."""
-        if task.total is None:
+        if task.fields["is_busy"] or task.total is None:
             text = Text(str(task.fields["detail"]))
             text.truncate(self._most, overflow="ellipsis")
             return text
@@ -117,7 +117,7 @@ class TerminalDisplay:
             self._label = self._label or event.step
             self._start(total=event.of)
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=event.done, total=event.of)
+            self._progress.update(self._task, completed=event.done, total=event.of, is_busy=False)
         if event.step == "scan" and event.done >= event.of:
             self.close()
             self._label = ""
@@ -133,8 +133,7 @@ class TerminalDisplay:
             self._end_states()
             self._last, self._count = text, 1
         if self._progress is not None and self._task is not None:
-            # FUS works: no bytes move any more.
-            self._progress.update(self._task, total=None, detail=self._counted())
+            self._progress.update(self._task, is_busy=True, detail=self._counted())
 
     def _counted(self) -> str:
         if self._count > 1:
@@ -164,7 +163,7 @@ class TerminalDisplay:
             transient=True,
         )
         self._progress.start()
-        self._task = self._progress.add_task(self._label, total=total, detail="")
+        self._task = self._progress.add_task(self._label, total=total, detail="", is_busy=False)
 
     def close(self) -> None:
         """Remove the live line."""

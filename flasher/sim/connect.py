@@ -11,7 +11,8 @@ from pathlib import Path
 
 from flasher.errors import BoardFileError, ProbeUnavailableError, UsageError
 from flasher.jlink import JLink
-from flasher.probe import OpenedProbe, ProbeRequest
+from flasher.probe import Clock, OpenedProbe, ProbeRequest
+from flasher.probe import Probe as AnyProbe
 from flasher.sim.board import load_board, save_board
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Probe, SimulatedDll
@@ -42,17 +43,25 @@ def open_board(request: ProbeRequest) -> Iterator[OpenedProbe]:
     chip = FaultyChip(board, _faults(request.fault))
     # Each file has its own serial number: pylink's lock then keeps two programs from one board.
     serial = zlib.crc32(str(path.resolve()).encode()) & 0x7FFF_FFFF
-    dll = SimulatedDll([Probe(serial=serial, chip=chip, product="simulated J-Link")])
     clock = BoardClock(chip)
-    probe = JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
     try:
-        yield OpenedProbe(probe, clock)
+        yield OpenedProbe(_probe(request, chip, clock, serial), clock)
     except HostKilledError as error:
         raise ProbeUnavailableError(
             "the fault ended this program here, as if it had been killed. Run the command again"
         ) from error
     finally:
         _save(board, path)
+
+
+def _probe(request: ProbeRequest, chip: FaultyChip, clock: Clock, serial: int) -> AnyProbe:
+    """Return the real driver of a kind, in front of a simulated probe."""
+    if request.kind != "sim":
+        from flasher.sim.connect_pyocd import pyocd_probe
+
+        return pyocd_probe(request.kind, chip, clock, serial=str(serial), speed_khz=request.speed_khz)
+    dll = SimulatedDll([Probe(serial=serial, chip=chip, product="simulated J-Link")])
+    return JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
 
 
 def _load(path: Path) -> SimulatedChip:
