@@ -1,11 +1,11 @@
 """Connect to the chip that the user chose, and release it at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from flasher.chip import ChipDriver
-from flasher.probe import ProbeRequest
+from flasher.probe import FaultOutcome, ProbeRequest
 from flasher.probes import find_probes, only_probe, open_probe, parse_name
 
 
@@ -17,20 +17,22 @@ class ProbeChoice:
     library: str | None = None
     speed_khz: int = 4000
     under_reset: bool = False
-    fault: str | None = None
 
     def request(self) -> ProbeRequest:
         """Return which probe to open. Raises UsageError, ProbeUnavailableError."""
         named = parse_name(self.name or "jlink")
-        request = replace(named, library=self.library, speed_khz=self.speed_khz, fault=self.fault)
+        request = replace(named, library=self.library, speed_khz=self.speed_khz)
         if self.name is not None:
             return request
         return only_probe(request, find_probes(self.library))
 
 
 @contextmanager
-def connected_chip(choice: ProbeChoice) -> Iterator[ChipDriver]:
-    """Connect to the chip. It is released at the end, whatever happens. Raises FlasherError."""
+def connected_chip(choice: ProbeChoice, on_fault: Callable[[FaultOutcome], None]) -> Iterator[ChipDriver]:
+    """Connect to the chip. It is released at the end, whatever happens.
+
+    `on_fault` is called at the end for each fault that was armed on a simulated board. Raises FlasherError.
+    """
     with open_probe(choice.request()) as opened:
         chip = ChipDriver(opened.probe, opened.clock)
         try:
@@ -38,3 +40,5 @@ def connected_chip(choice: ProbeChoice) -> Iterator[ChipDriver]:
             yield chip
         finally:
             chip.disconnect()
+            for outcome in opened.faults():
+                on_fault(outcome)

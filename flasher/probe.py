@@ -18,7 +18,6 @@ class ProbeRequest:
     address: str | None = None
     library: str | None = None
     speed_khz: int = 4000
-    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +100,23 @@ class RealClock:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultOutcome:
+    """What became of a fault that was armed on a simulated board."""
+
+    text: str
+    has_struck: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedProbe:
-    """A probe that can be connected, and the clock that its chip lives by."""
+    """A probe that can be connected, and the clock that its chip lives by.
+
+    `faults` tells what became of the faults that were armed on a simulated board; a real probe has none.
+    """
 
     probe: Probe
     clock: Clock
+    faults: Callable[[], tuple[FaultOutcome, ...]] = tuple
 
 
 Opener = Callable[[ProbeRequest], AbstractContextManager[OpenedProbe]]

@@ -161,9 +161,22 @@ def test_a_fault_can_be_written_as_text(text: str, fault: Fault) -> None:
     assert parse_fault(text) == fault
 
 
-@pytest.mark.parametrize("text", ["", "reset", "reset@0", "boom@1", "reset@x:1", "reset@1=z"])
-def test_a_text_that_is_no_fault(text: str) -> None:
-    with pytest.raises(ValueError, match="no fault"):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "KIND@"),
+        ("reset", "KIND@"),
+        ("reset@0", "counted from 1"),
+        ("boom@1", "KIND one of"),
+        ("reset@x:1", "places are"),
+        ("reset@1=z", "KIND@"),
+        ("reset@teatime", "places are"),
+        ("reset@erase:50%", "have a percentage"),
+        ("reset@program:101%", "at most 100"),
+    ],
+)
+def test_a_text_that_is_not_a_fault(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         parse_fault(text)
 
 
@@ -186,7 +199,7 @@ def test_whenever_it_strikes_the_part_is_old_or_new_or_dead(kind: Kind) -> None:
     """fus-protocol 11, item 19: and it dies only while FUS writes."""
     counter = behind(Fault(kind="access-fails", at=1_000_000))
     whole_way(counter)
-    total = 1_000_000 - counter._waiting[0][1]
+    total = counter.accesses
     ends = []
     for at in range(5, total, total // 25):
         it = behind(Fault(kind=kind, at=at, value=20))

@@ -70,18 +70,19 @@ def test_a_block_with_one_used_line_programs_the_others() -> None:
     assert it.read(FLASH, 16, 4) == b"\x22" * 8 + b"\x11" * 8
 
 
-@pytest.mark.parametrize("strict", [True, False])
-def test_a_line_programmed_with_ones(strict: bool) -> None:
-    """fus-protocol 2.1: 64 data bits and 8 of ECC; whether all ones count is a switch."""
-    it, driver = unlocked(all_ones_is_programmed=strict)
+@pytest.mark.parametrize("kind", ["programmable", "not"])
+@pytest.mark.parametrize("data", [b"\x01" * 8, bytes(8)])
+def test_a_line_programmed_with_ones(kind: str, data: bytes) -> None:
+    """fus2-nvm 6, last row: it reads erased, and every write gives PROGERR, all zeros too, until it is erased."""
+    it, driver = unlocked(ff_pages=kind)
     driver.program(FLASH, b"\xff" * 8)
-    if strict:
+    if kind == "not":
         with pytest.raises(FlashError) as caught:
-            driver.program(FLASH, bytes.fromhex("01" * 8))
+            driver.program(FLASH, data)
         assert caught.value.flags == PROGERR
-    else:
-        driver.program(FLASH, bytes.fromhex("01" * 8))
-        assert it.read(FLASH, 8, 4) == b"\x01" * 8
+        driver.erase(FLASH)
+    driver.program(FLASH, data)
+    assert it.read(FLASH, 8, 4) == data
 
 
 @pytest.mark.parametrize("width", [1, 2])

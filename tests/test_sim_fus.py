@@ -85,10 +85,10 @@ def test_an_empty_reference_table_gets_a_table_and_no_answer() -> None:
 
 
 def test_the_table_of_a_stack_has_the_other_layout() -> None:
-    """fus-protocol 3.6; 11, item 11."""
+    """fus-protocol 3.6; 11, item 11; hardware-review, SRAM2: 0x16 and 0x11 of a footer of 10 and 15."""
     it, driver = installed()
     words = struct.unpack("<8I", it.read(driver.word(SRAM2A), 32, 4))
-    assert words == (0x01010000, 0x01020000, 6, 0, 0x010F0003, 0x0A0F0026, 1, 0)
+    assert words == (0x01010000, 0x01020000, 6, 0, 0x010F0003, 0x16110026, 1, 0)
     it, driver = installed(replace(stack, sram=(7, 3)))
     assert driver.info(0x18) == 0
 
@@ -310,11 +310,11 @@ def test_fus_0_5_3_answers_swapped_bytes_in_its_own_way() -> None:
     assert it.read(SRAM2A + SMALL.command, 7, 1) == bytes.fromhex("11 0e 04 ff fe 00 fe")
 
 
-@pytest.mark.parametrize("kind", ["idle", "unknown-error"])
-def test_the_first_contact_of_a_life(kind: str) -> None:
-    """fus-protocol 6.4: FF/UNKNOWN once, then as usual."""
+@pytest.mark.parametrize(("kind", "error"), [("ff", 0xFF), ("00", 0x00), ("fe", 0xFE), ("none", None)])
+def test_the_first_contact_of_a_life(kind: str, error: int | None) -> None:
+    """fus-protocol 6.4, hardware-review 7: FF with one of three error bytes once, then as usual."""
     it, driver = idle(first_contact=kind)
-    assert driver.state() == ((0, 0) if kind == "idle" else (0xFF, 0xFF))
+    assert driver.state() == ((0, 0) if error is None else (0xFF, error))
     it.reset(halt=True)
     it.advance(0.01)
     driver.start()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flasher.cli.options import AcceptOptions, BundleOptions, ConnectionOptions, Json, OutputOptions, SimFault, command
+from flasher.cli.options import AcceptOptions, BundleOptions, ConnectionOptions, Json, OutputOptions, command
 from flasher.cli.run import agree, confirm, errors_told, looking, running
 from imagekit.cli.console import complain, print_json, print_result
 from imagekit.errors import ExitCode
@@ -129,7 +129,6 @@ def install(
     choice: BundleOptions,
     acceptance: AcceptOptions,
     connection: ConnectionOptions,
-    sim_fault: SimFault = None,
     reporting: OutputOptions,
 ) -> None:
     """Install what a bundle holds. Run the command again to resume; what is installed already is not written again.
@@ -142,15 +141,13 @@ def install(
         consent = acceptance.consent()
         run.record.bundle = choice.open()
         verified = run.record.bundle.verified
-        with run.session(connection, sim_fault) as session:
+        with run.session(connection) as session:
             done = carry_out(session, verified, consent, lambda plan: agree(run, session, plan, consent))
             text = _result_text(session, has_steps=bool(done.steps))
         run.finish(text)
 
 
-def delete(
-    *, connection: ConnectionOptions, yes: Yes = False, sim_fault: SimFault = None, reporting: OutputOptions
-) -> None:
+def delete(*, connection: ConnectionOptions, yes: Yes = False, reporting: OutputOptions) -> None:
     """Delete the wireless stack. The chip has no radio until another stack is installed.
 
     Example: flasher delete --probe jlink --yes
@@ -159,15 +156,13 @@ def delete(
 
     with running(reporting) as run:
         _confirm(reporting, "Delete the wireless stack? The chip then has no radio.", yes=yes)
-        with run.session(connection, sim_fault) as session:
+        with run.session(connection) as session:
             run.record.before = delete_stack(session).info
             text = _result_text(session, has_steps=run.record.before.stack is not None)
         run.finish(text)
 
 
-def start_stack(
-    *, connection: ConnectionOptions, yes: Yes = False, sim_fault: SimFault = None, reporting: OutputOptions
-) -> None:
+def start_stack(*, connection: ConnectionOptions, yes: Yes = False, reporting: OutputOptions) -> None:
     """Start the installed wireless stack, on a chip that was left in FUS.
 
     Example: flasher start-stack --probe jlink --yes
@@ -177,7 +172,7 @@ def start_stack(
 
     with running(reporting) as run:
         _confirm(reporting, "Start the wireless stack? This resets the chip.", yes=yes)
-        with run.session(connection, sim_fault) as session:
+        with run.session(connection) as session:
             line = chip_line(session.chip.identity, start(session))
         run.finish(f"{line} running")
 

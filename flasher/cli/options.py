@@ -73,13 +73,11 @@ class ConnectionOptions:
         ),
     ] = None
 
-    def choice(self, fault: str | None = None) -> "ProbeChoice":
+    def choice(self) -> "ProbeChoice":
         """Return which probe to connect to."""
         from flasher.link import ProbeChoice
 
-        return ProbeChoice(
-            name=self.probe, library=self.library, speed_khz=self.speed, under_reset=self.under_reset, fault=fault
-        )
+        return ProbeChoice(name=self.probe, library=self.library, speed_khz=self.speed, under_reset=self.under_reset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +217,6 @@ class OutputOptions:
         return int(self.verbose) - int(self.quiet)
 
 
-SimFault = Annotated[
-    str | None,
-    typer.Option(
-        "--sim-fault",
-        envvar="FLASHER_SIM_FAULT",
-        metavar="KIND@N",
-        help="Rehearse a fault at the N-th access of a simulated board, such as link-lost@300.",
-        show_default=False,
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", envvar="FLASHER_JSON", help="Print one JSON document.")]
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flasher.cli.options import ConnectionOptions, OutputOptions
     from flasher.install import Event, Say, Session
     from flasher.plan import Consent, InstallPlan
+    from flasher.probe import FaultOutcome
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ def held_signals() -> Iterator[None]:
 
 @contextmanager
 def connected(
-    connection: "ConnectionOptions", say: "Say", *, restores: bool = True, fault: str | None = None
+    connection: "ConnectionOptions", say: "Say", on_fault: "Callable[[FaultOutcome], None]", *, restores: bool = True
 ) -> "Iterator[Session]":
     """Connect to the chip and open its journal. Raises FlasherError."""
     from flasher.install import session
@@ -69,13 +70,13 @@ def connected(
     from flasher.link import connected_chip
 
     folder = connection.folder or default_folder()
-    choice = connection.choice(fault)
+    choice = connection.choice()
     if choice.under_reset:
         uids = unfinished(folder)
         if uids:
             complain(f"--under-reset is ignored: FUS may still be running on {', '.join(uids)}")
             choice = replace(choice, under_reset=False)
-    with connected_chip(choice) as chip:
+    with connected_chip(choice, on_fault) as chip:
         journal = Journal(folder, chip.identity.uid)
         with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
             yield opened
@@ -84,7 +85,7 @@ def connected(
 @contextmanager
 def looking(connection: "ConnectionOptions") -> "Iterator[Session]":
     """Connect to a chip that will not be changed. Exits with one line when that fails."""
-    with errors_told(), connected(connection, lambda _: None, restores=False) as session:
+    with errors_told(), connected(connection, lambda _: None, tell_struck, restores=False) as session:
         if session.journal.history.optr is not None:
             complain("an installation on this chip was interrupted. Run it again: it restores the option bytes")
         yield session
@@ -141,13 +142,20 @@ class Run:
                 print_result(json.dumps(document))
 
     @contextmanager
-    def session(self, connection: "ConnectionOptions", fault: str | None = None) -> "Iterator[Session]":
+    def session(self, connection: "ConnectionOptions") -> "Iterator[Session]":
         """Connect to the chip, with signals held back. Raises FlasherError."""
-        with held_signals(), connected(connection, self.hear, fault=fault) as session:
-            self.record.session = session
-            self.record.options = session.chip.options()
-            yield session
-            self.record.after = session.cpu2.info
+        outcomes: list[FaultOutcome] = []
+        try:
+            with held_signals(), connected(connection, self.hear, outcomes.append) as session:
+                self.record.session = session
+                self.record.options = session.chip.options()
+                yield session
+        finally:
+            self.display.close()
+            for outcome in outcomes:
+                complain(outcome.text)
+        if not all(outcome.has_struck for outcome in outcomes):
+            raise NotReachedError("the rehearsal is not valid: an armed fault was never reached")
 
     def finish(self, text: str) -> None:
         """Print the result of a run that did what it should."""
@@ -191,6 +199,18 @@ class Run:
             complain(f"{shown(path)}: {why(error)}: the report cannot be written")
             return False
         return True
+
+
+def tell_struck(outcome: "FaultOutcome") -> None:
+    """Print a fault that struck. Looking at a chip need not reach a fault that waits for an installation."""
+    if outcome.has_struck:
+        complain(outcome.text)
+
+
+class NotReachedError(FlasherError):
+    """A fault was armed on a simulated board, and the run ended before it was reached."""
+
+    code = ExitCode.USAGE
 
 
 class ReportError(BoardFileError):

@@ -17,11 +17,13 @@ from typing import Any
 
 from flasher.sim import verdict
 from flasher.sim.behaviour import Behaviour
+from flasher.sim.board_upgrade import OLD_SCHEMA, upgraded
 from flasher.sim.chip import ChipState, SimulatedChip
 from flasher.sim.codec import decode, encode, pack, unpack
 from flasher.sim.cpu1 import Cpu1State
 from flasher.sim.cpu2 import Cpu2State
 from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError, SimError
+from flasher.sim.faults import parse_fault
 from flasher.sim.flash_registers import FlashState
 from flasher.sim.fus import FusState
 from flasher.sim.ipcc import IpccState
@@ -33,7 +35,7 @@ from flasher.sim.registers import RegisterState
 from flasher.sim.secret import Secret
 from flasher.sim.show import version_text
 
-SCHEMA = "flasher.sim.board/1"
+SCHEMA = "flasher.sim.board/2"
 _LARGEST = 64 * 1024 * 1024
 
 _WHY = {
@@ -57,11 +59,13 @@ def make_board(
     accepted: tuple[str, ...] = (),
     serial: int = 0x0065_8473,
     behaviour: Behaviour | None = None,
+    has_bonding_data: bool = False,
 ) -> SimulatedChip:
     """A new chip, with a stack installed and running or with an application if asked for.
 
     `sram2rst` is the option of that name as the factory left it: 0 erases SRAM2 at every system reset. `accepted`:
     SHA-256 of images that FUS 0.5.3 and 1.0.x believe. `serial` makes the UID.
+    `has_bonding_data`: the stack is paired with something.
     Raises PartError, ImageError and ApplicationError.
     """
     if fus_version & ~0xFF not in part.fus_versions:
@@ -79,6 +83,10 @@ def make_board(
         if not 8 <= len(application) <= room:  # at least a stack pointer and a reset vector
             raise ApplicationError(f"{len(application)} bytes; an application has 8 to {room} on this board")
         chip.flash.put_cells(FLASH_BASE, application)
+    if has_bonding_data and stack is None:
+        raise ImageError("bonding data needs a stack")
+    if has_bonding_data:
+        chip.fus.secret.bonding = "present"
     chip.power_cycle()
     return chip
 
@@ -95,6 +103,7 @@ def to_document(chip: SimulatedChip) -> dict[str, Any]:
         "keys": list(chip.fus.root_keys),
         "accepted": list(chip.fus.accepted),
         "behaviour": encode(chip.behaviour),
+        "faults": list(chip.faults),
         "boot0_pin": chip.cpu1.boot0_pin,
         **{name: encode(value) for name, value in _states(chip).items()},
         "flash": _encode_flash(chip),
@@ -135,19 +144,22 @@ def _checksum(document: dict[str, Any]) -> str:
 
 def from_document(document: Any) -> SimulatedChip:
     """The chip that a document holds. Raises BoardError."""
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema not in (SCHEMA, OLD_SCHEMA):
         raise BoardError("no board of the simulator")
     try:
         return _restore(document)
     except KeyError as error:
         raise BoardError(f"the board is damaged: {error} is missing or not known") from error
-    except (ValueError, TypeError, OverflowError, RecursionError, SimError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, SimError) as error:
         raise BoardError(f"the board is damaged: {error}") from error
 
 
 def _restore(document: dict[str, Any]) -> SimulatedChip:
     if document.get("sha256") != _checksum(document):
         raise ValueError("its checksum does not fit its content")
+    if document["schema"] == OLD_SCHEMA:
+        document = upgraded(document)
     chip = SimulatedChip(
         find_part(decode(str, document["part"])),
         behaviour=decode(Behaviour, document["behaviour"]),
@@ -155,6 +167,9 @@ def _restore(document: dict[str, Any]) -> SimulatedChip:
         accepted=decode(tuple[str, ...], document["accepted"]),
         serial=decode(int, document["serial"]),
     )
+    chip.faults = decode(tuple[str, ...], document["faults"])
+    for fault in chip.faults:
+        parse_fault(fault)
     chip.cpu1.boot0_pin = decode(bool, document["boot0_pin"])
     chip.state = decode(ChipState, document["chip"])
     chip.time.now = decode(Clock, document["time"]).now
@@ -188,13 +203,21 @@ def _restore_flash(chip: SimulatedChip, document: dict[str, Any]) -> None:
     chip.flash.state = dataclasses.replace(state, cells=cells, programmed=programmed)
 
 
+def with_behaviour(chip: SimulatedChip, behaviour: Behaviour) -> SimulatedChip:
+    """The same chip with another behaviour."""
+    document = to_document(chip) | {"behaviour": encode(behaviour)}
+    return from_document(document | {"sha256": _checksum(document)})
+
+
 # --- to and from files
 
 
 def save_board(chip: SimulatedChip, path: Path) -> None:
-    """Write a board, whole or not at all. Raises OSError."""
-    with _written_beside(chip, path) as whole:
-        whole.replace(path)
+    """Write a board, whole or not at all; its mode, and a link to it, stay as they are. Raises OSError."""
+    real = path.resolve()
+    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else None
+    with _written_beside(chip, real, mode) as whole:
+        whole.replace(real)
 
 
 def create_board(chip: SimulatedChip, path: Path) -> None:
@@ -204,8 +227,8 @@ def create_board(chip: SimulatedChip, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _written_beside(chip: SimulatedChip, path: Path) -> Iterator[Path]:
-    """The board in a file beside its place, on the disk; gone afterwards."""
+def _written_beside(chip: SimulatedChip, path: Path, mode: int | None = None) -> Iterator[Path]:
+    """The board in a file beside its place, on the disk; gone afterwards. `mode`: permissions, as new when None."""
     text = json.dumps(to_document(chip), indent=1) + "\n"
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -213,9 +236,11 @@ def _written_beside(chip: SimulatedChip, path: Path) -> Iterator[Path]:
             file.write(text)
             file.flush()
             os.fsync(handle)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)  # mkstemp made it private
+        if mode is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            mode = 0o666 & ~umask
+        Path(name).chmod(mode)  # mkstemp made it private
         yield Path(name)
     finally:
         with contextlib.suppress(OSError):  # a rename has moved it

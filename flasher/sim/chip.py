@@ -6,6 +6,7 @@ Sources: CMSIS stm32wb55xx.h and stm32wb15xx.h (map, registers), RM0434 (identif
 
 from dataclasses import dataclass
 
+from flasher.sim import nvm
 from flasher.sim.application import Application
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.cpu1 import REGISTERS as DEBUG_REGISTERS
@@ -60,6 +61,7 @@ class SimulatedChip:
     ) -> None:
         self.part = part
         self.behaviour = behaviour or Behaviour()
+        self.faults: tuple[str, ...] = ()  # armed on the board; the chip itself makes nothing of them
         self.state = ChipState()
         self.time = Clock()
         self.options = OptionBytes(part)
@@ -203,7 +205,9 @@ class SimulatedChip:
             raise AccessError(address, "the chip is held in reset")
         if self.time.now < self.state.quiet_until:
             raise AccessError(address, "the chip is in reset")
-        works = self.cpu2.state.is_up and self.cpu2.state.running == "fus" and self.fus.works_on_flash
+        running = self.cpu2.state.running
+        works = running.startswith("nvm-") or (running == "fus" and self.fus.works_on_flash)
+        works = works and self.cpu2.state.is_up
         self.flash.cpu2_works = works and self.behaviour.fus_flash_work == "shown"
 
     def _write_register(self, address: int, value: int) -> None:
@@ -290,6 +294,8 @@ class SimulatedChip:
         wanted, self.flash.wants_reset = self.flash.wants_reset, ""
         if self.fus.wants_reset:
             self.fus.wants_reset = False
+            if self.behaviour.vector_catch == "cleared":
+                self.cpu1.forget_vector_catch()
             self._load_options()
             self._reset(CSR_OBL | CSR_PIN, halt=False, by_itself=True)
         elif wanted == "options":
@@ -310,6 +316,7 @@ class SimulatedChip:
             secure = self.options.secure_start
             end = min(self.part.die_end if secure is None else secure, self.part.die_end)
             self.flash.erase_cells(FLASH_BASE, end - FLASH_BASE)
+            nvm.destroy(self.fus.secret)  # assume lost (fus2-nvm 4)
         if old != RDP_LEVEL_2:
             self.state.rdp = new
 

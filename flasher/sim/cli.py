@@ -1,10 +1,11 @@
 """`flasher sim`: make simulated boards and look at them. Exit codes as in docs/exit-codes.md."""
 
 import hashlib
+import json
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError
 
 if TYPE_CHECKING:
+    from flasher.sim.behaviour import Behaviour
     from flasher.sim.chip import SimulatedChip
     from flasher.sim.parts import Part
 
@@ -45,12 +47,20 @@ def new(
     sram2rst: Annotated[
         int, typer.Option("--sram2rst", min=0, max=1, help="Option SRAM2RST; 0: a reset erases SRAM2.")
     ] = 1,
+    bonded: Annotated[bool, typer.Option("--bonded", help="The stack has bonding data.")] = False,
 ) -> None:
     """Make a new board."""
     from flasher.sim.board import create_board
 
     accepted = tuple(hashlib.sha256(_content(path)).hexdigest() for path in believed or ())
-    chip = _made(part, fus, stack, application, root_key, {"sram2rst": sram2rst, "accepted": accepted})
+    chip = _made(
+        part,
+        fus,
+        stack,
+        application,
+        root_key,
+        {"sram2rst": sram2rst, "accepted": accepted, "has_bonding_data": bonded},
+    )
     with _about(file):
         create_board(chip, file)
     typer.echo(f"{_shown(file)}: {chip.part.name}")
@@ -93,6 +103,97 @@ def show(file: Annotated[Path, typer.Argument(help="The board to look at.")]) ->
         chip = load_board(file)
     for label, value in describe(chip):
         typer.echo(f"{label + ':':<15}{value}")
+
+
+Board = Annotated[Path, typer.Argument(metavar="BOARD", help="The board.")]
+
+
+@app.command("set")
+def set_behaviour(
+    board: Board,
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Behaviours to change; none: list them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="List the behaviours as JSON.")] = False,
+) -> None:
+    """Choose how a board behaves where silicon may differ, or list every behaviour."""
+    from flasher.sim.behaviour import SettingError, with_settings
+    from flasher.sim.board import load_board, save_board, with_behaviour
+    from flasher.sim.board_lock import locked
+
+    with _about(board), locked(board) if values else nullcontext():
+        chip = load_board(board)
+        if values:
+            try:
+                behaviour = with_settings(chip.behaviour, values)
+            except SettingError as error:
+                raise _left(str(error), _USAGE) from error
+            if behaviour != chip.behaviour:
+                save_board(with_behaviour(chip, behaviour), board)
+            chip.behaviour = behaviour
+    if as_json or not values:
+        _list_behaviours(chip.behaviour, as_json=as_json)
+
+
+def _list_behaviours(behaviour: "Behaviour", *, as_json: bool) -> None:
+    from flasher.sim.behaviour import settings, value_text
+
+    names = ("name", "value", "default", "choices", "meaning", "source")
+    rows = [(it.name, value_text(behaviour, it), it.default, it.choices, it.meaning, it.source) for it in settings()]
+    if as_json:
+        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        typer.echo(json.dumps({"schema": "flasher.sim.behaviours/1", "behaviours": listed}, indent=1))
+        return
+    _echo_table([("name", "value", "choices", "meaning", "source"), *(row[:2] + row[3:] for row in rows)])
+
+
+@app.command("fault")
+def fault(
+    board: Board,
+    specs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SPEC]...", help="KIND@PLACE[:NN%][=VALUE] or KIND@[read:|write:]N[=VALUE]."),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the faults that are armed first.")] = False,
+) -> None:
+    """Arm faults on a board for its next run, and list those that are armed."""
+    from flasher.sim.board import load_board, save_board
+    from flasher.sim.board_lock import locked
+    from flasher.sim.faults import parse_fault
+
+    try:
+        added = tuple(parse_fault(spec).text for spec in specs or ())
+    except ValueError as error:
+        raise _left(str(error), _USAGE) from error
+    with _about(board), locked(board):
+        chip = load_board(board)
+        before = chip.faults
+        chip.faults = (() if clear else before) + added
+        if chip.faults != before:
+            save_board(chip, board)
+    for text in chip.faults:
+        typer.echo(text)
+    if not chip.faults:
+        typer.echo("no fault is armed")
+
+
+@app.command("faults")
+def faults() -> None:
+    """List the kinds of faults and the places where they can strike."""
+    from flasher.sim.faults import KINDS
+    from flasher.sim.places import PLACES, WITH_PERCENTAGE
+
+    _echo_table([("kind", "what happens"), *KINDS.items()])
+    typer.echo("")
+    marked = {name: f"{name}[:NN%]" if name in WITH_PERCENTAGE else name for name in PLACES}
+    _echo_table([("place", "when the chip is there"), *((marked[name], text) for name, text in PLACES.items())])
+
+
+def _echo_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 # --- input

@@ -1,95 +1,54 @@
-"""Connect the flasher's drivers to a simulated board: the one module that knows both.
+"""Open a simulated board for the flasher: the one module that knows both the simulated chip and the flasher.
 
-`--probe sim:BOARD` goes through the real pylink to a simulated library. The board is written back at the end.
+`--probe sim:BOARD` goes through the real pylink to a simulated library, `sim+stlink:` and `sim+cmsis-dap:` through the
+real pyOCD to a simulated probe.
 """
 
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from flasher.errors import BoardFileError, ProbeUnavailableError, UsageError
+from flasher.errors import BoardFileError, ProbeUnavailableError
 from flasher.jlink import JLink
-from flasher.probe import Clock, OpenedProbe, ProbeRequest
+from flasher.probe import FaultOutcome, OpenedProbe, ProbeRequest
 from flasher.probe import Probe as AnyProbe
-from flasher.sim.board import load_board, save_board
-from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Probe, SimulatedDll
 from flasher.sim.errors import BoardError, HostKilledError
-from flasher.sim.faults import Fault, FaultyChip, parse_fault
-
-
-@dataclass(frozen=True, slots=True)
-class BoardClock:
-    """The simulated chip's own time: nothing waits for it."""
-
-    chip: FaultyChip
-
-    def now(self) -> float:
-        """Return simulated seconds."""
-        return self.chip.clock
-
-    def sleep(self, seconds: float) -> None:
-        """Let simulated time pass."""
-        self.chip.advance(seconds)
+from flasher.sim.session import OpenBoard, opened_board
 
 
 @contextmanager
 def open_board(request: ProbeRequest) -> Iterator[OpenedProbe]:
-    """Open the chip on a simulated board; the board is written back, also after an error. Raises FlasherError."""
+    """Open a simulated board. It is written back at the end, also after an error.
+
+    Raises:
+        BoardFileError: the file is not a board, is in use, or cannot be read or written.
+        ProbeUnavailableError: a fault ended this program.
+    """
     path = Path(request.address or "")
-    board = _load(path)
-    chip = FaultyChip(board, _faults(request.fault))
-    # Each file has its own serial number: pylink's lock then keeps two programs from one board.
-    serial = zlib.crc32(str(path.resolve()).encode()) & 0x7FFF_FFFF
-    clock = BoardClock(chip)
     try:
-        yield OpenedProbe(_probe(request, chip, clock, serial), clock)
+        with opened_board(path) as board:
+            yield OpenedProbe(_probe(request, board), board, lambda: _outcomes(board))
     except HostKilledError as error:
         raise ProbeUnavailableError(
             "the fault ended this program here, as if it had been killed. Run the command again"
         ) from error
-    finally:
-        _save(board, path)
+    except BoardError as error:
+        raise BoardFileError(f"{path}: {error}") from error
 
 
-def _probe(request: ProbeRequest, chip: FaultyChip, clock: Clock, serial: int) -> AnyProbe:
+def _probe(request: ProbeRequest, board: OpenBoard) -> AnyProbe:
     """Return the real driver of a kind, in front of a simulated probe."""
+    # Each file has its own serial number: pylink's lock then keeps two programs from one board on Windows too.
+    serial = zlib.crc32(str(board.path.resolve()).encode()) & 0x7FFF_FFFF
     if request.kind != "sim":
         from flasher.sim.connect_pyocd import pyocd_probe
 
-        return pyocd_probe(request.kind, chip, clock, serial=str(serial), speed_khz=request.speed_khz)
-    dll = SimulatedDll([Probe(serial=serial, chip=chip, product="simulated J-Link")])
-    return JLink(dll, clock, serial=serial, kind="sim", after_failure=dll.raise_stored)
+        return pyocd_probe(request.kind, board.chip, board, serial=str(serial), speed_khz=request.speed_khz)
+    dll = SimulatedDll([Probe(serial=serial, chip=board.chip, product="simulated J-Link")], board.settings)
+    return JLink(dll, board, serial=serial, kind="sim", after_failure=dll.raise_stored)
 
 
-def _load(path: Path) -> SimulatedChip:
-    try:
-        return load_board(path)
-    except BoardError as error:
-        raise BoardFileError(f"{path}: {error}") from error
-    except OSError as error:
-        raise BoardFileError(f"{path}: {_reason(error)}") from error
-
-
-def _save(board: SimulatedChip, path: Path) -> None:
-    if board.state.powered is False:
-        board.power_on()  # a fault cut the power: the user has switched it on again by the next run
-    try:
-        save_board(board, path)
-    except OSError as error:
-        raise BoardFileError(f"{path}: {_reason(error)}: what was done is lost") from error
-
-
-def _faults(text: str | None) -> tuple[Fault, ...]:
-    if text is None:
-        return ()
-    try:
-        return (parse_fault(text),)
-    except ValueError as error:
-        raise UsageError(f"--sim-fault: {error}") from error
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _outcomes(board: OpenBoard) -> tuple[FaultOutcome, ...]:
+    return tuple(FaultOutcome(outcome.text, outcome.access is not None) for outcome in board.outcomes())

@@ -77,6 +77,11 @@ class Cpu1:
         is_empty = self._flash.read_cells(FLASH_BASE, 4) == b"\xff" * 4
         return SYSTEM_MEMORY_BASE if is_empty else FLASH_BASE
 
+    def forget_vector_catch(self) -> None:
+        """Clear VC_CORERESET, as a reset that no debugger can catch does (hardware-review 9)."""
+        self.state.vector_catch = False
+        self.state.demcr &= ~_VC_CORERESET
+
     def reset(self, *, halt: bool, debug_lost: bool) -> None:
         """A reset: debug registers live on unless power or option loading took them."""
         old = self.state

@@ -7,7 +7,7 @@ reports for what a damaged part does.
 import struct
 from dataclasses import dataclass, field
 
-from flasher.sim import keys
+from flasher.sim import keys, nvm
 from flasher.sim import mailbox as mail
 from flasher.sim.commands import (
     FIRST_STACK_COMMAND,
@@ -22,11 +22,15 @@ from flasher.sim.ipcc import MM_RELEASE, SYSTEM, Ipcc
 from flasher.sim.mailbox import Mailbox
 from flasher.sim.memory import Ram
 from flasher.sim.option_bytes import SBRV_SAFEBOOT
-from flasher.sim.parts import FLASH_BASE, SRAM2A_BASE
+from flasher.sim.parts import FLASH_BASE, SRAM2A_BASE, SRAM2A_KIB
 from flasher.sim.secret import Stack
 
 _FUS_1_1_0 = 0x0101_0000
 _SAFEBOOT_SECONDS = 0.5
+_LATE_READY_SECONDS = 1.0  # of the 2 s that hardware-review 8 would wait; the time itself is unknown
+_NVM_TYPES = {"nvm-backup": 0xF0, "nvm-restore": 0xF1}  # stack types, shci.h v1.24.0
+_NVM_STATES = {"fffe": b"\xff\xfe", "1x": b"\x10\x00"}  # fus2-nvm 10
+_READY_PAYLOADS = {"stack": 0x00, "fus": 0x01, "nvm-backup": 0x10, "nvm-restore": 0x11}  # shci.h v1.24.0
 _FAULT_REGISTERS = (0x0000_01A4, 0x0000_0191, 0x2003_FF80)  # PC, LR, SP behind the word; the values mean nothing here
 _MALFORMED = (0x00FE, b"\xfe")  # FUS 0.5.3's opcode field and status for what it does not know (dump)
 # Stack type by what the footer leaves open of SRAM2 (KiB): the type itself is in the encrypted body. shci.h, footers.
@@ -52,6 +56,7 @@ class Cpu2State:
     is_up: bool = False
     is_hung: bool = False
     boot_due: float | None = None
+    ready_due: float | None = None
     command_due: float | None = None
     get_states: int = 0
     mailbox: Mailbox = field(default_factory=Mailbox)
@@ -73,15 +78,20 @@ class Cpu2:
         state = self.state
         if state.is_hung:
             return None
-        times = [state.boot_due, state.command_due]
+        times = [state.boot_due, state.ready_due, state.command_due]
         if state.running == "fus" and state.is_up and self.fus.secret.operation is not None:
             times.append(self.fus.secret.operation.due)
+        if state.running in _NVM_TYPES and self.fus.secret.nvm_job is not None:
+            times.append(self.fus.secret.nvm_job.due)
         return min((time for time in times if time is not None), default=None)
 
     def hold(self, *, by_itself: bool) -> None:
         """A reset: CPU2 is held until C2BOOT rises again. One that it did not make itself may do harm."""
         if self.state.running == "fus" and not by_itself:
             self.fus.interrupted()
+        if self.state.running in _NVM_TYPES and not by_itself:
+            nvm.disturbed(self._behaviour, self.fus.secret, "reset")
+            self.fus.secret.nvm_job = None
         self.state = Cpu2State()
 
     def start(self) -> None:
@@ -100,6 +110,8 @@ class Cpu2:
             return "lost"
         if options.state.damaged or not options.get("C2OPT") or options.get("SBRV") == SBRV_SAFEBOOT:
             return "safeboot"
+        if secret.nvm_job is not None:
+            return f"nvm-{secret.nvm_job.kind}"
         vector = FLASH_BASE + options.get("SBRV") * 4
         if vector == self.fus.part.fus_base(secret.fus_version):
             return "fus"
@@ -112,11 +124,26 @@ class Cpu2:
         if state.boot_due is not None and state.boot_due <= self._now:
             state.boot_due = None
             self._booted()
+        elif state.ready_due is not None and state.ready_due <= self._now:
+            state.ready_due = None
+            self._ready()
         elif state.command_due is not None and state.command_due <= self._now:
             state.command_due = None
             self._answer()
         elif state.running == "fus":
             self.fus.step()
+        elif state.running in _NVM_TYPES:
+            self._end_nvm_job()
+
+    def _end_nvm_job(self) -> None:
+        """The job is done: the chip resets itself. Whether silicon resets too is unknown (fus2-nvm 5)."""
+        job = self.fus.secret.nvm_job
+        if job is None or job.due is None or job.due > self._now:
+            return
+        if self.fus.flash.take_conflict():
+            nvm.disturbed(self._behaviour, self.fus.secret, "flash work of CPU1")
+        nvm.finished(self.fus.secret)
+        self.fus.wants_reset = True
 
     @property
     def _now(self) -> float:
@@ -141,18 +168,37 @@ class Cpu2:
         if isinstance(found, int):
             self._hang(base, found)
             return
-        self.state.mailbox, self.state.is_up = found, True
-        self._ram.put_words(base, found.device_info)
-        self._ram.write(found.device_info, self._device_info())
+        self._took_mailbox(found)
+        if self._behaviour.ready_event == "late":
+            self.state.ready_due = self._now + _LATE_READY_SECONDS
+            return
+        self._ready()
+        self.rung()
+
+    def _took_mailbox(self, mailbox: Mailbox) -> None:
+        """The device information table is written, and work begins, before anything is reported."""
+        self.state.mailbox = mailbox
+        job = self.fus.secret.nvm_job
+        if job is not None and self.state.running in _NVM_TYPES:
+            job.due = self._now + self._behaviour.nvm_job_seconds
+        self._ram.put_words(mailbox.base, mailbox.device_info)
+        self._ram.write(mailbox.device_info, self._device_info())
+
+    def _ready(self) -> None:
+        """Take commands from here on, and say so unless no event is ever sent."""
+        self.state.is_up = True
+        if self._behaviour.ready_event == "none":
+            return
         is_fus = self.state.running == "fus"
         tail = self._behaviour.tail_maintained or not is_fus
-        if mail.push_ready_event(self._ram, found, is_fus=is_fus, tail_maintained=tail):
+        payload = _READY_PAYLOADS[self.state.running]
+        if mail.push_ready_event(self._ram, self.state.mailbox, payload=payload, tail_maintained=tail):
             self._ipcc.state.c2_to_c1 |= SYSTEM
-        self.rung()
 
     def _open_ram(self) -> mail.OpenRam:
         sram2a, sram2b = self.fus.options.open_sram2_kib()
-        return mail.OpenRam(sram2a, sram2b, self._behaviour.sram1_buffers == "accepted")
+        is_strict = self.state.running != "fus" and self._behaviour.null_tables == "refused"
+        return mail.OpenRam(sram2a, sram2b, self._behaviour.sram1_buffers == "accepted", needs_ble=is_strict)
 
     def _hang(self, base: int, word: int) -> None:
         words = (word, *_FAULT_REGISTERS) if word == mail.HARD_FAULT_WORD else (word,)
@@ -175,10 +221,14 @@ class Cpu2:
         secret, stack = self.fus.secret, self.fus.secret.stack
         fus_sectors = 12 if self.fus.part.series == "WB1x" else 6  # sectors of the FUS images; 6 in the dumps
         version, sectors = (stack.version, stack.sectors) if stack else (0, 0)
-        if self.state.running == "stack" and stack is not None:
-            memory = stack.sram2a_kib << 24 | stack.sram2b_kib << 16 | sectors  # mbox_def.h
+        if self.state.running != "fus" and stack is not None:
+            # What the stack uses; the footer has what it leaves (hardware-review, SRAM2). Order: mbox_def.h.
+            sram2a = max(SRAM2A_KIB - stack.sram2a_kib, 0)
+            sram2b = max(self.fus.part.sram2b_kib - stack.sram2b_kib, 0)
+            memory = sram2a << 24 | sram2b << 16 | sectors
+            kind = _NVM_TYPES.get(self.state.running, _stack_type(stack, self.fus.part.series))
             versions = (secret.safeboot_version, secret.fus_version, fus_sectors, 0, version, memory)
-            return struct.pack("<8I", *versions, _stack_type(stack, self.fus.part.series), 0)
+            return struct.pack("<8I", *versions, kind, 0)
         head = (mail.FUS_TABLE_KEY, 1, secret.safeboot_version, secret.fus_version, fus_sectors, version, sectors)
         return struct.pack("<10I8sI", *head, 0, 0, 0, self._uid64, self.fus.part.table_device_id)
 
@@ -211,6 +261,11 @@ class Cpu2:
             if answer is None:
                 return
             content = answer
+        elif self.state.running in _NVM_TYPES:
+            nvm.disturbed(self._behaviour, self.fus.secret, "a command")
+            if self._behaviour.nvm_answers == "none":
+                return
+            content = _NVM_STATES[self._behaviour.nvm_answers] if opcode == GET_STATE else NOT_SUPPORTED
         elif kind != mail.COMMAND_TYPE or (is_earliest(self.fus.secret.fus_version) and opcode >> 8 != 0xFC):
             echoed, content = _MALFORMED
         else:

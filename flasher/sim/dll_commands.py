@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from flasher.sim.dll_devices import DEVICES, device_index
+from flasher.sim.dll_link import CallError
 from flasher.sim.dll_session import Handle, Session
 
 WITHOUT_EFFECT = frozenset({
@@ -17,13 +18,21 @@ WITHOUT_EFFECT = frozenset({
     "suppressinfoupdatefw",
 })  # fmt: skip
 """Known, and nothing that a simulation could show."""
+UNKNOWN_CODE = 1
+"""What V6.18c, V7.84e and V7.86c answered to a string that they did not know (hardware-review 5)."""
 
 
 def execute(session: Session, command: str) -> str:
-    """Carry a command string out; return the text for the error buffer, empty when all is well."""
+    """Carry a command string out; return the text for the error buffer, empty when all is well.
+
+    Raises:
+        CallError: the library does not know the string and answers with a code alone.
+    """
     session.before_command()
     name, value = _parts(command)
     if name in session.settings.unknown_commands or (name not in EFFECTS and name not in WITHOUT_EFFECT):
+        if session.settings.unknown_answer == "code":
+            raise CallError(UNKNOWN_CODE)
         return f"ERROR: Unknown command: {command}"
     effect = EFFECTS.get(name)
     if effect is None or session.handle is None:
@@ -67,6 +76,12 @@ def _invalidate(handle: Handle, _value: str) -> str:
     return ""
 
 
+def _memory_cache(handle: Handle, value: str) -> str:
+    handle.caches_memory = value != "0"
+    handle.memory.invalidate()
+    return ""
+
+
 def _restart_on_close(handle: Handle, value: str) -> str:
     handle.restart_on_close = value != "0"
     return ""
@@ -78,5 +93,6 @@ EFFECTS: dict[str, Callable[[Handle, str], str]] = {
     "enableflashdl": _flash_download(on=True),
     "excludeflashcacherange": _exclude,
     "invalidatecache": _invalidate,
+    "setenablememcache": _memory_cache,
     "setrestartonclose": _restart_on_close,
 }

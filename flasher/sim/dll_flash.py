@@ -11,6 +11,8 @@ from flasher.sim.dll_link import CallError
 from flasher.sim.errors import AccessError
 from flasher.sim.probes import Chip
 
+MEMORY_LINE = 64
+RAM = (0x2000_0000, 0x2004_0000)  # SRAM1, SRAM2A and SRAM2B (CMSIS)
 LINE = 256
 """Bytes that one miss brings into the cache. SEGGER does not say how large its lines are."""
 
@@ -67,6 +69,38 @@ class FlashCache:
                 return None
             self._lines[address] = line
         return self._lines[address]
+
+
+class MemoryCache:
+    """What the library believes RAM to hold while CPU1 is halted (hardware-review 3: logs of the library).
+
+    It fetches 64 bytes at a time and forgets them only when the core runs or memory is written through the library.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[int, bytes] = {}
+
+    def invalidate(self) -> None:
+        """Forget everything."""
+        self._lines.clear()
+
+    def read(self, address: int, size: int, width: int, read: Read) -> bytes:
+        """Read from the cache, and through `read` what it does not hold; other memory than RAM is not cached."""
+        first = address // MEMORY_LINE * MEMORY_LINE
+        if not (RAM[0] <= address and address + size <= RAM[1]) or not size:
+            return read(address, size, width)
+        starts = range(first, address + size, MEMORY_LINE)
+        for start in starts:
+            if start in self._lines:
+                continue
+            try:
+                line = read(start, MEMORY_LINE, 4)
+            except CallError:
+                line = b""
+            if len(line) < MEMORY_LINE:  # the end of what is open: read only what was asked for
+                return read(address, size, width)
+            self._lines[start] = line
+        return b"".join(self._lines[start] for start in starts)[address - first :][:size]
 
 
 def program(chip: Chip, bank: Bank, address: int, data: bytes) -> int:

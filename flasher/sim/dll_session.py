@@ -10,7 +10,7 @@ from typing import Literal
 
 from flasher.sim.dll_coresight import DebugPort
 from flasher.sim.dll_devices import Bank, Device
-from flasher.sim.dll_flash import FlashCache, erase_bank, program
+from flasher.sim.dll_flash import FlashCache, MemoryCache, erase_bank, program
 from flasher.sim.dll_link import AfterReset, CallError, Counters, Fails, Link, Timing
 from flasher.sim.probes import CANNOT_CONNECT, Desk, Probe
 
@@ -23,6 +23,7 @@ RESETS = (0, 2)
 in between: whoever asks for one must not get a full reset instead."""
 STRICT_VERSION = 91401
 """9.14a: from here on a command string before OpenEx makes every selection fail, as users of pylink and pyOCD found."""
+DEMCR, VC_CORERESET = 0xE000_EDFC, 1 << 0  # Arm v7-M
 DCRSR, DCRDR, REGWNR = 0xE000_EDF4, 0xE000_EDF8, 1 << 16  # Arm v7-M, debug core registers
 # In the order of DCRSR.REGSEL.
 REGISTERS = (*(f"R{number}" for number in range(13)), "R13 (SP)", "R14", "R15 (PC)", "XPSR", "MSP", "PSP")
@@ -46,6 +47,12 @@ class Settings:
     """Command strings, in lower case, that this version does not know though others do."""
     open_survives_unplugging: bool = False
     """Whether IsOpen stays 1 when the cable is pulled; EMU_IsConnected never does."""
+    memory_cache: bool = False
+    """Whether RAM is cached while CPU1 is halted, until SetEnableMemCache = 0 (hardware-review 3)."""
+    unknown_answer: Literal["text", "code"] = "text"
+    """How an unknown command string is answered: an error text and -1, or code 1 alone (hardware-review 5)."""
+    clears_vector_catch: bool = False
+    """Whether reset type 0 clears VC_CORERESET (hardware-review 9)."""
 
 
 @dataclass(slots=True)
@@ -62,6 +69,10 @@ class Handle:
     flash_download: bool = True
     restart_on_close: bool = True
     cache: FlashCache = field(default_factory=FlashCache)
+    memory: MemoryCache = field(default_factory=MemoryCache)
+    caches_memory: bool = False
+    core_stands: bool = False
+    """What the library believes of CPU1: it does not notice when the chip resets itself."""
     pending: list[tuple[int, bytes, int]] | None = None
     """What was written since BeginDownload; None outside of a download."""
     reset_delay: float = 0.0
@@ -196,6 +207,9 @@ class Session:
             raise CallError
         handle.link.settle()
         handle.cache.invalidate()
+        handle.memory.invalidate()
+        handle.caches_memory = self.settings.memory_cache
+        handle.core_stands = handle.probe.chip.is_halted
         handle.connected = True
         self.say("log", f"Found {handle.device.name}, ID 0x6BA02477")
 
@@ -214,6 +228,11 @@ class Session:
         chip.reset(halt=True)
         chip.advance(handle.reset_delay)
         handle.link.settle()
+        self._core_runs(handle)
+        handle.core_stands = True
+        if handle.reset_type == 0 and self.settings.clears_vector_catch:
+            demcr = int.from_bytes(handle.link.read(DEMCR, 4, 4), "little")
+            handle.link.write(DEMCR, (demcr & ~VC_CORERESET).to_bytes(4, "little"), 4)
 
     def hold_reset(self) -> None:
         """Pull the reset pin low: the chip stands, for as long as nobody lets it go."""
@@ -228,17 +247,28 @@ class Session:
         handle = self.target()
         handle.link.touch()
         handle.probe.chip.halt()
+        handle.core_stands = True
 
     def is_halted(self) -> bool:
         """Ask whether CPU1 stands."""
         handle = self.target()
         handle.link.touch()
-        return handle.probe.chip.is_halted
+        if not handle.probe.chip.is_halted:
+            self._core_runs(handle)
+        handle.core_stands = handle.probe.chip.is_halted
+        return handle.core_stands
+
+    @staticmethod
+    def _core_runs(handle: Handle) -> None:
+        """Forget what memory held: the core may have changed it."""
+        handle.core_stands = False
+        handle.memory.invalidate()
 
     def go(self) -> None:
         """Let CPU1 run."""
         handle = self.target()
         handle.link.touch()
+        self._core_runs(handle)
         handle.probe.chip.resume()
 
     def read_register(self, number: int) -> int:
@@ -270,6 +300,8 @@ class Session:
         """Read memory, from the cache where the library has one."""
         handle = self.target()
         bank = self._bank(handle, address, size)
+        if bank is None and handle.caches_memory and handle.core_stands:
+            return handle.memory.read(address, size, width, handle.link.read)
         if bank is None:
             return handle.link.read(address, size, width)
         return handle.cache.read(bank, address, size, width, handle.link.read)
@@ -308,6 +340,7 @@ class Session:
         return 0
 
     def _write_now(self, handle: Handle, address: int, data: bytes, width: int) -> int:
+        handle.memory.invalidate()
         bank = self._bank(handle, address, len(data))
         if bank is None:
             return handle.link.write(address, data, width)

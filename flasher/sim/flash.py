@@ -10,6 +10,8 @@ from flasher.sim.behaviour import Behaviour
 from flasher.sim.errors import AccessError
 from flasher.sim.flash_registers import (
     ACR,
+    ACR_DCEN,
+    ACR_DCRST,
     ACR_PES,
     BSY,
     C2ACR,
@@ -129,7 +131,22 @@ class Flash:
         if first < last and address < last and address + size > first:
             self.state.sr |= RDERR
             return bytes(size)
+        if self._behaviour.data_cache == "stale" and self.state.acr & ACR_DCEN:
+            return self._read_cached(address, size)
         return self.read_cells(address, size)
+
+    def _read_cached(self, address: int, size: int) -> bytes:
+        """Read through the data cache, which no erase and no program changes (hardware-review 10).
+
+        The cache of silicon holds a few lines; which of them are stale is unknown, so here all of a page is.
+        """
+        page, cache = self._part.page, self.state.cache
+        first = address // page * page
+        for at in range(first, address + size, page):
+            if at not in cache:
+                cache[at] = self.read_cells(at, page)
+        content = b"".join(cache[at] for at in range(first, address + size, page))
+        return content[address - first : address - first + size]
 
     def refuse_sequence(self) -> None:
         """A write that came while the flash was busy, where the bus does not wait."""
@@ -202,6 +219,8 @@ class Flash:
             self._write_cr(value)
 
     def _write_acr(self, value: int) -> None:
+        if value & ACR_DCRST and not value & ACR_DCEN:  # a cache that is on cannot be reset (HAL)
+            self.state.cache.clear()
         self.state.acr = value & 0x0001_8F07
         if value & ACR_PES and self.cpu2_works:
             self.state.conflict = self.state.conflict or "erase"
@@ -341,7 +360,7 @@ class Flash:
             return
         line, state.first_word = state.first_word, None
         data = state.first_value.to_bytes(4, "little") + value.to_bytes(4, "little")
-        if not self._is_line_free(line) and any(data):
+        if not self._is_line_free(line) and (any(data) or self._is_programmed_with_ones(line)):
             state.sr |= PROGERR
             return
         self.put_cells(line, data)
@@ -349,9 +368,13 @@ class Flash:
 
     def _is_line_free(self, address: int) -> bool:
         start = address - FLASH_BASE
-        if self.state.cells[start : start + 8] != b"\xff" * 8:
-            return False
-        return not (self._behaviour.all_ones_is_programmed and self.state.programmed[start // 8])
+        return self.state.cells[start : start + 8] == b"\xff" * 8 and not self._is_programmed_with_ones(address)
+
+    def _is_programmed_with_ones(self, address: int) -> bool:
+        """Whether a line reads erased but is not: its ECC bits are programmed, so nothing else can be (ff_pages)."""
+        start = address - FLASH_BASE
+        is_programmed = bool(self.state.programmed[start // 8]) and self._behaviour.ff_pages == "not"
+        return is_programmed and self.state.cells[start : start + 8] == b"\xff" * 8
 
     def _program_row(self, address: int, data: bytes) -> None:
         state = self.state
@@ -387,9 +410,8 @@ class Flash:
             return False
         pages = range(start // self._part.page, (start + size - 1) // self._part.page + 1)
         free = state.cells.count(b"\xff", start, start + size) == size
-        free = free and not (
-            self._behaviour.all_ones_is_programmed and any(state.programmed[start // 8 : (start + size) // 8])
-        )
+        if self._behaviour.ff_pages == "not":
+            free = free and not any(state.programmed[start // 8 : (start + size) // 8])
         if not free or any(self._is_write_protected(page) for page in pages):
             return False
         self.put_cells(address, data)

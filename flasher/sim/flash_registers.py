@@ -11,7 +11,7 @@ ACR, KEYR, OPTKEYR, SR, CR, ECCR, C2ACR, C2SR, C2CR = 0x00, 0x08, 0x0C, 0x10, 0x
 KEYS = (0x4567_0123, 0xCDEF_89AB)  # HAL FLASH_KEY1, FLASH_KEY2
 OPTION_KEYS = (0x0819_2A3B, 0x4C5D_6E7F)  # HAL FLASH_OPTKEY1, FLASH_OPTKEY2
 
-ACR_PES = 1 << 15
+ACR_DCEN, ACR_DCRST, ACR_PES = 1 << 10, 1 << 12, 1 << 15
 EOP, OPERR, PROGERR, WRPERR, PGAERR = 1 << 0, 1 << 1, 1 << 3, 1 << 4, 1 << 5
 SIZERR, PGSERR, MISERR, FASTERR = 1 << 6, 1 << 7, 1 << 8, 1 << 9
 OPTNV, RDERR, OPTVERR, BSY, CFGBSY, PESD = 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 18, 1 << 19
@@ -40,7 +40,11 @@ class Busy:
 
 @dataclass(slots=True)
 class FlashState:
-    """Registers and cells. `conflict`: erase or write, what CPU1 began while CPU2 worked on flash."""
+    """Registers and cells.
+
+    `conflict`: erase or write, what CPU1 began while CPU2 worked on flash. `cache`: what the data cache holds, by the
+    address of the page.
+    """
 
     cells: bytearray
     programmed: bytearray
@@ -60,3 +64,4 @@ class FlashState:
     suspended: Busy | None = None
     failing_operations: int = 0
     conflict: str = ""
+    cache: dict[int, bytes] = field(default_factory=dict)

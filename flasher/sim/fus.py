@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flasher.sim import image as images
-from flasher.sim import keys
+from flasher.sim import keys, nvm
 from flasher.sim import verdict as codes
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.commands import (
     ACTIVATE_ANTI_ROLLBACK,
     FIRST_STACK_COMMAND,
     FW_DELETE,
+    FW_PURGE,
     FW_UPGRADE,
     GET_STATE,
     LOCK_AUTH_KEY,
@@ -43,6 +44,8 @@ _FINISH_SECONDS = 1.0
 _BETWEEN_RESETS_SECONDS = 0.5
 _DELETE_SECONDS, _DELETE_SECONDS_PER_SECTOR = 1.0, 0.022
 _START_SECONDS = 0.05
+_BACKUP_STARTS_SECONDS = 0.3
+_FIRST_CONTACT = {"ff": codes.UNKNOWN, "00": 0x00, "fe": codes.NOT_RUNNING}  # hardware-review 7
 _MEASURED_SIZE = 150 * 1024  # the stack for which MicroPython measured the first answer
 
 
@@ -82,7 +85,11 @@ class Fus:
         self.state = FusState(error=self.secret.report, error_state=0xFF, forced_error=self.state.forced_error)
         self.secret.report = 0
         if (operation := self.secret.operation) is not None:
-            operation.due = self.clock.now + _BETWEEN_RESETS_SECONDS
+            operation.idle_until = self.clock.now
+            if operation.stage == "reset":
+                operation.idle_until += operation.idle_gap
+                operation.idle_gap = 0.0
+            operation.due = operation.idle_until + _BETWEEN_RESETS_SECONDS
             operation.busy_until = self.clock.now
 
     def step(self) -> None:
@@ -94,6 +101,10 @@ class Fus:
             self._fail(operation.kind, codes.ERASE_ERROR if conflict == "erase" else codes.WRITE_ERROR)
         elif operation.stage == "search":
             self._search(operation)
+        elif operation.stage == "backup":
+            operation.stage = "write"
+            nvm.begin(self.secret, "backup")
+            self.wants_reset = True
         elif operation.kind == "stack" and operation.stage == "write":
             operation.stage, operation.due = "finish", self.clock.now + _FINISH_SECONDS
         elif operation.resets_left > 1:
@@ -137,6 +148,8 @@ class Fus:
         }
         if self.secret.operation is not None and opcode != GET_STATE and opcode < FIRST_STACK_COMMAND:
             return NOT_STARTED  # one thing at a time
+        if nvm.is_fus_2(self.secret) and self.behaviour.purge == "known":
+            handlers[FW_PURGE] = lambda _: self._purge()
         if opcode in handlers:
             return handlers[opcode](payload)
         if opcode in USER_KEY_COMMANDS:
@@ -146,9 +159,11 @@ class Fus:
     def _get_state(self) -> bytes:
         if not self.secret.contacted:
             self.secret.contacted = True
-            if self.behaviour.first_contact == "unknown-error":
-                return bytes([0xFF, codes.UNKNOWN])
+            if (error := _FIRST_CONTACT.get(self.behaviour.first_contact)) is not None:
+                return bytes([0xFF, error])
         operation = self.secret.operation
+        if operation is not None and operation.idle_until > self.clock.now:
+            return OK + bytes(1)  # idle is not done (fus2-nvm 6)
         if operation is None:
             answer = bytes([self.state.error_state if self.state.error else 0, self.state.error])
             if self.behaviour.error_lifetime == "once":
@@ -214,7 +229,19 @@ class Fus:
         if stack is None or error:
             self._fail("delete", error or codes.IMG_NOT_FOUND)
             return OK
+        if nvm.runs_jobs(self.behaviour, self.secret):
+            return self._begin("delete", "backup", _BACKUP_STARTS_SECONDS)
         return self._begin("delete", "write", _DELETE_SECONDS + stack.sectors * _DELETE_SECONDS_PER_SECTOR)
+
+    def _purge(self) -> bytes:
+        """FW_PURGE: as FW_DELETE, and the section for bonding data goes too. No backup: the data is to go."""
+        stack, error = self.secret.stack, self._flash_error()
+        has_something = stack is not None or self.secret.nvm_sectors > 0
+        if error or not has_something:
+            self._fail("delete", error or codes.IMG_NOT_FOUND)
+            return OK
+        sectors = self.secret.nvm_sectors + (stack.sectors if stack else 0)
+        return self._begin("purge", "write", _DELETE_SECONDS + sectors * _DELETE_SECONDS_PER_SECTOR)
 
     def _start_stack(self) -> bytes:
         if self.secret.stack is None:
@@ -226,6 +253,9 @@ class Fus:
 
     def _search(self, operation: Operation) -> None:
         found = self._flash_error() or self._examiner().examine()
+        if found == codes.NOTHING_TO_DO:
+            self.secret.operation = None
+            return
         if isinstance(found, int):
             self._fail("stack", found)
             return
@@ -256,8 +286,13 @@ class Fus:
         )
         wait = self.behaviour.first_answer_seconds * (image.end - image.start) / _MEASURED_SIZE
         operation.stage = "write"
+        if operation.kind in ("stack", "fus"):
+            operation.idle_gap = float(self.behaviour.fus_idle_gap_seconds)
         operation.busy_until = self.clock.now + wait
         operation.due = operation.busy_until + 0.5
+        if operation.kind == "stack" and nvm.runs_jobs(self.behaviour, self.secret):
+            operation.stage = "backup"
+            operation.busy_until, operation.due = self.clock.now, self.clock.now + _BACKUP_STARTS_SECONDS
         self.state.transient_answers = 0
 
     def _complete(self, operation: Operation) -> None:
@@ -266,6 +301,7 @@ class Fus:
             "fus": self.installer.install_fus,
             "safeboot": self.installer.install_safeboot,
             "delete": lambda _: self.installer.remove_stack(),
+            "purge": lambda _: self.installer.purge(),
             "start": lambda _: self.installer.select_stack(),
         }
         self.secret.operation = None
@@ -274,7 +310,9 @@ class Fus:
             self.wants_reset = True
             return
         finish[operation.kind](operation)
-        self.wants_reset = operation.kind != "delete" or self.behaviour.delete_resets
+        if operation.kind == "stack" and nvm.runs_jobs(self.behaviour, self.secret):
+            nvm.begin(self.secret, "restore")
+        self.wants_reset = operation.kind not in ("delete", "purge") or self.behaviour.delete_resets
         if not self.wants_reset:
             self.options.load()
 

@@ -7,6 +7,7 @@ reports (what is left of an operation that was interrupted).
 import hashlib
 from dataclasses import dataclass
 
+from flasher.sim import nvm
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.flash import Flash
 from flasher.sim.image import FUS, FUS_1_2_0, Image
@@ -33,17 +34,30 @@ class Installer:
         if image.magic == FUS or image.is_safeboot:
             return False
         stack, size = self.secret.stack, (image.sectors + image.gap_sectors) * self.part.page
-        limit = stack.address if stack else self.part.image_limit(self.secret.fus_version)
-        return image.start + size < limit
+        if stack is None:
+            return image.start < self._highest_start(image, self.part.image_limit(self.secret.fus_version))
+        return image.start + size < stack.address
+
+    def _highest_start(self, image: Image, limit: int) -> int:
+        """Where an image starts that ends as high as it may below `limit`, above which old or no stack stands.
+
+        The section for bonding data stays free, and so does the room that an image of the new format wants for it.
+        """
+        gap = image.gap_sectors * self.part.page
+        end = limit - gap
+        if self.secret.nvm_sectors:  # it lies where the gap would
+            highest = self.part.image_limit(self.secret.fus_version) - gap
+            end = min(limit, highest, nvm.section_start(self.part, self.secret))
+        return end - image.sectors * self.part.page
 
     def target(self, image: Image) -> int:
         """Where a stack will stand: where it was put, or moved up."""
-        size = (image.sectors + image.gap_sectors) * self.part.page
         stack = self.secret.stack
         if stack is not None and self.behaviour.update_placement == "moved-up":
-            return stack.address + (stack.sectors + stack.gap_sectors) * self.part.page - size
+            old_end = stack.address + (stack.sectors + stack.gap_sectors) * self.part.page
+            return self._highest_start(image, old_end)
         if stack is None and self.behaviour.lower_address == "moved-up":
-            return self.part.image_limit(self.secret.fus_version) - size
+            return self._highest_start(image, self.part.image_limit(self.secret.fus_version))
         return image.start
 
     def break_off(self, operation: Operation, why: str) -> None:
@@ -101,6 +115,7 @@ class Installer:
             sram2b_kib=operation.sram2b_kib,
             sha256=operation.sha256,
         )
+        nvm.stack_installed(self.behaviour, self.secret, old)
         self.select_stack()
 
     def install_fus(self, operation: Operation) -> None:
@@ -125,14 +140,23 @@ class Installer:
         """Remove the stack, erase CPU1's code, boot FUS (release notes on Safeboot)."""
         self.flash.erase_cells(FLASH_BASE, self.part.fus_base(self.secret.fus_version) - FLASH_BASE)
         self.secret.stack = None
+        self.secret.nvm_job = None
+        nvm.purged(self.secret)
         self.options.state.damaged = False
         self.select_fus()
 
     def remove_stack(self) -> None:
-        """Erase the stack; the secure area is FUS alone again."""
+        """Erase the stack; the secure area is FUS again, and the section for bonding data if there is one."""
         if (stack := self.secret.stack) is not None:
             self.flash.erase_cells(stack.address, stack.sectors * self.part.page)
         self.secret.stack = None
+        nvm.stack_deleted(self.secret)
+        self.select_fus()
+
+    def purge(self) -> None:
+        """Erase the stack and the section for bonding data."""
+        self.remove_stack()
+        nvm.purged(self.secret)
         self.select_fus()
 
     # --- who boots next
@@ -148,8 +172,13 @@ class Installer:
         if self.part.series == "WB1x":
             own = (26 if self.secret.fus_version < FUS_1_2_0 + 1 else 20, 0)
         limits = (stack.sram2a_kib, stack.sram2b_kib) if stack else own
+        secure_page = self.base_page()
+        if stack is not None:
+            secure_page = (stack.address - FLASH_BASE) // self.part.page
+        elif self.secret.nvm_sectors:
+            secure_page = (nvm.section_start(self.part, self.secret) - FLASH_BASE) // self.part.page
         self.options.set_security(
-            sfsa=(stack.address - FLASH_BASE) // self.part.page if stack else self.base_page(),
+            sfsa=secure_page,
             sbrv=base - FLASH_BASE >> 2,
             sram2a_kib=own[0] if self.behaviour.fus_limits == "fus" else limits[0],
             sram2b_kib=own[1] if self.behaviour.fus_limits == "fus" else limits[1],

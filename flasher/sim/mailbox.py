@@ -22,11 +22,15 @@ _PENDING_TABLES = ((0x08, 4), (0x14, 1), (0x18, 3), (0x1C, 3), (0x20, 2))  # oth
 
 @dataclass(frozen=True, slots=True)
 class OpenRam:
-    """What buffers may lie in: KiB of SRAM2A and SRAM2B that are open, SRAM1 if that is accepted."""
+    """What buffers may lie in: KiB of SRAM2A and SRAM2B that are open, SRAM1 if that is accepted.
+
+    `needs_ble`: the BLE table and what it points to may not be NULL.
+    """
 
     sram2a_kib: int
     sram2b_kib: int
     sram1: bool
+    needs_ble: bool = False
 
     def holds(self, address: int, size: int) -> bool:
         """Whether a buffer lies in open RAM as a whole."""
@@ -92,6 +96,8 @@ class _Reader:
         ble = self.table(reference[1], 4)
         for pointer, size in zip(ble, (_COMMAND_SIZE, 15, 8, 4), strict=True):
             self.checked(pointer, size)
+        if self.area.needs_ble and not all(ble):
+            raise _HangError(ATTACK_WORD)
         for offset, words in _PENDING_TABLES:
             for pointer in self.table(reference[offset // 4], words):
                 self.checked(pointer, 4)
@@ -108,13 +114,13 @@ class _Reader:
         )
 
 
-def push_ready_event(ram: Ram, mailbox: Mailbox, *, is_fus: bool, tail_maintained: bool) -> bool:
+def push_ready_event(ram: Ram, mailbox: Mailbox, *, payload: int, tail_maintained: bool) -> bool:
     """Put the ready event into the spare system buffer and behind the queue's last node; False without tables."""
     node, queue = mailbox.spare_event, mailbox.queue
     if not node or not queue:
         return False
     ram.put_words(node, queue, queue)
-    ram.write(node + 8, struct.pack("<BBBHB", EVENT_TYPE, _VENDOR_EVENT, 3, _READY, int(is_fus)))
+    ram.write(node + 8, struct.pack("<BBBHB", EVENT_TYPE, _VENDOR_EVENT, 3, _READY, payload))
     ram.put_words(queue, node)
     if tail_maintained:
         ram.put_words(queue + 4, node)

@@ -3,9 +3,9 @@
 Numbers are words and times are finite before they come here: `codec` sees to it.
 """
 
-import dataclasses
 from collections.abc import Iterator
 
+from flasher.sim.behaviour import LARGEST_NVM_SECTORS, LONGEST_SECONDS, is_possible
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.cpu1 import Cpu1State
 from flasher.sim.flash_registers import KEYS, ROW_BYTES, Busy, FlashState
@@ -13,32 +13,21 @@ from flasher.sim.keys import MOST_USER_KEYS
 from flasher.sim.parts import FLASH_BASE
 from flasher.sim.secret import Operation, Secret
 
-_LONGEST_SECONDS = 60.0
-_LONGEST_WORD_SECONDS = 0.01
-"""Of a transfer, so that a megabyte takes no more than an hour."""
-
 
 def refuse_impossible(chip: SimulatedChip) -> None:
     """Raise ValueError for a state that no chip is ever in."""
-    for is_possible, what in _checks(chip):
-        if not is_possible:
+    for is_fine, what in _checks(chip):
+        if not is_fine:
             raise ValueError(f"no chip has such {what}")
 
 
 def _checks(chip: SimulatedChip) -> Iterator[tuple[bool, str]]:
-    yield from _behaviour(chip)
+    yield is_possible(chip.behaviour), "behaviour"
     yield {base: len(block) for base, block in chip.ram.state.blocks.items()} == chip.ram.sizes, "RAM"
     yield len(chip.cpu1.state.core) == len(Cpu1State().core), "registers of CPU1"
     yield max(chip.fus.state.error, chip.fus.state.error_state, chip.fus.state.forced_error) <= 0xFF, "errors of FUS"
     yield from _flash(chip, chip.flash.state)
     yield from _secret(chip, chip.fus.secret)
-
-
-def _behaviour(chip: SimulatedChip) -> Iterator[tuple[bool, str]]:
-    behaviour = chip.behaviour
-    times = [value for value in dataclasses.asdict(behaviour).values() if isinstance(value, float)]
-    yield max(times) <= _LONGEST_SECONDS and behaviour.word_seconds <= _LONGEST_WORD_SECONDS, "times"
-    yield max(behaviour.fus2_image_error, behaviour.fus_path_error) <= 0xFF, "errors of FUS"
 
 
 def _flash(chip: SimulatedChip, state: FlashState) -> Iterator[tuple[bool, str]]:
@@ -51,11 +40,12 @@ def _flash(chip: SimulatedChip, state: FlashState) -> Iterator[tuple[bool, str]]
 
 def _is_possible_busy(chip: SimulatedChip, busy: Busy, begins: float) -> bool:
     is_inside = _is_flash(chip, busy.address, busy.size) or not busy.size
-    return is_inside and busy.due <= begins + _LONGEST_SECONDS
+    return is_inside and busy.due <= begins + LONGEST_SECONDS
 
 
 def _secret(chip: SimulatedChip, secret: Secret) -> Iterator[tuple[bool, str]]:
     yield secret.report <= 0xFF and len(secret.user_keys) <= MOST_USER_KEYS, "memory of FUS"
+    yield secret.nvm_sectors <= LARGEST_NVM_SECTORS, "NVM section"
     if (stack := secret.stack) is not None:
         yield _is_flash(chip, stack.address, max(stack.size, stack.sectors * chip.part.page)), "stack"
         yield max(stack.sram2a_kib, stack.sram2b_kib) <= 0xFF, "memory of a stack"

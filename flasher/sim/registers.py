@@ -15,6 +15,7 @@ from flasher.sim.errors import AccessError
 from flasher.sim.flash import Flash
 from flasher.sim.identity import IDCODE, Identity
 from flasher.sim.ipcc import Ipcc
+from flasher.sim.option_bytes import REGISTERS as OPTION_REGISTERS
 
 RCC_BASE, PWR_BASE, EXTI_BASE, IPCC_BASE, FLASH_REGISTERS = (
     0x5800_0000,
@@ -65,7 +66,7 @@ class Registers:
         if address in debug.REGISTERS:
             return self._cpu1.read_register(address)
         if _is_in(address, (FLASH_REGISTERS, 0x400)):
-            return self._flash.read_register(address - FLASH_REGISTERS)
+            return self._read_flash_register(address - FLASH_REGISTERS)
         if _is_in(address, (IPCC_BASE, 0x20)):
             return self._ipcc.read(address - IPCC_BASE) if self._has_ipcc_clock else 0
         if _is_in(address, _DBGMCU):
@@ -75,6 +76,14 @@ class Registers:
         if any(_is_in(address, area) for area in _PLAIN):
             return self.state.words.get(address, 0)
         raise AccessError(address)
+
+    def _read_flash_register(self, offset: int) -> int:
+        """The option registers read 0 while an application sleeps (hardware-review 6)."""
+        state = self._cpu1.state
+        is_asleep = state.runs == "application" and not state.halted
+        if offset in OPTION_REGISTERS and is_asleep and self._behaviour.options_readable == "halted":
+            return 0
+        return self._flash.read_register(offset)
 
     def write(self, address: int, value: int) -> None:
         """Write a word. Raises AccessError where nothing answers, or where the unit refuses."""

@@ -1,5 +1,6 @@
 """What is on a board, in words: for people who look at one."""
 
+from flasher.sim import nvm
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.parts import FLASH_BASE
 from flasher.sim.secret import Secret
@@ -25,6 +26,9 @@ def describe(chip: SimulatedChip) -> list[tuple[str, str]]:
         ("SRAM2RST", str(get("SRAM2RST"))),
         ("option bytes", "damaged" if chip.options.state.damaged else "good"),
         ("anti-rollback", f"0x{secret.reference_version:08X}" if secret.anti_rollback else "no"),
+        ("bonding data", secret.bonding),
+        ("NVM section", _nvm_text(chip)),
+        ("NVM job", secret.nvm_job.kind if secret.nvm_job else "none"),
         ("operation", f"{secret.operation.kind}: {secret.operation.stage}" if secret.operation else "none"),
         ("flash in use", _used(chip)),
         ("resets", str(chip.epoch)),
@@ -44,6 +48,13 @@ def _stack_text(secret: Secret) -> str:
     if stack is None:
         return "none"
     return f"{version_text(stack.version)} at 0x{stack.address:08X}, {stack.sectors} sectors"
+
+
+def _nvm_text(chip: SimulatedChip) -> str:
+    secret = chip.fus.secret
+    if not secret.nvm_sectors:
+        return "none"
+    return f"{secret.nvm_sectors} sectors from 0x{nvm.section_start(chip.part, secret):08X}"
 
 
 def _boots(chip: SimulatedChip, vector: int) -> str:

@@ -7,6 +7,7 @@ each refusal; what nobody knows is a switch of `Behaviour`.
 from dataclasses import dataclass
 
 from flasher.sim import image as images
+from flasher.sim import nvm
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.flash import Flash
 from flasher.sim.image import Image, Trace
@@ -16,6 +17,9 @@ from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Secret
 IMG_NOT_FOUND, IMG_CORRUPT, IMG_NOT_AUTHENTIC, IMG_NOT_ENOUGH_SPACE = 0x01, 0x02, 0x03, 0x04  # shci.h
 USR_ABORT, ERASE_ERROR, WRITE_ERROR, AUTH_TAG_ST_NOT_FOUND, AUTH_TAG_CUSTOMER_NOT_FOUND = 0x05, 0x06, 0x07, 0x08, 0x09
 AUTH_KEY_LOCKED, ROLLBACK_ERROR, NOT_RUNNING, UNKNOWN = 0x0A, 0x11, 0xFE, 0xFF
+
+NOTHING_TO_DO = 0x100
+"""No error byte: FUS stays idle and says nothing (fus2-nvm 6)."""
 
 _FUS_1_0_2, _FUS_1_1_0, _FUS_1_2_0, _FUS_2 = 0x01_0002, 0x01_0100, 0x01_0200, 0x02_0000
 
@@ -36,6 +40,8 @@ class Examiner:
         limit = self._limit()
         content = self.flash.read_cells(FLASH_BASE, max(limit - FLASH_BASE, 0))
         traces = images.find_traces(content, FLASH_BASE)
+        if not traces and self.behaviour.fus_silent:
+            return NOTHING_TO_DO
         if not traces:
             return AUTH_TAG_ST_NOT_FOUND if images.has_unsigned_footer(content) else IMG_NOT_FOUND
         if len(traces) > 1 and self.behaviour.second_image == "not-authentic":
@@ -50,7 +56,11 @@ class Examiner:
 
     def _limit(self) -> int:
         stack = self.secret.stack
-        return min(stack.address if stack else self.part.fus_base(self.secret.fus_version), self.part.nominal_end)
+        if stack is not None:
+            return min(stack.address, self.part.nominal_end)
+        if self.secret.nvm_sectors:
+            return nvm.section_start(self.part, self.secret)
+        return min(self.part.fus_base(self.secret.fus_version), self.part.nominal_end)
 
     # --- whose it is
 
@@ -101,6 +111,8 @@ class Examiner:
     def _fus_error(self, image: Image) -> int:
         """No way back, never the same again, and no stage left out (release notes, btstack for 1.0.1 -> 1.0.2)."""
         old, new = self.secret.fus_version >> 8, image.told_version >> 8
+        if new == old and self.behaviour.fus_silent:
+            return NOTHING_TO_DO
         if new == old:
             return ROLLBACK_ERROR if self.behaviour.same_version == "rollback" else 0
         if new < old:
@@ -123,7 +135,8 @@ class Examiner:
     # --- whether there is room
 
     def _space_error(self, image: Image, limit: int) -> int:
-        room = (image.sectors + image.gap_sectors + self._spare_sectors(image)) * self.part.page
+        gap = max(image.gap_sectors - self.secret.nvm_sectors, 0)  # the section lies where the gap would
+        room = (image.sectors + gap + self._spare_sectors(image)) * self.part.page
         return IMG_NOT_ENOUGH_SPACE if image.start + room > limit else 0
 
     def _spare_sectors(self, image: Image) -> int:

@@ -126,7 +126,7 @@ def _scenarios() -> Iterator[Scenario]:
         "no-delete-reset": {"delete_resets": False},
         "errors-last": {"error_lifetime": "until-next-command"},
         "fe": {"stack_get_state": "fe"},
-        "no-first-error": {"first_contact": "idle"},
+        "no-first-error": {"first_contact": "none"},
         "open-in-reset": {"during_reset": "works"},
         "fus-erases-image": {"fus_update_erases": True},
         "one-reset": {"stack_resets": 1},

@@ -74,7 +74,7 @@ def signed_by_customer(image: bytes, number: int = 99) -> bytes:
 
 def chip(part: str = "STM32WB55RG", fus_version: int = FUS_1_2_0, **switches: Any) -> SimulatedChip:
     """A chip that believes the key of these tests; FUS was asked before, and one reset ends an installation."""
-    behaviour = replace(Behaviour(), **{"first_contact": "idle", "stack_resets": 1, **switches})
+    behaviour = replace(Behaviour(), **{"first_contact": "none", "stack_resets": 1, **switches})
     return SimulatedChip(find_part(part), fus_version=fus_version, keys=(point(),), behaviour=behaviour)
 
 
