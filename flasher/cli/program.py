@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 
 from flasher.cli.commands import add_commands
 from imagekit import __version__
+from imagekit.cli.command_line import Group, prepared
 from imagekit.cli.console import print_result, run, set_debug
 
 _SIMULATOR = "flasher.sim.cli:app"
@@ -22,9 +22,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 add_commands(app)
+prepared(app)
 
 
-class SimulatorGroup(TyperGroup):
+class SimulatorGroup(Group):
     """The commands of `flasher sim`, loaded when one of them is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -39,7 +40,8 @@ class SimulatorGroup(TyperGroup):
 
 def _simulator() -> Any:
     module, _, name = _SIMULATOR.partition(":")
-    return get_command(getattr(import_module(module), name))
+    commands = getattr(import_module(module), name)
+    return get_command(prepared(commands))
 
 
 app.add_typer(
