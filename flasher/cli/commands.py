@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flasher.cli.options import AcceptOptions, BundleOptions, ConnectionOptions, Json, OutputOptions, command
+from flasher.cli.journals import JournalFormat, journal_csv, journal_document, journal_text, read_journals
+from flasher.cli.options import (
+    AcceptOptions,
+    BundleOptions,
+    ConnectionOptions,
+    JLinkLibrary,
+    JournalFolder,
+    Json,
+    OutputOptions,
+    command,
+)
 from flasher.cli.run import agree, confirm, errors_told, looking, running
 from imagekit.cli.console import complain, print_json, print_result
 from imagekit.errors import ExitCode
@@ -24,6 +34,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("info")(command(info))
     app.command("plan")(command(plan))
     app.command("install")(command(install))
+    app.command("journal")(command(journal))
     app.command("delete")(command(delete))
     app.command("start-stack")(command(start_stack))
 
@@ -33,16 +44,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def list_probes(
     *,
-    library: Annotated[
-        str | None,
-        typer.Option(
-            "--jlink-dll",
-            envvar="FLASHER_JLINK_DLL",
-            metavar="PATH",
-            help="SEGGER's J-Link library, if it is not in the usual place.",
-            show_default=False,
-        ),
-    ] = None,
+    library: JLinkLibrary = None,
     as_json: Json = False,
 ) -> None:
     """List the debug probes that are connected.
@@ -119,6 +121,36 @@ def _print_plan(made: "InstallPlan", *, as_json: bool) -> None:
             complain(f"refused: {reason}")
     if made.refusals:
         raise typer.Exit(ExitCode.REFUSED)
+
+
+def journal(
+    *,
+    uid: Annotated[
+        str | None,
+        typer.Argument(metavar="UID", help="The chip's UID, or its first digits.  [default: every chip]"),
+    ] = None,
+    folder: JournalFolder = None,
+    form: Annotated[
+        JournalFormat, typer.Option("--format", envvar="FLASHER_JOURNAL_FORMAT", help="How to print it.")
+    ] = JournalFormat.TEXT,
+    as_json: Json = False,
+) -> None:
+    """Show what was done to each chip on this computer, and check that no journal is damaged.
+
+    Example: flasher journal 0f5a2b --format csv
+    """
+    from flasher.journal import default_folder
+
+    with errors_told():
+        journals = read_journals(folder or default_folder(), uid)
+    if as_json or form is JournalFormat.JSON:
+        print_json(journal_document(journals))
+    elif form is JournalFormat.CSV:
+        print_result(journal_csv(journals))
+    elif journals:
+        print_result(journal_text(journals, with_entries=uid is not None))
+    else:
+        complain("no journal yet")
 
 
 # --- changing

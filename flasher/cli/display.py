@@ -78,7 +78,9 @@ class PlainDisplay:
 
     def event(self, event: "Event") -> None:
         """Show the begin and end of steps, messages, and every state with `-v`."""
-        if event.event == "begin":
+        if event.event == "resume":
+            write_line(f"resuming {event.step}")
+        elif event.event == "begin":
             self._number += 1
             self._begun = time.monotonic()
             write_line(f"{self._position()}{event.step}")

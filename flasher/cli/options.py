@@ -25,6 +25,28 @@ if TYPE_CHECKING:
     from imagekit.bundle.verified import VerifiedBundle
 
 
+JournalFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        envvar="FLASHER_JOURNAL",
+        metavar="FOLDER",
+        help="Folder of the journals.  [default: the user's folder for state]",
+        show_default=False,
+    ),
+]
+JLinkLibrary = Annotated[
+    str | None,
+    typer.Option(
+        "--jlink-dll",
+        envvar="FLASHER_JLINK_DLL",
+        metavar="PATH",
+        help="SEGGER's J-Link library, if it is not in the usual place.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectionOptions:
     """How to reach the chip, and where its journal is kept."""
@@ -40,16 +62,7 @@ class ConnectionOptions:
             show_default=False,
         ),
     ] = None
-    library: Annotated[
-        str | None,
-        typer.Option(
-            "--jlink-dll",
-            envvar="FLASHER_JLINK_DLL",
-            metavar="PATH",
-            help="SEGGER's J-Link library, if it is not in the usual place.",
-            show_default=False,
-        ),
-    ] = None
+    library: JLinkLibrary = None
     speed: Annotated[
         int,
         typer.Option("--speed", envvar="FLASHER_SPEED", metavar="KHZ", min=5, max=50_000, help="SWD clock in kHz."),
@@ -62,16 +75,7 @@ class ConnectionOptions:
             help="Connect while the reset pin is low, for a chip that does not answer. Never while FUS may be running.",
         ),
     ] = False
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--journal",
-            envvar="FLASHER_JOURNAL",
-            metavar="FOLDER",
-            help="Folder of the journals.  [default: the user's folder for state]",
-            show_default=False,
-        ),
-    ] = None
+    folder: JournalFolder = None
 
     def choice(self) -> "ProbeChoice":
         """Return which probe to connect to."""

@@ -78,8 +78,21 @@ def connected(
             choice = replace(choice, under_reset=False)
     with connected_chip(choice, on_fault) as chip:
         journal = Journal(folder, chip.identity.uid)
+        if restores:
+            say_what_is_resumed(folder, chip.identity.uid, say)
         with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
             yield opened
+
+
+def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
+    """Tell which step of an earlier run did not end."""
+    from flasher.cli.journals import read_journal
+    from flasher.install import Event
+
+    path = folder / f"{uid}.jsonl"
+    step = read_journal(path).unfinished_step if path.exists() else None
+    if step is not None:
+        say(Event(event="resume", step=step))
 
 
 @contextmanager

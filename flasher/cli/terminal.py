@@ -91,6 +91,8 @@ class TerminalDisplay:
             self._live(event)
         elif event.event == "begin":
             self._begin(event)
+        elif event.event == "resume":
+            self._console.print(Text(f"resuming {event.step}", style="bold"))
         elif event.event == "end":
             self._end(event)
         else:
