@@ -259,7 +259,8 @@ def errors_told_and_noted(run: Run) -> Iterator[None]:
         run.record.crash(error, "interrupted", ExitCode.INTERRUPTED)
         raise
     except Exception as error:
-        run.record.crash(error, f"{type(error).__name__}: {error}", ExitCode.CRASHED)
+        text = f"{type(error).__name__}: {error}: this is a defect of flasher; 'flasher --debug ...' shows where"
+        run.record.crash(error, text, ExitCode.CRASHED)
         raise
 
 
