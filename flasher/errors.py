@@ -1,9 +1,12 @@
-"""What can go wrong while flashing, by who has to act; each error knows its exit code (docs/exit-codes.md).
+"""What can go wrong, by who has to act. Each error has its exit code (docs/exit-codes.md).
 
-Every error's text says what, where and why in one line; what to do next stands behind the last semicolon.
+The text of an error is one line: what, where and why. What to do next follows the last semicolon. A warning about the
+board's power comes first.
 """
 
 from imagekit.errors import ExitCode
+
+DO_NOT_POWER_OFF = "Do NOT power off or reset the board: FUS may still be running."
 
 
 class FlasherError(Exception):
@@ -11,7 +14,7 @@ class FlasherError(Exception):
 
     code = ExitCode.CHIP_REFUSED
     is_fus_at_work = False
-    """Whether FUS may be at work on the chip: then its power and its reset must be left alone."""
+    """Whether FUS may be running on the chip. The board must keep its power then, and must not be reset."""
 
 
 class ProbeError(FlasherError):
@@ -25,19 +28,28 @@ class ProbeError(FlasherError):
 
 
 class ProbeUnavailableError(ProbeError):
-    """No library, no probe, a probe that somebody else uses, or another serial number."""
+    """No library, no probe, a probe that another program uses, or another serial number."""
 
 
 class ProbeLostError(ProbeError):
-    """The probe was there and is gone: its cable."""
+    """The probe was connected and is gone, for example because of its cable."""
 
 
 class TargetUnavailableError(ProbeError):
-    """The probe is there and the chip does not answer: no power, no debug pins, or another chip."""
+    """The probe is connected but the chip does not answer: no power, no debug pins, or another chip."""
 
 
 class TransferError(ProbeError):
-    """One access failed or came short. The chip may have been reset; what was written may be written or not."""
+    """One access failed or was incomplete. The chip may have been reset; a write may have happened or not."""
+
+
+class LostWhileFusWorksError(ProbeError):
+    """The link was lost while FUS may be running. `cause` is the error of the link."""
+
+    is_fus_at_work = True
+
+    def __init__(self, cause: ProbeError) -> None:
+        super().__init__(f"{DO_NOT_POWER_OFF} {cause}; check the cable, then run the command again", cause.log)
 
 
 class ChipError(FlasherError):
@@ -45,7 +57,7 @@ class ChipError(FlasherError):
 
 
 class FlashError(ChipError):
-    """Erasing or programming flash failed, or the flash reads back otherwise."""
+    """Erasing or programming flash failed, or the flash reads back differently."""
 
 
 class FusError(ChipError):
@@ -61,10 +73,13 @@ class SilentError(ChipError):
 
 
 class StillAtWorkError(SilentError):
-    """FUS may be at work for longer than this program waits: it goes on by itself, and the next run finds it."""
+    """FUS may still be running. It continues by itself, and the next run finds it."""
 
-    code = ExitCode.STOPPED
     is_fus_at_work = True
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.STOPPED) -> None:
+        super().__init__(f"{DO_NOT_POWER_OFF} {message}; leave the board powered, then run the command again")
+        self.code = code
 
 
 class RefusedError(FlasherError):
@@ -84,7 +99,7 @@ class JournalError(FlasherError):
 
 
 class StoppedError(FlasherError):
-    """The user asked to stop, and that was done between two steps."""
+    """The user asked to stop, and the run ended between two steps."""
 
     code = ExitCode.STOPPED
 
@@ -99,3 +114,12 @@ class UsageError(FlasherError):
     """The command line asks for something that cannot be."""
 
     code = ExitCode.USAGE
+
+
+def while_fus_may_run(error: FlasherError) -> FlasherError:
+    """Return an error like this one for a chip on which FUS may be running: the warning comes first."""
+    if isinstance(error, ProbeError):
+        return LostWhileFusWorksError(error)
+    if isinstance(error, ChipError):
+        return StillAtWorkError(str(error))
+    return StillAtWorkError(str(error), error.code)

@@ -1,422 +1,304 @@
-"""CPU2 over the mailbox: start it, ask it, have FUS work, and live through the resets that FUS makes.
+"""FUS: wait until it is idle, give it one command at a time, and follow it through its resets.
 
-A reset is an event: it is seen by C2BOOT, which every reset clears, and what was volatile is built again. A command
-whose outcome is unknown is not sent again before the state was read. Sources: psdb (ipc.py, fus_client.py,
-ws_client.py), MicroPython (rfcore_firmware.py), shci.h.
+A command whose outcome is unknown is never sent again before the state was read. Sources: psdb (fus_client.py),
+MicroPython (rfcore_firmware.py), shci.h.
 """
 
-import struct
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 
 from flasher import mailbox
 from flasher import registers as reg
 from flasher.chip import ChipDriver
+from flasher.cpu2 import POLL_SECONDS, Contact, Cpu2, Say
 from flasher.errors import ChipError, FusError, ProbeError, SilentError, StillAtWorkError
-from flasher.mailbox import OURS, Answer, DeviceInfo, Places
+from flasher.mailbox import OURS, Answer, DeviceInfo
+from flasher.retry import Wait, retry, wait_until
 from imagekit import explanations
 from imagekit.errors import ExplanationError
 
-POLL_SECONDS = 0.1
-READY_SECONDS = 15.0
-ANSWER_SECONDS = 33.0  # ST's own limit for a system command; the first answer after FW_UPGRADE took 3.6 s
-GIVE_WAY_ATTEMPTS = 10
 IDLE_SECONDS = 10.0
-"""How long FUS must be idle, and nothing done, before that counts as an answer."""
-BLIND_SECONDS = 120.0
-DELETE_SECONDS, UPGRADE_SECONDS, START_SECONDS = 120.0, 600.0, 60.0
-"""No source has a limit; logs show 7 s, 12 s and one reset."""
+"""How long FUS must be idle without a result before that counts as its answer."""
+WITHOUT_MAILBOX = Wait("FUS that cannot be asked stays quiet", 120.0, POLL_SECONDS * 5)
+"""In every log FUS resets the chip or keeps the flash busy long before this is over."""
+SETTLE = Wait("what it was doing", 600.0, POLL_SECONDS)
+DELETE = Wait("deleting the stack", 120.0, POLL_SECONDS)
+UPGRADE = Wait("the installation", 600.0, POLL_SECONDS)
+START = Wait("starting the stack", 60.0, POLL_SECONDS)
+"""No source has a limit for these. Logs show 7 s, 12 s and one reset."""
+_ENTER_ATTEMPTS, _TAKE_OVER_ATTEMPTS = 10, 3
 _ERROR, _NOT_RUNNING, _UNKNOWN = 0xFF, 0xFE, 0xFF
+_STACK_RUNS = Answer(_ERROR, _NOT_RUNNING)
+"""What counts as the answer while a stack runs."""
 
-Say = Callable[[str, str], None]
+
+@dataclass(slots=True)
+class _Watch:
+    """Judges the answers of FUS during one operation. `is_done`: whether the chip shows the result."""
+
+    is_done: Callable[[], bool]
+    error: Answer | None = None
+    """The first answer with an error."""
+    quiet_since: float | None = None
+
+    def judge(self, answer: Answer | None, now: float) -> "_End | None":
+        """Return the end of the operation, or None while FUS works. An answer of None means that it works."""
+        if answer is None:
+            self.quiet_since = None
+            return None
+        if self.error is not None and answer.status == 0:
+            return _End(self.error)
+        if self.error is None and self.is_done():
+            return _End(None)
+        if self.quiet_since is None:
+            self.quiet_since = now
+        if now < self.quiet_since + IDLE_SECONDS:
+            return None
+        return _End(self.error or answer)
 
 
-class Cpu2:
-    """The radio core. `say` is told of resets and of FUS's states.
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How an operation ended: None when the chip shows the result, otherwise the answer that FUS ended with."""
 
-    `is_taken`: it runs, or ran, with our mailbox. `is_unsettled`: FUS may be at work, as long as nobody has asked;
-    nobody may reset the chip then or take its power.
-    """
+    answer: Answer | None
 
-    def __init__(self, chip: ChipDriver, say: Say, *, is_pending: bool = False) -> None:
-        self.chip, self._say = chip, say
-        self.is_taken, self.is_unsettled = False, True
-        self._is_known = not is_pending
-        """Whether FUS was seen idle since a run that broke off: a single idle answer may not be the end of that."""
-        self._places = OURS
-        self._info: DeviceInfo | None = None
 
-    @property
-    def info(self) -> DeviceInfo:
-        """What CPU2 said of itself when it was last started or asked."""
-        assert self._info is not None  # noqa: S101 - begin() comes first
-        return self._info
+class FusClient(Cpu2):
+    """FUS on CPU2. `has_open_step`: a run was interrupted in a step, so one idle answer does not prove its end."""
+
+    def __init__(self, chip: ChipDriver, say: Say, *, has_open_step: bool = False) -> None:
+        super().__init__(chip, say)
+        self._needs_proof = has_open_step
 
     # --- taking over
 
-    def peek(self) -> DeviceInfo | None:
-        """Look at a CPU2 that somebody else has started, without touching anything; None when nothing can be told."""
-        rdp = self.chip.word(reg.OPTION_REGISTERS["OPTR"]) & reg.RDP_MASK
-        return self._adopted()[1] if rdp == reg.RDP_LEVEL_0 and self._is_started() else None  # else SRAM2 is shut
-
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
-        self.is_taken = True
-        for attempt in range(3):
-            self.is_unsettled = True
-            try:
-                self._take_over()
-                if self.info.is_fus:
-                    self._greet()
-                self.is_unsettled = False
-            except ProbeError:
-                if attempt == 2:
-                    raise
-                self._relink()
-            else:
-                return self.info
-        raise AssertionError  # the loop returns or raises
+        self.contact = Contact.MAY_BE_BUSY
+        retry(self._begin, _TAKE_OVER_ATTEMPTS, ProbeError, self.reconnect)
+        return self.info
+
+    def _begin(self) -> None:
+        self.contact = Contact.MAY_BE_BUSY
+        self._take_over()
+        if self.info.is_fus:
+            self._first_contact()
+        self.contact = Contact.IDLE
 
     def _take_over(self) -> None:
-        self.chip.quieten()
-        if not self._is_started():
-            self._start()
+        self.chip.halt_cpu1()
+        if not self.is_started():
+            self.start()
             return
         if self.is_ours():
-            self._await()  # a run that broke off has started it
-        places, info = self._adopted()
+            self.wait_ready()  # an interrupted run has started it
+        places, info = self.find_mailbox()
         if places != OURS:
             self._info = None
-        if _dead(self.chip.word(reg.SRAM2A)) is not None:
-            places = info = None  # CPU2 hangs: nothing is at work that a reset could hurt
-        elif info is not None and places is not None and info.is_fus:
+        if self.is_hung():  # nothing runs that a reset could damage
+            self._info = None
+        elif places is not None and info is not None and info.is_fus:
             self._places, self._info = places, info
             self._settle()
         elif not self._boots_stack():
-            self._watch_blindly()
-        self.is_unsettled = False
+            self._watch_without_mailbox()
+        self.contact = Contact.IDLE
         if self._places != OURS or self._info is None:
             self.restart()
 
     def _boots_stack(self) -> bool:
-        """Whether what CPU2 has booted is a stack: SBRV points where SFSA does (dumps of boards)."""
+        """Whether CPU2 booted a stack: SBRV points where SFSA does (option bytes of boards)."""
         options, target = self.chip.options(), self.chip.identity.target
         return reg.FLASH_BASE + options.sbrv * 4 == target.sector_address(options.sfsa) < target.limit
 
-    def _watch_blindly(self) -> None:
+    def _watch_without_mailbox(self) -> None:
         """Wait until FUS must be idle that was started without a mailbox, so that it cannot be asked.
 
-        Nobody can have given it work, but it may go on with what it began before a reset. In every log it resets the
-        chip or has the flash busy long before this is over. Raises StillAtWorkError when it does so.
-        """
-        self._say("state", f"FUS was started without a mailbox, and is watched for {BLIND_SECONDS:g} s")
-        end = self.chip.clock.now() + BLIND_SECONDS
-        while self.chip.clock.now() < end:
-            if not self._is_started() or self.chip.word(reg.FLASH_SR) & reg.SR_BUSY:
-                raise StillAtWorkError(
-                    "FUS is at work, and cannot be asked: leave the board powered, and run this again"
-                )
-            self.chip.clock.sleep(POLL_SECONDS * 5)
-
-    def _greet(self) -> None:
-        """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
-        if self._settle() == _UNKNOWN:
-            self.restart()
-            if self._settle() == _UNKNOWN:
-                raise ChipError("FUS answers UNKNOWN to every question (FF/FF), also after a reset")
-
-    def _settle(self) -> int:
-        """Wait until FUS is idle; its error byte. FF/FF tells of nothing, and counts only when it comes twice."""
-        self.is_unsettled = True
-        for _ in range(2):
-            answer = self._watch("what it is doing", UPGRADE_SECONDS, lambda: self._is_known)
-            if answer is None or answer.error != _UNKNOWN:
-                break
-        self.is_unsettled, self._is_known = False, True
-        return answer.error if answer else 0
-
-    def _adopted(self) -> tuple[Places | None, DeviceInfo | None]:
-        """The mailbox that CPU2 was started with, as far as it makes sense, and what the table in it says."""
-        info_at, _, _, system_at = struct.unpack("<4I", self.chip.probe.read(reg.SRAM2A, 16))
-        info = self._read_info(info_at) if _is_in_sram2(info_at, mailbox.TABLE_SIZE) else None
-        if info is None or not _is_in_sram2(system_at, 8):
-            return None, info
-        command = self.chip.word(system_at)
-        return (Places(command, info_at) if _is_in_sram2(command, mailbox.ANSWER_SIZE) else None), info
-
-    def _read_info(self, address: int) -> DeviceInfo | None:
-        """The device information table; None when it holds nothing that a chip could say."""
-        info = mailbox.parse_device_info(self.chip.probe.read(address, mailbox.TABLE_SIZE))
-        return info if info.fus.major + info.fus.minor > 0 and info.fus.major < 16 else None
-
-    # --- starting
-
-    def is_ours(self) -> bool:
-        """Whether CPU2 runs with the mailbox that it was started with here, and so was not reset since."""
-        head = struct.unpack("<4I", self.chip.probe.read(reg.SRAM2A, 16))
-        return self._is_started() and head[:4:3] == _HEAD
-
-    def _is_started(self) -> bool:
-        return bool(self.chip.word(reg.PWR_CR4) & reg.C2BOOT)
-
-    def restart(self) -> None:
-        """Reset the chip and start CPU2 again. Never while FUS may be busy."""
-        assert not self.is_unsettled  # noqa: S101 - boards died of that
-        self.chip.reset()
-        self._start()
-
-    def _start(self) -> None:
-        """Give CPU2 a mailbox and let it go (psdb, ipc.py: tables, clock, C2BOOT)."""
-        chip = self.chip
-        if chip.has_damaged_options():
-            self.is_unsettled = False  # whatever was at work, is no more
-            raise ChipError("the option bytes are damaged (SFSA 0): CPU2 started now would erase all of the user flash")
-        self._info, self._places = None, OURS
-        chip.quieten()
-        chip.probe.write(reg.SRAM2A, mailbox.tables())
-        self._clock_ipcc()
-        chip.put(reg.PWR_CR4, chip.word(reg.PWR_CR4) | reg.C2BOOT)
-        self._await()
-
-    def _await(self) -> None:
-        """Wait until CPU2 is up and has told who it is. Raises ChipError for one that hangs, SilentError."""
-        end = self.chip.clock.now() + READY_SECONDS
-        while True:
-            self.chip.clock.sleep(POLL_SECONDS)
-            self._refuse_magic(self.chip.word(reg.SRAM2A))
-            is_told = bool(self.chip.word(reg.C2TOC1SR) & reg.SYSTEM_CHANNEL)
-            if (info := self._read_info(OURS.info)) is not None:
-                break
-            if self.chip.clock.now() >= end:
-                raise SilentError(f"CPU2 was started and is not up after {READY_SECONDS:g} s")
-        if is_told:
-            self._take_event()
-        self._info = info
-
-    def _take_event(self) -> None:
-        """Take the ready event off the queue's head; FUS does not keep the tail (psdb)."""
-        node = self.chip.word(mailbox.QUEUE)
-        if _is_in_sram2(node, 16) and node != mailbox.QUEUE:
-            self.chip.put(mailbox.QUEUE, self.chip.word(node))
-        self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
-
-    def _refuse_magic(self, word: int) -> None:
-        """Raise ChipError for what a CPU2 that died leaves behind (notes of v1.21.0; Flipper): at work no more."""
-        if (told := _dead(word)) is not None:
-            self.is_unsettled = False
-            raise ChipError(f"CPU2 hangs, and left 0x{word:08X}: {told.title}; {told.todo[0]}")
-
-    def _follow(self) -> None:
-        """Notice a reset, and build again what it took; notice a mailbox that an application has put in place."""
-        if not self._is_started():
-            self._say("reset", "the chip was reset")
-            self._start()
-            return
-        head = struct.unpack("<4I", self.chip.probe.read(reg.SRAM2A, 16))
-        self._refuse_magic(head[0])
-        if self._places == OURS and head[:4:3] != _HEAD:
-            places, info = self._adopted()
-            if not self._is_started():  # a reset came between the two looks
-                self._follow()
-                return
-            if places is None or info is None:
-                raise ChipError("the application has started CPU2 in between, without a mailbox that could be used")
-            self._places, self._info = places, info
-        elif self._info is None:
-            self._await()
-
-    # --- asking
-
-    def _ask(self, opcode: int) -> Answer | None:
-        """Send a command and wait for the answer; None when the chip was reset instead."""
-        chip = self.chip
-        self._await_free()
-        chip.probe.write(self._places.command, mailbox.command(opcode))
-        chip.put(reg.C1SCR, reg.SEND_ON_SYSTEM_CHANNEL)
-        self._await_free()
-        if not self._is_started():
-            return None
-        data = chip.probe.read(self._places.command, mailbox.ANSWER_SIZE)
-        try:
-            return mailbox.parse_answer(data, opcode)
-        except ChipError:
-            if self._is_started():
-                raise
-            return None
-
-    def _await_free(self) -> None:
-        """Wait until the system channel is free: CPU2 has answered, or a reset has cleared the flag."""
-        what = "CPU2 answers on the system channel"
-        self.chip.wait_for(reg.C1TOC2SR, reg.SYSTEM_CHANNEL, 0, ANSWER_SECONDS, POLL_SECONDS, what)
-
-    def _relink(self) -> None:
-        """Reach the chip again, and IPCC's clock, which a reset has stopped if it came just before CPU2 was started."""
-        self.chip.reconnect()
-        with suppress(ProbeError):
-            self._clock_ipcc()
-
-    def _clock_ipcc(self) -> None:
-        enabled = self.chip.word(reg.RCC_AHB3ENR)
-        if not enabled & reg.IPCCEN:
-            self.chip.put(reg.RCC_AHB3ENR, enabled | reg.IPCCEN)
-
-    def _watch(self, what: str, seconds: float, is_done: Callable[[], bool]) -> Answer | None:
-        """Follow FUS until it is done, through resets and lost links; else what it said when it stopped.
-
-        None: done. The first answer with an error, once FUS is idle or stays so; or an idle one after IDLE_SECONDS in
-        which nothing was done. Raises StillAtWorkError when FUS is at work for longer than `seconds`.
+        It received no command, but it may continue what it began before a reset. Raises StillAtWorkError when it does.
         """
         clock = self.chip.clock
-        end, still_until, error = clock.now() + seconds, None, None
-        while clock.now() < end:
-            answer = self._tried()
-            error = error or (answer if answer is not None and answer.error and self.info.is_fus else None)
-            if answer is None:
-                still_until = None
-            elif error is not None and not answer.status:
-                return error
-            elif error is None and is_done():
-                return None
-            elif clock.now() >= (still_until := still_until or clock.now() + IDLE_SECONDS):
-                return error or answer
-            clock.sleep(POLL_SECONDS)
-        raise StillAtWorkError(
-            f"FUS has not finished {what} after {seconds:g} s: leave the board powered and alone, and run this again"
-        )
+        self.say("state", f"FUS was started without a mailbox; watching it for {WITHOUT_MAILBOX.limit_s:g} s")
+        end = clock.now() + WITHOUT_MAILBOX.limit_s
 
-    def _tried(self) -> Answer | None:
-        """As _stopped; None also when the link was lost and is there again, or FUS takes its time."""
+        def look() -> bool | None:
+            if not self.is_started() or self.chip.word(reg.FLASH_SR) & reg.SR_BUSY:
+                raise StillAtWorkError("FUS works and cannot be asked")
+            return clock.now() >= end or None
+
+        wait_until(clock, WITHOUT_MAILBOX, look)
+
+    def _first_contact(self) -> None:
+        """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
+        if self._settle() != _UNKNOWN:
+            return
+        self.restart()
+        if self._settle() == _UNKNOWN:
+            raise ChipError("FUS answers UNKNOWN (FF/FF) to every question, also after a reset")
+
+    def _settle(self) -> int:
+        """Wait until FUS is idle, and return its error byte. FF/FF is inconclusive and must come twice."""
+        self.contact = Contact.MAY_BE_BUSY
+        answer = self._watch(SETTLE.name, SETTLE, self._is_idle_enough)
+        if answer is not None and answer.error == _UNKNOWN:
+            answer = self._watch(SETTLE.name, SETTLE, self._is_idle_enough)
+        self.contact, self._needs_proof = Contact.IDLE, False
+        return answer.error if answer else 0
+
+    def _is_idle_enough(self) -> bool:
+        return not self._needs_proof
+
+    # --- watching
+
+    def _watch(self, what: str, wait: Wait, is_done: Callable[[], bool]) -> Answer | None:
+        """Follow FUS until `is_done` while it does not work, and return None; otherwise its last answer.
+
+        An answer is returned when FUS ended with an error, or is quiet for IDLE_SECONDS and nothing is done.
+        Raises StillAtWorkError when FUS still works at the limit.
+        """
+        watch = _Watch(is_done)
+
+        def look() -> _End | None:
+            answer = self._poll()
+            if watch.error is None and answer is not None and answer.error and self.info.is_fus:
+                watch.error = answer
+            return watch.judge(answer, self.chip.clock.now())
+
         try:
-            return self._stopped()
+            return wait_until(self.chip.clock, wait, look).answer
+        except SilentError as error:
+            raise StillAtWorkError(f"FUS has not finished {what} after {wait.limit_s:g} s") from error
+
+    def _poll(self) -> Answer | None:
+        """As `_state`. None also when the link was lost and is back, or FUS takes its time."""
+        try:
+            return self._state()
         except ProbeError:
-            self._relink()
+            self.reconnect()
         except SilentError:  # no source has a limit for FUS between two of its resets
             pass
         return None
 
-    def _stopped(self) -> Answer | None:
-        """What FUS says when it is idle or tells of an error, or FF/FE when a stack runs; None while it is at work.
+    def _state(self) -> Answer | None:
+        """Return the answer of FUS when it is idle or reports an error, FF/FE when a stack runs; None while it works.
 
-        Any other state than idle is work, documented or not. An error may be told before FUS is idle (logs).
+        Every state other than idle is work, documented or not. An error can come before FUS is idle (logs).
         """
-        self._follow()
+        self.follow()
         if not self.info.is_fus:
-            return Answer(_ERROR, _NOT_RUNNING)
-        answer = self._ask(mailbox.GET_STATE)
+            return _STACK_RUNS
+        answer = self.ask(mailbox.GET_STATE)
         if answer is None:
             return None
-        self._say("state", _state_text(answer))
-        # Towards the end of an installation FF comes without an error, and with FE, and passes (MicroPython).
+        self.say("state", _state_text(answer))
+        # Near the end of an installation FF comes without an error and with FE, and passes (MicroPython).
         is_passing = answer.status == _ERROR and answer.error in (0, _NOT_RUNNING)
-        if is_passing or (answer.status and not answer.error):
+        is_working = answer.status != 0 and answer.error == 0
+        if is_passing or is_working:
             return None
-        self._info = self._read_info(self._places.info) or self._info
+        self.update_info()
         return answer
 
-    # --- what FUS is told to do
+    # --- operations
 
     def enter_fus(self) -> None:
-        """Have a running stack give way to FUS: the second GET_STATE resets the chip (shci.h)."""
-        for _ in range(GIVE_WAY_ATTEMPTS):
+        """Run FUS instead of the stack: the second GET_STATE resets the chip (shci.h)."""
+        for _ in range(_ENTER_ATTEMPTS):
             try:
-                self._follow()
+                self.follow()
                 if self.info.is_fus:
-                    self._greet()
+                    self._first_contact()
                     return
-                self._ask(mailbox.GET_STATE)
+                self.ask(mailbox.GET_STATE)
             except ProbeError:
-                self._relink()
+                self.reconnect()
             self.chip.clock.sleep(POLL_SECONDS)
-        raise ChipError(f"the stack does not give way to FUS after {GIVE_WAY_ATTEMPTS} requests")
+        raise ChipError(f"FUS does not start after {_ENTER_ATTEMPTS} requests to the running stack")
 
     def delete_stack(self) -> None:
-        """Have FUS delete the stack. What its table and SFSA say after a reset counts, whatever FUS said before.
+        """Delete the stack. The device information and SFSA after a reset decide, whatever FUS answered before.
 
-        Without one they may be those of FUS's start, and a stack that an earlier run had deleted is still in them.
+        Before a reset they may date from the start of FUS, and still show a stack that an earlier run deleted.
         Raises FusError, ChipError.
         """
-        target, problem = self.chip.identity.target, None
-
-        def signs() -> tuple[bool, bool]:
-            return self.info.stack is None, target.sector_address(self.chip.options_sfsa()) >= target.limit
-
-        if all(signs()):
+        if self._is_stack_gone():
             return
+        problem: ChipError | None = None
         try:
-            self._operate(mailbox.FW_DELETE, "deleting the stack", DELETE_SECONDS, lambda: any(signs()))
+            self._operate(mailbox.FW_DELETE, DELETE.name, DELETE, self._shows_deletion)
         except ChipError as error:
-            if self.is_unsettled:
+            if self.contact is Contact.MAY_BE_BUSY:
                 raise
             problem = error
-        if problem or not all(signs()):
+        if problem is not None or not self._is_stack_gone():
             self.restart()
-        if not all(signs()):
-            raise problem or ChipError("FUS has deleted the stack, and still tells of one; run this again")
+        if not self._is_stack_gone():
+            raise problem or ChipError("FUS has deleted the stack but still reports one; run this again")
+
+    def _is_stack_gone(self) -> bool:
+        return self.info.stack is None and self._has_no_secure_stack()
+
+    def _shows_deletion(self) -> bool:
+        """Whether one of the two signs of a deletion is there; the other may need a reset."""
+        return self.info.stack is None or self._has_no_secure_stack()
+
+    def _has_no_secure_stack(self) -> bool:
+        target = self.chip.identity.target
+        return target.sector_address(self.chip.sfsa()) >= target.limit
 
     def upgrade(self, what: str, is_done: Callable[[DeviceInfo], bool]) -> None:
-        """Have FUS install what is staged. Raises FusError, ChipError."""
-        self._operate(mailbox.FW_UPGRADE, what, UPGRADE_SECONDS, lambda: is_done(self.info))
+        """Install the staged image. Raises FusError, ChipError."""
+        self._operate(mailbox.FW_UPGRADE, what, UPGRADE, lambda: is_done(self.info))
 
     def start_stack(self) -> None:
-        """Have FUS start the installed stack. Raises FusError, ChipError."""
-        self._operate(mailbox.START_WS, "starting the stack", START_SECONDS, lambda: not self.info.is_fus)
+        """Start the installed stack. Raises FusError, ChipError."""
+        self._operate(mailbox.START_WS, START.name, START, lambda: not self.info.is_fus)
 
-    def _operate(self, opcode: int, what: str, seconds: float, is_done: Callable[[], bool]) -> None:
-        """Send a command once, and follow it to its end. Whether to send it again, the next run decides."""
-        self.is_unsettled = True
-        answer, lost = self._send(opcode)
-        ended = self._watch(what, seconds, is_done)
-        self.is_unsettled = False
-        if ended is not None and ended.error and is_done():
-            return  # what the chip proves outranks what FUS said on the way
-        if ended is not None and lost is not None and not ended.error:
+    def _operate(self, opcode: int, what: str, wait: Wait, is_done: Callable[[], bool]) -> None:
+        """Send a command once, and follow it to its end. The next run decides whether to send it again."""
+        self.contact = Contact.MAY_BE_BUSY
+        first, lost = self._send(opcode)
+        last = self._watch(what, wait, is_done)
+        self.contact = Contact.IDLE
+        if last is None or (last.error and is_done()):
+            return  # what the chip shows outranks what FUS answered on the way
+        if lost is not None and not last.error:
             raise lost  # FUS is idle: the command never reached it
-        if ended is not None:
-            raise _refusal(what, answer if answer is not None and answer.status and not ended.error else ended)
+        if first is not None and first.status and not last.error:
+            raise _refusal(what, first)
+        raise _refusal(what, last)
 
     def _send(self, opcode: int) -> tuple[Answer | None, ProbeError | None]:
-        """Send a FUS command once: the answer, if there is one; what went wrong with the link."""
+        """Send a FUS command once. Return the answer, if there is one, and what went wrong with the link."""
         try:
-            return self._ask(opcode), None
+            return self.ask(opcode), None
         except ProbeError as error:
-            self._relink()
+            self.reconnect()
             return None, error
-        except SilentError:  # rung, and not answered yet
+        except SilentError:  # sent, and not answered yet
             return None, None
 
 
-_HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])
-
-
-def _dead(word: int) -> explanations.Explanation | None:
-    """What the word at the start of SRAM2A tells of a CPU2 that died; None when it tells of nothing."""
-    return explanations.magic_word(word) if word != mailbox.FUS_TABLE else None
-
-
-def _is_in_sram2(address: int, size: int) -> bool:
-    """Whether a place for whole words lies in SRAM2 (CMSIS: 64 KiB from SRAM2A on)."""
-    return address >= reg.SRAM2A and address + size <= reg.SRAM2A + 64 * 1024 and not address % 4
-
-
 def _state_text(answer: Answer) -> str:
-    """A state in words; FF passes more often than not, so it stands there with its error alone."""
+    """Describe a state. FF usually passes, so only its error is named."""
     try:
-        told = explanations.fus_state(answer.status).title if answer.status != _ERROR else f"error 0x{answer.error:02X}"
+        title = explanations.fus_state(answer.status).title
     except ExplanationError:
-        told = "not documented"
-    return f"0x{answer.status:02X} {told}"
+        title = "not documented"
+    if answer.status == _ERROR:
+        title = f"error 0x{answer.error:02X}"
+    return f"0x{answer.status:02X} {title}"
 
 
 def _refusal(what: str, answer: Answer) -> ChipError:
-    """The error for what FUS said, with its meaning and what to do."""
+    """Return the error for an answer of FUS, with its meaning and what to do."""
+    state = f"state 0x{answer.status:02X}"
     if not answer.error:
-        state = f"0x{answer.status:02X}"
-        return ChipError(f"FUS stopped, and nothing came of {what}: state {state}, no error; run this again")
-    code = f"state 0x{answer.status:02X}, error 0x{answer.error:02X}"
+        return ChipError(f"FUS stopped without a result of {what}: {state}, no error; run this again")
+    code = f"{state}, error 0x{answer.error:02X}"
     try:
-        told = explanations.fus_error(answer.error)
+        known = explanations.fus_error(answer.error)
     except ExplanationError:
-        return FusError(f"FUS ended {what} with an error that is not documented ({code})", answer.status, answer.error)
-    return FusError(
-        f"FUS ended {what} with {told.name} ({code}): {told.title}; {told.todo[0]}", answer.status, answer.error
-    )
+        return FusError(f"FUS ended {what} with an undocumented error ({code})", answer.status, answer.error)
+    text = f"FUS ended {what} with {known.name} ({code}): {known.title}; {known.todo[0]}"
+    return FusError(text, answer.status, answer.error)

@@ -68,7 +68,7 @@ def parse_answer(data: bytes, opcode: int) -> Answer:
     """Read the answer to a command, which stands where the command was, without a list header. Raises ChipError."""
     kind, event, size, _, echoed, status, error = struct.unpack_from("<BBBBHBB", data)
     if (kind, event) != (0x11, 0x0E) or echoed != opcode or not 4 <= size:  # noqa: SIM300 - packet's own
-        raise ChipError(f"CPU2 answered {data[:8].hex(' ')} to 0x{opcode:04X}: no answer to it")
+        raise ChipError(f"CPU2 answered {data[:8].hex(' ')} to 0x{opcode:04X}: not an answer to it")
     return Answer(status, error if size > 4 else 0)
 
 

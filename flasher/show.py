@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flasher.chip import Identity, Options
-from flasher.install import Event
+from flasher.device import Identity, Options
 from flasher.mailbox import DeviceInfo
 from flasher.plan import InstallPlan, InstallStep, option_verdicts
 from flasher.probe import FoundProbe, ProbeInfo
+from flasher.session import Event
 from imagekit.bundle.manifest import known_as
 from imagekit.option_bytes.verdicts import FieldVerdict, Grade
 from imagekit.text import counted, printable

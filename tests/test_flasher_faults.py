@@ -80,8 +80,10 @@ def test_option_bytes_that_lost_their_power_are_no_success_and_wait_for_consent(
     verdict = struck(journal, scenario, "power-cut", option_writes(scenario)[which], milliseconds)
     assert verdict.installed_by == 3
     assert verdict.factory_reset
-    assert verdict.texts[0].startswith("ChipError: the power went" if milliseconds < 1000 else "TargetUnavailableError")
-    assert verdict.texts[1].startswith("RefusedError: the power went")
+    assert verdict.texts[0].startswith(
+        "ChipError: the power failed" if milliseconds < 1000 else "TargetUnavailableError"
+    )
+    assert verdict.texts[1].startswith("RefusedError: the power failed")
 
 
 @pytest.mark.parametrize("number", range(1, 25))

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from flasher import cpu2 as cpu2_module
 from flasher import fus as module
+from flasher.cpu2 import Contact
 from flasher.errors import ChipError, FusError, SilentError
-from flasher.fus import Cpu2
+from flasher.fus import FusClient
 from flasher.registers import C2BOOT, PWR_CR4, SRAM2A
+from flasher.retry import Wait
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Survives
 from flasher.sim.faults import Fault
@@ -21,12 +24,12 @@ __all__ = ["own_locks_and_no_sleep"]
 
 
 @pytest.fixture
-def taken(tmp_path: Path) -> Callable[..., tuple[Bench, Cpu2]]:
+def taken(tmp_path: Path) -> Callable[..., tuple[Bench, FusClient]]:
     """A connected chip whose CPU2 nobody has taken over yet."""
 
-    def make(chip: SimulatedChip, *faults: Fault) -> tuple[Bench, Cpu2]:
+    def make(chip: SimulatedChip, *faults: Fault) -> tuple[Bench, FusClient]:
         bench = Bench(chip, tmp_path, faults, after_reset=Survives())
-        return bench, Cpu2(bench.connect(), lambda _event, _text: None)
+        return bench, FusClient(bench.connect(), lambda _event, _text: None)
 
     return make
 
@@ -49,7 +52,7 @@ def test_a_fus_without_a_mailbox_is_watched_before_it_is_reset(taken: Callable[.
     _, cpu2 = taken(chip)
     assert cpu2.begin().is_fus
     assert chip.clock - before > 120
-    assert not cpu2.is_unsettled
+    assert cpu2.contact is Contact.IDLE
 
 
 def test_a_fus_without_a_mailbox_that_is_at_work_is_left_alone(
@@ -60,10 +63,13 @@ def test_a_fus_without_a_mailbox_that_is_at_work_is_left_alone(
     epoch = chip.epoch
     _, cpu2 = taken(chip)
     monkeypatch.setattr(Fus, "works_on_flash", property(lambda _self: True))
-    with pytest.raises(SilentError, match="FUS is at work, and cannot be asked: leave the board powered"):
+    with pytest.raises(
+        SilentError,
+        match=r"^Do NOT power off or reset the board: FUS may still be running\. FUS works and cannot be asked",
+    ):
         cpu2.begin()
     assert chip.epoch == epoch
-    assert cpu2.is_unsettled
+    assert cpu2.contact is Contact.MAY_BE_BUSY
 
 
 def test_a_stack_without_a_mailbox_is_taken_over(taken: Callable[..., Any]) -> None:
@@ -72,7 +78,7 @@ def test_a_stack_without_a_mailbox_is_taken_over(taken: Callable[..., Any]) -> N
     _, cpu2 = taken(chip)
     info = cpu2.begin()
     assert (info.is_fus, info.stack.text) == (False, "1.13.3")
-    assert not cpu2.is_unsettled
+    assert cpu2.contact is Contact.IDLE
 
 
 @pytest.mark.parametrize("stack", [None, "stack-4k"])
@@ -98,7 +104,7 @@ def test_a_cpu2_that_does_not_start(taken: Callable[..., Any]) -> None:
     chip = simulated()
     chip.fus.secret.dead = "for a test"
     _, cpu2 = taken(chip)
-    with pytest.raises(SilentError, match="CPU2 was started and is not up after 15 s"):
+    with pytest.raises(SilentError, match="CPU2 is up: not within 15 s"):
         cpu2.begin()
 
 
@@ -113,14 +119,14 @@ def test_what_a_cpu2_that_died_leaves_behind_is_told(
     _, cpu2 = taken(chip)
     with pytest.raises(ChipError, match=f"CPU2 hangs, and left 0x{word:08X}: .*{told}"):
         cpu2.begin()
-    assert not cpu2.is_unsettled
+    assert cpu2.contact is Contact.IDLE
 
 
 def test_a_fus_that_only_says_unknown(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     chip = simulated()
     monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\xff")
     _, cpu2 = taken(chip)
-    with pytest.raises(ChipError, match=r"FUS answers UNKNOWN to every question \(FF/FF\), also after a reset"):
+    with pytest.raises(ChipError, match=r"FUS answers UNKNOWN \(FF/FF\) to every question, also after a reset"):
         cpu2.begin()
 
 
@@ -129,7 +135,7 @@ def test_an_answer_to_another_question(taken: Callable[..., Any], monkeypatch: p
     _, cpu2 = taken(chip)
     cpu2.begin()
     monkeypatch.setattr(Fus, "answer", lambda _self, _opcode, _payload: b"")
-    with pytest.raises(ChipError, match="to 0xFC52: no answer to it"):
+    with pytest.raises(ChipError, match="to 0xFC52: not an answer to it"):
         cpu2.begin()
 
 
@@ -141,7 +147,7 @@ def test_a_stack_that_never_gives_way(taken: Callable[..., Any], monkeypatch: py
     monkeypatch.setattr(chip.cpu2, "_stack_answer", lambda _opcode, _payload: b"\xff\xfe")
     _, cpu2 = taken(chip)
     cpu2.begin()
-    with pytest.raises(ChipError, match="the stack does not give way to FUS after 10 requests"):
+    with pytest.raises(ChipError, match="FUS does not start after 10 requests to the running stack"):
         cpu2.enter_fus()
 
 
@@ -152,11 +158,11 @@ def test_a_fus_that_never_ends_is_left_alone_with_its_boot_options(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nobody knows how long it may take; the next run waits again, and the option bytes are given back then."""
-    monkeypatch.setattr(module, "UPGRADE_SECONDS", 60.0)
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 5.0)
+    monkeypatch.setattr(module, "UPGRADE", Wait("the installation", 60.0, 0.1))
+    monkeypatch.setattr(cpu2_module, "ANSWER", Wait("CPU2 answers", 5.0, 0.1))
     chip = simulated(first_answer_seconds=1e9)
     before = chip.options.state.stored["OPTR"]
-    with pytest.raises(SilentError, match="leave the board powered and alone, and run this again"):
+    with pytest.raises(SilentError, match=r"^Do NOT power off .* leave the board powered, then run the command again"):
         Bench(chip, tmp_path).install(opened("stack-larger-than-256k"))
     assert chip.options.state.stored["OPTR"] != before, "CPU1 must not start its application now"
     assert not chip.fus.secret.dead
@@ -182,7 +188,7 @@ def test_a_command_that_fus_forgets_is_not_sent_again(monkeypatch: pytest.Monkey
         return original(self, opcode, payload)
 
     monkeypatch.setattr(Fus, "answer", answer)
-    with pytest.raises(ChipError, match=r"FUS stopped, and nothing came of install-stack .*: state 0x00, no error"):
+    with pytest.raises(ChipError, match=r"FUS stopped without a result of install-stack .*: state 0x00, no error"):
         Bench(chip, tmp_path).install(opened("stack-4k"))
     assert len(sent) == 1
 

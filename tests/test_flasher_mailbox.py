@@ -100,7 +100,7 @@ def test_an_answer_without_an_error_byte_has_none() -> None:
     ],
 )
 def test_what_is_no_answer_to_the_command(data: str) -> None:
-    with pytest.raises(ChipError, match=r"CPU2 answered [0-9a-f ]{23} to 0xFC52: no answer to it"):
+    with pytest.raises(ChipError, match=r"CPU2 answered [0-9a-f ]{23} to 0xFC52: not an answer to it"):
         parse_answer(bytes.fromhex(data).ljust(12, b"\0"), GET_STATE)
 
 

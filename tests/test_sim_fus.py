@@ -467,5 +467,9 @@ def test_every_switch_has_tests_for_all_its_settings() -> None:
             continue  # a duration
         assert f"{name}=" in text, name
         for value in get_args(kind):
-            form = json.dumps(value) if isinstance(value, str) else f"0x{value:02X}" if value == 1 else f"({value}, "
+            form = f"({value}, "
+            if isinstance(value, str):
+                form = json.dumps(value)
+            elif value == 1:
+                form = "0x01"
             assert value == getattr(Behaviour(), name) or form in text, (name, value)

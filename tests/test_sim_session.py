@@ -24,6 +24,8 @@ from flasher.sim.board import create_board, from_document, load_board, save_boar
 from flasher.sim.board_lock import locked
 from flasher.sim.cli import app
 from flasher.sim.errors import AccessError, BoardError
+from flasher.sim.faults import KINDS
+from flasher.sim.places import PLACES, WITH_PERCENTAGE
 from flasher.sim.session import dll_settings, opened_board
 from tests.support.sim_driver import SRAM1, Driver
 from tests.support.sim_images import chip, new_stack, point, stack
@@ -55,6 +57,19 @@ def test_every_behaviour_has_a_meaning_a_source_and_choices() -> None:
         assert setting.source, setting.name
         assert setting.choices, setting.name
         assert setting.default == value_text(Behaviour(), setting)
+
+
+def test_the_docs_list_every_behaviour_kind_and_place() -> None:
+    page = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    rows = [
+        f"| `{it.name}` | {it.choices.replace('|', ', ')} | {it.default} | {it.meaning} | {it.source} |"
+        for it in settings()
+    ]
+    rows += [f"| `{kind}` | {text} |" for kind, text in KINDS.items()]
+    for name, text in PLACES.items():
+        has_percentage = "yes" if name in WITH_PERCENTAGE else "no"
+        rows.append(f"| `{name}` | {has_percentage} | {text} |")
+    assert [row for row in rows if row not in page.splitlines()] == []
 
 
 @pytest.mark.parametrize("setting", settings(), ids=lambda setting: setting.name)
@@ -133,7 +148,7 @@ def test_the_list_is_aligned(board: Path) -> None:
 
 def test_the_list_as_json(board: Path) -> None:
     document = json.loads(run("set", board, "--json", "purge=unknown")[1])
-    assert document["schema"] == "flasher.sim.behaviours/1"
+    assert document["schema"] == "flasher.sim-behaviours/1"
     found = {entry["name"]: entry for entry in document["behaviours"]}
     assert found["purge"]["value"] == "unknown"
     assert found["purge"]["default"] == "known"

@@ -20,8 +20,8 @@ from imagekit.cli.console import complain, print_json, print_result
 from imagekit.errors import ExitCode
 
 if TYPE_CHECKING:
-    from flasher.install import Session
     from flasher.plan import InstallPlan
+    from flasher.session import Session
 
 Yes = Annotated[
     bool, typer.Option("--yes", "-y", envvar="FLASHER_YES", help="Do not ask for confirmation, for scripts.")

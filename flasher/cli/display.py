@@ -11,8 +11,8 @@ import typer
 from flasher.cli.events import is_polled
 
 if TYPE_CHECKING:
-    from flasher.install import Event
     from flasher.plan import InstallPlan
+    from flasher.session import Event
 
 KEEP_POWERED = "Do NOT power off or reset the board until this command ends."
 """Before the first step: FUS must not be interrupted (AN5185, section 2)."""

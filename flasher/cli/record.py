@@ -12,12 +12,12 @@ from imagekit import __version__
 from imagekit.errors import ExitCode
 
 if TYPE_CHECKING:
-    from flasher.chip import Options
     from flasher.cli.options import OpenedBundle
+    from flasher.device import Options
     from flasher.errors import FlasherError
-    from flasher.install import Event, Session
     from flasher.mailbox import DeviceInfo
     from flasher.plan import InstallPlan
+    from flasher.session import Event, Session
 
 
 @dataclass(slots=True)

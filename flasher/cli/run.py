@@ -24,9 +24,9 @@ from imagekit.text import why
 
 if TYPE_CHECKING:
     from flasher.cli.options import ConnectionOptions, OutputOptions
-    from flasher.install import Event, Say, Session
     from flasher.plan import Consent, InstallPlan
     from flasher.probe import FaultOutcome
+    from flasher.session import Event, Say, Session
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ def connected(
 def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
     """Tell which step of an earlier run did not end."""
     from flasher.cli.journals import read_journal
-    from flasher.install import Event
+    from flasher.session import Event
 
     path = folder / f"{uid}.jsonl"
     step = read_journal(path).unfinished_step if path.exists() else None

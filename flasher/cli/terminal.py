@@ -14,8 +14,8 @@ from flasher.cli.display import VERBOSE
 from flasher.cli.events import is_polled
 
 if TYPE_CHECKING:
-    from flasher.install import Event
     from flasher.plan import InstallPlan
+    from flasher.session import Event
 
 _NARROWEST = 20
 _NARROW = 80

@@ -142,7 +142,7 @@ def _list_behaviours(behaviour: "Behaviour", *, as_json: bool) -> None:
     rows = [(it.name, value_text(behaviour, it), it.default, it.choices, it.meaning, it.source) for it in settings()]
     if as_json:
         listed = [dict(zip(names, row, strict=True)) for row in rows]
-        typer.echo(json.dumps({"schema": "flasher.sim.behaviours/1", "behaviours": listed}, indent=1))
+        typer.echo(json.dumps({"schema": "flasher.sim-behaviours/1", "behaviours": listed}, indent=1))
         return
     _echo_table([("name", "value", "choices", "meaning", "source"), *(row[:2] + row[3:] for row in rows)])
 

@@ -71,8 +71,6 @@ class Handle:
     cache: FlashCache = field(default_factory=FlashCache)
     memory: MemoryCache = field(default_factory=MemoryCache)
     caches_memory: bool = False
-    core_stands: bool = False
-    """What the library believes of CPU1: it does not notice when the chip resets itself."""
     pending: list[tuple[int, bytes, int]] | None = None
     """What was written since BeginDownload; None outside of a download."""
     reset_delay: float = 0.0
@@ -209,7 +207,6 @@ class Session:
         handle.cache.invalidate()
         handle.memory.invalidate()
         handle.caches_memory = self.settings.memory_cache
-        handle.core_stands = handle.probe.chip.is_halted
         handle.connected = True
         self.say("log", f"Found {handle.device.name}, ID 0x6BA02477")
 
@@ -228,8 +225,7 @@ class Session:
         chip.reset(halt=True)
         chip.advance(handle.reset_delay)
         handle.link.settle()
-        self._core_runs(handle)
-        handle.core_stands = True
+        handle.memory.invalidate()
         if handle.reset_type == 0 and self.settings.clears_vector_catch:
             demcr = int.from_bytes(handle.link.read(DEMCR, 4, 4), "little")
             handle.link.write(DEMCR, (demcr & ~VC_CORERESET).to_bytes(4, "little"), 4)
@@ -247,28 +243,18 @@ class Session:
         handle = self.target()
         handle.link.touch()
         handle.probe.chip.halt()
-        handle.core_stands = True
 
     def is_halted(self) -> bool:
         """Ask whether CPU1 stands."""
         handle = self.target()
         handle.link.touch()
-        if not handle.probe.chip.is_halted:
-            self._core_runs(handle)
-        handle.core_stands = handle.probe.chip.is_halted
-        return handle.core_stands
-
-    @staticmethod
-    def _core_runs(handle: Handle) -> None:
-        """Forget what memory held: the core may have changed it."""
-        handle.core_stands = False
-        handle.memory.invalidate()
+        return handle.probe.chip.is_halted
 
     def go(self) -> None:
         """Let CPU1 run."""
         handle = self.target()
         handle.link.touch()
-        self._core_runs(handle)
+        handle.memory.invalidate()
         handle.probe.chip.resume()
 
     def read_register(self, number: int) -> int:
@@ -300,11 +286,16 @@ class Session:
         """Read memory, from the cache where the library has one."""
         handle = self.target()
         bank = self._bank(handle, address, size)
-        if bank is None and handle.caches_memory and handle.core_stands:
-            return handle.memory.read(address, size, width, handle.link.read)
         if bank is None:
-            return handle.link.read(address, size, width)
+            return self._read_memory(handle, address, size, width)
         return handle.cache.read(bank, address, size, width, handle.link.read)
+
+    def _read_memory(self, handle: Handle, address: int, size: int, width: int) -> bytes:
+        """Read from the cache of RAM while CPU1 stands; that it ran between two reads is not noticed."""
+        if handle.caches_memory and handle.probe.chip.is_halted:
+            return handle.memory.read(address, size, width, handle.link.read)
+        handle.memory.invalidate()
+        return handle.link.read(address, size, width)
 
     def write(self, address: int, data: bytes, width: int) -> int:
         """Write memory; in a flash bank, program it instead. Return how many bytes were written."""

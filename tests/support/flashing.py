@@ -13,9 +13,10 @@ from flasher.journal import Journal
 from flasher.plan import Consent, InstallPlan
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import AfterReset, Probe, Settings, SimulatedDll
+from flasher.sim.dll import AfterReset, Probe, SimulatedDll
 from flasher.sim.faults import Fault, FaultyChip
 from flasher.sim.parts import find_part
+from flasher.sim.session import dll_settings
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from tests.support.bundles import bundle, private, public
 from tests.support.images import FIXTURES, content, throw_away_keys
@@ -86,7 +87,9 @@ class Bench:
     def connect(self, *, under_reset: bool = False) -> ChipDriver:
         """Open the probe anew, as a new run of the program does."""
         self.faulty = FaultyChip(self.chip, self.faults)
-        settings = Settings(after_reset=self.after_reset) if self.after_reset else None
+        settings = dll_settings(self.chip.behaviour)
+        if self.after_reset:
+            settings.after_reset = self.after_reset
         self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], settings)
         clock = SimulatedClock(self.faulty)
         probe = JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
