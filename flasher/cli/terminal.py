@@ -3,7 +3,7 @@
 import sys
 import textwrap
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
@@ -59,9 +59,9 @@ def wrapped(line: str, width: int) -> str:
 class TerminalDisplay:
     """Shows a run with rich, which is loaded for this alone."""
 
-    def __init__(self, verbosity: int) -> None:
+    def __init__(self, verbosity: int, stream: TextIO | None = None) -> None:
         self._verbosity = verbosity
-        self._console = Console(file=sys.stderr, highlight=False, soft_wrap=False)
+        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=False)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._steps: list[str] = []
