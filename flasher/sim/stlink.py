@@ -192,7 +192,8 @@ class StLink:
         return (_status(OK) + self.settings.board_id.encode()).ljust(128, b"\0")
 
     def _set_divisor(self, packet: bytes) -> bytes:
-        return _status(OK if packet[2] in _V2_DIVISORS else BAD_FREQUENCY)
+        divisor = struct.unpack_from("<H", packet, 2)[0]
+        return _status(OK if divisor in _V2_DIVISORS else BAD_FREQUENCY)
 
     def _set_speed(self, packet: bytes) -> bytes:
         wanted = struct.unpack_from("<I", packet, 4)[0]
