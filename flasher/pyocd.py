@@ -155,6 +155,8 @@ class PyOcd:
         self._id, self._label, self._usb = kind, label or kind, usb
         self._probe: Any = None
         self._session: Any = None
+        self._settings: Any = None
+        """A session that only holds options: pyOCD asks for the last one that is still referenced."""
         self._ap: Any = None
         self._info: ProbeInfo | None = None
 
@@ -183,7 +185,7 @@ class PyOcd:
         """pyOCD's probe objects, made anew: those of a probe that was unplugged stay dead."""
         with self._translated(ProbeUnavailableError, f"listing {self._kind.name}s failed"):
             # Looking for CMSIS-DAP probes makes a session with pyocd.yaml's options unless there is one already.
-            self._session = Session(None, options=_options(self._speed_khz))
+            self._settings = Session(None, options=_options(self._speed_khz))
             if self._usb is None:
                 return [self._kind.make(device) for device in self._kind.find()]
             return [self._kind.make(self._kind.wrap(device)) for device in self._usb() if _may_open(device)]

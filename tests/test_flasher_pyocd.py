@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
 from flasher.sim.dll import Survives
 from flasher.sim.faults import Fault
 from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
-from flasher.sim.stlink import V3, StLink, StLinkSettings
+from flasher.sim.stlink import V2_1, V3, StLink, StLinkSettings
 from tests.support.flashing import SimulatedClock, simulated
 from tests.support.probe_rigs import USB_KINDS, Rig
 
@@ -89,6 +90,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (folder / name).write_text(f"logging: {log}\nfrequency: 123456\nconnect_mode: under-reset\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYOCD_PROJECT_DIR", str(elsewhere))
+    monkeypatch.setattr(Session, "_current_session", None)  # of an earlier test
     return mark
 
 
@@ -451,10 +453,20 @@ def test_a_missing_libusb_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_firmware_that_is_too_old_is_named() -> None:
     chip = simulated()
-    old = StLink(chip)
-    old.model = type(old.model)(name="old", product_id=0x374B, hardware=2, jtag=20, storage=1, packet_size=64)
+    old = StLink(chip, replace(V2_1, jtag=20))
     with pytest.raises(ProbeUnavailableError, match=r"cannot be opened: .*older firmware version"):
         PyOcd("stlink", SimulatedClock(chip), usb=lambda: [StLinkDevice(old)]).connect()
+
+
+def test_mounted_volumes_are_not_searched_for_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyOCD does that for firmware that cannot name the board; and it opens the probe once more to ask."""
+    monkeypatch.setattr("pyocd.probe.stlink_probe.create_mbed_detector", lambda: pytest.fail("volumes are searched"))
+    chip = simulated()
+    old = replace(V2_1, jtag=30)
+    probe = PyOcd("stlink", SimulatedClock(chip), usb=lambda: [StLinkDevice(StLink(chip, old))])
+    probe.connect()
+    assert probe.probes()[0].board is None
+    probe.close()
 
 
 def test_a_probe_without_swd_is_a_probe_error() -> None:
@@ -485,7 +497,12 @@ def test_a_failed_connect_leaves_no_lock_behind(kind: str) -> None:
         rig.probe.connect()
     rig.chip.power_on()
     words: list[int] = []
-    thread = threading.Thread(target=lambda: (rig.probe.connect(), words.append(rig.probe.read32(CPUID))), daemon=True)
+
+    def work() -> None:
+        rig.probe.connect()
+        words.append(rig.probe.read32(CPUID))
+
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(20)
     assert words == [0x410F_C241]

@@ -21,9 +21,9 @@ SRAM1 = 0x2000_0000
 
 def run(chip: SimulatedChip, *commands: str, model: Model = V2_1) -> str:
     """Let OpenOCD attach to the chip over the simulated ST-LINK and carry out commands; what it printed."""
-    # OpenOCD takes the AHB-AP of a Cortex-M4 to count TAR up within 4 KiB.
-    port = PortSettings(after_reset=Survives(), tar_page=0x1000)
-    with served(StLink(chip, model, StLinkSettings(port=port))) as number:
+    # OpenOCD 0.12 sends blocks of 4 KiB that begin anywhere: it relies on firmware that handles the end of a TAR page.
+    settings = StLinkSettings(port=PortSettings(after_reset=Survives()), handles_tar_page=True)
+    with served(StLink(chip, model, settings)) as number:
         setup = [
             "adapter driver st-link",
             f"st-link vid_pid 0x0483 0x{model.product_id:04x}",
@@ -77,8 +77,8 @@ def test_openocd_moves_blocks() -> None:
 
 def test_openocd_halts_and_steps_over_a_fault() -> None:
     chip = simulated()
-    output = run(chip, "halt", "catch {mdw 0xf0000000} problem", 'echo "problem: $problem"', "mdw 0xe000ed00")
-    assert re.search(r"problem: .*(Failed to read memory|failed)", output, re.IGNORECASE)
+    output = run(chip, "halt", "catch {mdw 0xf0000000}", "mdw 0xe000ed00")
+    assert "Failed to read memory at 0xf0000000" in output
     assert "0xe000ed00: 410fc241" in output
     assert chip.is_halted
 
