@@ -61,6 +61,7 @@ _LOWEST_VOLTS = 1.5
 _ASLEEP = 11
 """ST-LINK's status "debug power error" (OpenOCD: STLINK_JTAG_GET_IDCODE_ERROR is 9, ..._DBG_POWER_ERROR 11)."""
 _NO_RULE = "this user may not open it: install the udev rule of docs/flasher.md, then unplug it and plug it in again"
+_HANGS = "run the command again; do NOT unplug a probe that powers the board: FUS may still be running"
 _OTHER_PROGRAM = "another program uses it: close debuggers, STM32CubeIDE and gdb servers"
 _UNDER_RESET = "try --under-reset"
 
@@ -437,7 +438,7 @@ class PyOcd:
         name, log = self._kind.name, self.log
         self.close()
         if usb_error is None or usb_error.errno == errno.ETIMEDOUT:
-            return ProbeLostError(f"the {name} stopped answering: {text}; unplug it and plug it in again", log)
+            return ProbeLostError(f"the {name} stopped answering: {text}; {_HANGS}", log)
         return ProbeLostError(f"the {name} is gone: {text}; check its USB cable", log)
 
     def _silence(self, text: str) -> str:

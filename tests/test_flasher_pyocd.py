@@ -3,18 +3,21 @@
 import errno
 import importlib
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyocd.core.session import Session
 from pyocd.coresight.ap import AccessPort, APv1Address
+from pyocd.probe.stlink.usb import STLinkUSBInterface
 
 import flasher.pyocd
 import flasher.usb_access
@@ -209,9 +212,10 @@ def test_usb_errors_mean_that_the_probe_is_gone(rig: Rig, number: int) -> None:
         rig.probe.read32(SRAM1)
 
 
-def test_a_usb_timeout_says_to_plug_the_probe_in_again(rig: Rig) -> None:
+def test_a_usb_timeout_does_not_advise_to_cut_the_power(rig: Rig) -> None:
+    """An ST-LINK on a Nucleo board also powers it."""
     rig.cable.failures = [0, errno.ETIMEDOUT]
-    with pytest.raises(ProbeLostError, match=r"stopped answering: .*; unplug it and plug it in again"):
+    with pytest.raises(ProbeLostError, match=r"stopped answering: .*; run the command again; do NOT unplug a probe"):
         rig.probe.read32(SRAM1)
 
 
@@ -441,6 +445,14 @@ def test_a_probe_without_permission_names_the_udev_rule(
     monkeypatch.setattr(os, "access", lambda _path, _mode: True)
     with pytest.raises(ProbeUnavailableError, match="plug one in"):
         probe.connect()
+
+
+def test_the_udev_rule_of_the_docs_covers_every_stlink() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "flasher.md").read_text(encoding="utf-8")
+    (patterns,) = re.findall(r'ATTR\{idProduct\}=="([^"]+)"', page)
+    products = [f"{product:04x}" for product in STLinkUSBInterface.USB_PID_EP_MAP]
+    assert sorted(products) == sorted(flasher.usb_access._STLINK_PRODUCTS)
+    assert all(any(fnmatchcase(product, pattern) for pattern in patterns.split("|")) for product in products)
 
 
 def test_a_missing_libusb_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
