@@ -61,6 +61,7 @@ _LOWEST_VOLTS = 1.5
 _ASLEEP = 11
 """ST-LINK's status "debug power error" (OpenOCD: STLINK_JTAG_GET_IDCODE_ERROR is 9, ..._DBG_POWER_ERROR 11)."""
 _NO_RULE = "this user may not open it: install the udev rule of docs/flasher.md, then unplug it and plug it in again"
+_HANGS = "run the command again; do NOT unplug a probe that powers the board: FUS may still be running"
 _OTHER_PROGRAM = "another program uses it: close debuggers, STM32CubeIDE and gdb servers"
 _UNDER_RESET = "try --under-reset"
 
@@ -155,6 +156,8 @@ class PyOcd:
         self._id, self._label, self._usb = kind, label or kind, usb
         self._probe: Any = None
         self._session: Any = None
+        self._settings: Any = None
+        """A session that only holds options: pyOCD asks for the last one that is still referenced."""
         self._ap: Any = None
         self._info: ProbeInfo | None = None
 
@@ -183,7 +186,7 @@ class PyOcd:
         """pyOCD's probe objects, made anew: those of a probe that was unplugged stay dead."""
         with self._translated(ProbeUnavailableError, f"listing {self._kind.name}s failed"):
             # Looking for CMSIS-DAP probes makes a session with pyocd.yaml's options unless there is one already.
-            self._session = Session(None, options=_options(self._speed_khz))
+            self._settings = Session(None, options=_options(self._speed_khz))
             if self._usb is None:
                 return [self._kind.make(device) for device in self._kind.find()]
             return [self._kind.make(self._kind.wrap(device)) for device in self._usb() if _may_open(device)]
@@ -435,7 +438,7 @@ class PyOcd:
         name, log = self._kind.name, self.log
         self.close()
         if usb_error is None or usb_error.errno == errno.ETIMEDOUT:
-            return ProbeLostError(f"the {name} stopped answering: {text}; unplug it and plug it in again", log)
+            return ProbeLostError(f"the {name} stopped answering: {text}; {_HANGS}", log)
         return ProbeLostError(f"the {name} is gone: {text}; check its USB cable", log)
 
     def _silence(self, text: str) -> str:

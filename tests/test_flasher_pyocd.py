@@ -3,17 +3,21 @@
 import errno
 import importlib
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyocd.core.session import Session
 from pyocd.coresight.ap import AccessPort, APv1Address
+from pyocd.probe.stlink.usb import STLinkUSBInterface
 
 import flasher.pyocd
 import flasher.usb_access
@@ -25,7 +29,7 @@ from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
 from flasher.sim.dll import Survives
 from flasher.sim.faults import Fault
 from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
-from flasher.sim.stlink import V3, StLink, StLinkSettings
+from flasher.sim.stlink import V2_1, V3, StLink, StLinkSettings
 from imagekit.errors import ExitCode
 from tests.support.flashing import SimulatedClock, simulated
 from tests.support.probe_rigs import USB_KINDS, Rig
@@ -90,6 +94,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (folder / name).write_text(f"logging: {log}\nfrequency: 123456\nconnect_mode: under-reset\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYOCD_PROJECT_DIR", str(elsewhere))
+    monkeypatch.setattr(Session, "_current_session", None)  # of an earlier test
     return mark
 
 
@@ -208,9 +213,10 @@ def test_usb_errors_mean_that_the_probe_is_gone(rig: Rig, number: int) -> None:
         rig.probe.read32(SRAM1)
 
 
-def test_a_usb_timeout_says_to_plug_the_probe_in_again(rig: Rig) -> None:
+def test_a_usb_timeout_does_not_advise_to_cut_the_power(rig: Rig) -> None:
+    """An ST-LINK on a Nucleo board also powers it."""
     rig.cable.failures = [0, errno.ETIMEDOUT]
-    with pytest.raises(ProbeLostError, match=r"stopped answering: .*; unplug it and plug it in again"):
+    with pytest.raises(ProbeLostError, match=r"stopped answering: .*; run the command again; do NOT unplug a probe"):
         rig.probe.read32(SRAM1)
 
 
@@ -442,6 +448,14 @@ def test_a_probe_without_permission_names_the_udev_rule(
         probe.connect()
 
 
+def test_the_udev_rule_of_the_docs_covers_every_stlink() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "flasher.md").read_text(encoding="utf-8")
+    (patterns,) = re.findall(r'ATTR\{idProduct\}=="([^"]+)"', page)
+    products = [f"{product:04x}" for product in STLinkUSBInterface.USB_PID_EP_MAP]
+    assert sorted(products) == sorted(flasher.usb_access._STLINK_PRODUCTS)
+    assert all(any(fnmatchcase(product, pattern) for pattern in patterns.split("|")) for product in products)
+
+
 def test_a_missing_libusb_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flasher.pyocd, "_has_libusb", lambda: False)
     with pytest.raises(
@@ -452,10 +466,20 @@ def test_a_missing_libusb_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_firmware_that_is_too_old_is_named() -> None:
     chip = simulated()
-    old = StLink(chip)
-    old.model = type(old.model)(name="old", product_id=0x374B, hardware=2, jtag=20, storage=1, packet_size=64)
+    old = StLink(chip, replace(V2_1, jtag=20))
     with pytest.raises(ProbeUnavailableError, match=r"cannot be opened: .*older firmware version"):
         PyOcd("stlink", SimulatedClock(chip), usb=lambda: [StLinkDevice(old)]).connect()
+
+
+def test_mounted_volumes_are_not_searched_for_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyOCD does that for firmware that cannot name the board; and it opens the probe once more to ask."""
+    monkeypatch.setattr("pyocd.probe.stlink_probe.create_mbed_detector", lambda: pytest.fail("volumes are searched"))
+    chip = simulated()
+    old = replace(V2_1, jtag=30)
+    probe = PyOcd("stlink", SimulatedClock(chip), usb=lambda: [StLinkDevice(StLink(chip, old))])
+    probe.connect()
+    assert probe.probes()[0].board is None
+    probe.close()
 
 
 def test_a_probe_without_swd_is_a_probe_error() -> None:

@@ -119,7 +119,7 @@ class DebugPort:
             self._ones = (self._ones + 1) * bit
             self._history = self._history >> 1 | bit << 15
             if self._history == _JTAG_TO_SWD:
-                self._is_swd, self._line = True, _Line.LOST
+                self._is_swd, self._line, self._ones = True, _Line.LOST, 0
             if self._ones == _LINE_RESET_ONES and self._is_swd:
                 self._reset_line()
 

@@ -12,6 +12,7 @@ from typing import Any
 import usb.core
 
 from flasher.sim.cmsis_dap import CmsisDap
+from flasher.sim.file_lock import FileLock
 from flasher.sim.stlink import StLink
 
 _OUT, _IN = 0x01, 0x81
@@ -36,11 +37,24 @@ class Cable:
     bytes_out: int = 0
     bytes_in: int = 0
     packets: int = 0
+    lock: FileLock | None = None
+    """Held while the interface is claimed: keeps other programs from the same simulated board."""
 
     @property
     def bytes(self) -> int:
         """How many bytes went over the cable."""
         return self.bytes_in + self.bytes_out
+
+    def claim(self) -> None:
+        """Claim the interface. Raises USBError when another program has it."""
+        if self.busy or (self.lock is not None and not self.lock.acquire()):
+            raise _usb_error(errno.EBUSY, "Resource busy")
+        self.use()
+
+    def release(self) -> None:
+        """Release the interface."""
+        if self.lock is not None:
+            self.lock.release()
 
     def use(self) -> None:
         """Begin a transfer. Raises USBError."""
@@ -79,18 +93,17 @@ class StLinkDevice:
 
     def managed_claim_interface(self, _device: object, _interface: int) -> None:
         """Claim the interface. Raises USBError when another program has it."""
-        if self.cable.busy:
-            raise _usb_error(errno.EBUSY, "Resource busy")
-        self.cable.use()
+        self.cable.claim()
         self.is_claimed = True
 
     def managed_release_interface(self, _device: object, _interface: int) -> None:
         """Release the interface."""
+        self.cable.release()
         self.is_claimed = False
 
     def dispose(self, _device: object) -> None:
         """Release everything."""
-        self.is_claimed = False
+        self.managed_release_interface(self, 0)
 
 
 class _OutEndpoint:
@@ -149,13 +162,12 @@ class CmsisDapInterface:
 
     def open(self) -> None:
         """Open the interface. Raises USBError."""
-        if self.cable.busy:
-            raise _usb_error(errno.EBUSY, "Resource busy")
-        self.cable.use()
+        self.cable.claim()
         self._answers = []
 
     def close(self) -> None:
         """Close the interface. Raises USBError when the cable was pulled, as pyOCD's own interfaces do."""
+        self.cable.release()
         self.cable.use()
 
     def write(self, data: list[int]) -> None:

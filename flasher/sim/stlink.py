@@ -75,7 +75,7 @@ class StLinkSettings:
     asleep_status: int = POWER_ERROR
     """Status of entering debug mode while the chip sleeps: pyOCD's users saw 0x0B and 0x09."""
     handles_tar_page: bool = False
-    """Whether the firmware writes TAR again where it wraps: unknown; psdb never crosses 1 KiB, OpenOCD never 4 KiB."""
+    """Whether the firmware writes TAR again where it wraps: psdb never crosses 1 KiB, OpenOCD 0.12 does."""
     refuses_ap1: bool = False
     """Whether INIT_AP of AP1 answers BAD_AP: unknown."""
     drives_reset_early: bool = True
@@ -192,7 +192,8 @@ class StLink:
         return (_status(OK) + self.settings.board_id.encode()).ljust(128, b"\0")
 
     def _set_divisor(self, packet: bytes) -> bytes:
-        return _status(OK if packet[2] in _V2_DIVISORS else BAD_FREQUENCY)
+        divisor = struct.unpack_from("<H", packet, 2)[0]
+        return _status(OK if divisor in _V2_DIVISORS else BAD_FREQUENCY)
 
     def _set_speed(self, packet: bytes) -> bytes:
         wanted = struct.unpack_from("<I", packet, 4)[0]
