@@ -55,6 +55,7 @@ def give_back(session: Session) -> None:
     Once: after that reset the application runs, and may start an update of its own that a second reset would hit.
     """
     problem: FlasherError | None = None
+    session.retried(session.cpu2.wait_for_nvm_job)
     try:
         if session.restores and session.journal.history.optr is not None:
             _restore(session, session.journal.history.optr)
@@ -69,7 +70,7 @@ def give_back(session: Session) -> None:
 
 def _restore(session: Session, noted: int) -> None:
     """Restore what CPU1 boots. Always programmed: bits that were programmed and not loaded do not show."""
-    found = session.retried(lambda: session.chip.word(reg.OPTION_REGISTERS["OPTR"]))
+    found = session.retried(session.chip.optr)
     if found & reg.OPTR_BOOT:
         noted = found  # changed on purpose since
     write_boot_bits(session.chip, noted)
@@ -129,7 +130,7 @@ def _loaded(chip: ChipDriver) -> int:
     """Return OPTR as it was loaded. Raises FlashError when the chip did not answer, ChipError when damaged."""
     try:
         _refuse_damaged(chip)
-        return chip.word(reg.OPTION_REGISTERS["OPTR"])
+        return chip.optr()
     except ProbeError as error:
         chip.reconnect()
         raise FlashError(f"OPTR was not read back: {error}; run this again") from error
@@ -145,7 +146,7 @@ def _program(chip: ChipDriver, optr: int) -> None:
             chip.put(reg.FLASH_OPTKEYR, key)
     if chip.word(reg.FLASH_CR) & reg.CR_OPTLOCK:
         raise FlashError("the option bytes stay locked")
-    found = chip.word(reg.OPTION_REGISTERS["OPTR"])
+    found = chip.optr()
     if found & reg.RDP_MASK != reg.RDP_LEVEL_0:
         raise ChipError("the chip is read-protected: its option bytes are not changed")
     chip.put(reg.OPTION_REGISTERS["OPTR"], found & ~reg.OPTR_BOOT | optr & reg.OPTR_BOOT)

@@ -4,7 +4,9 @@ Sequences: psdb (devices/stm32/flash_type1.py, devices/stm32wb55/ipc.py). regist
 """
 
 import struct
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from flasher import registers as reg
 from flasher.device import Area, Identity, Options, Progress, Staging
@@ -13,6 +15,7 @@ from flasher.probe import Clock, Probe
 from flasher.retry import Wait, retry, retry_until, wait_until
 from imagekit.targets import TARGETS, Series, Target
 
+T = TypeVar("T")
 __all__ = ["Area", "ChipDriver", "Identity", "Options", "Progress", "Staging"]
 
 _PAUSE_SECONDS = 0.2
@@ -31,7 +34,8 @@ class ChipDriver:
         self._identity: Identity | None = None
         self._found_debug = (0, 0)
         """DBGMCU_CR and DBGMCU_APB1FZR1 as they were found."""
-        self._holds_cpu1 = False
+        self.holds_cpu1 = False
+        """Whether CPU1 is kept halted; otherwise an application may run."""
 
     # --- the link
 
@@ -63,7 +67,7 @@ class ChipDriver:
 
     def disconnect(self) -> None:
         """Release the probe. Low-power modes and watchdogs are as before if CPU1 runs. Never raises."""
-        if not self._holds_cpu1:
+        if not self.holds_cpu1:
             with suppress(ProbeError):
                 self.put(reg.DBGMCU_CR, self._found_debug[0])
                 self.put(reg.DBGMCU_APB1FZR1, self._found_debug[1])
@@ -148,7 +152,7 @@ class ChipDriver:
 
     def halt_cpu1(self) -> None:
         """Halt CPU1, catch it at its reset vector, and write a loop to SRAM1, which it can boot from there."""
-        self._holds_cpu1 = True
+        self.holds_cpu1 = True
         self.put(reg.DBGMCU_APB1FZR1, self._found_debug[1] | reg.STOP_WATCHDOGS)
         self.put(reg.DHCSR, reg.DBGKEY | reg.C_DEBUGEN | reg.C_HALT)
         self.put(reg.DEMCR, reg.VC_CORERESET)
@@ -170,19 +174,49 @@ class ChipDriver:
         """Let CPU1 run, as without a debugger."""
         self.put(reg.DEMCR, 0)
         self.put(reg.DHCSR, reg.DBGKEY)
-        self._holds_cpu1 = False
+        self.holds_cpu1 = False
 
     # --- option bytes
 
     def options(self) -> Options:
-        """Return the option registers in force."""
-        words = {name: self.word(address) for name, address in reg.OPTION_REGISTERS.items()}
+        """Return the option registers in force.
+
+        OPTR reads 0 while an application sleeps (psdb, devices/stm32wb55/flash.py): CPU1 is halted for the read then.
+        Raises ChipError when OPTR reads 0 all the same.
+        """
+        words = self._option_words()
+        if not words["OPTR"]:
+            words = self._halted(self._option_words)
+        if not words["OPTR"]:
+            raise ChipError("the option bytes cannot be read (OPTR reads 0); power-cycle the board and try again")
         return Options(words, self.identity.target)
+
+    def optr(self) -> int:
+        """Return OPTR as it is in force, as `options` does."""
+        return self.word(reg.OPTION_REGISTERS["OPTR"]) or self.options().words["OPTR"]
 
     def sfsa(self) -> int:
         """Return SFSA as it is in force."""
         return self.word(reg.OPTION_REGISTERS["SFR"]) & reg.SFSA_MASK
 
     def has_damaged_options(self) -> bool:
-        """Whether option bytes were loaded that lost their power while they were written: they give an SFSA of 0."""
-        return self.sfsa() == 0
+        """Whether option bytes were loaded that lost their power while they were written: they give an SFSA of 0.
+
+        OPTR must be readable and SFSA must be 0 twice, CPU1 halted: a sleeping application makes both read 0.
+        """
+        if self.sfsa():
+            return False
+        return self.options().sfsa == 0 and self._halted(self.sfsa) == 0
+
+    def _option_words(self) -> dict[str, int]:
+        return {name: self.word(address) for name, address in reg.OPTION_REGISTERS.items()}
+
+    def _halted(self, read: Callable[[], T]) -> T:
+        """Read something while CPU1 is halted; afterwards it runs again, unless it is held anyway."""
+        self.put(reg.DHCSR, reg.DBGKEY | reg.C_DEBUGEN | reg.C_HALT)
+        try:
+            self.wait_for(reg.DHCSR, reg.S_HALT, reg.S_HALT, _HALT)
+            return read()
+        finally:
+            if not self.holds_cpu1:
+                self.put(reg.DHCSR, reg.DBGKEY)

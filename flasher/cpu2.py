@@ -7,20 +7,25 @@ psdb (ipc.py, fus_client.py, ws_client.py), shci.h.
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from enum import Enum, auto
 
 from flasher import mailbox
 from flasher import registers as reg
 from flasher.chip import ChipDriver
-from flasher.errors import ChipError, ProbeError
-from flasher.mailbox import OURS, Answer, DeviceInfo, Places
+from flasher.errors import ChipError, ProbeError, SilentError, StillAtWorkError
+from flasher.mailbox import OURS, Answer, DeviceInfo, NvmJob, Places
 from flasher.retry import Wait, wait_until
 from imagekit import explanations
 
 POLL_SECONDS = 0.1
 READY = Wait("CPU2 is up", 15.0, POLL_SECONDS)
+EVENT_SECONDS = 2.0
+"""How long the ready event is waited for, once the device information is there. FUS takes milliseconds (psdb)."""
 ANSWER = Wait("CPU2 answers on the system channel", 33.0, POLL_SECONDS)
 """ST's own limit for a system command (shci_tl.h, SHCI_TL_DEFAULT_TIMEOUT). After FW_UPGRADE 3.6 s were measured."""
+NVM_JOB = Wait("the NVM job", 300.0, 0.5)
+"""No source says how long NVM backup and NVM restore take."""
 
 Say = Callable[[str, str], None]
 """Is told of events: `reset` and `state`, each with a text."""
@@ -54,7 +59,7 @@ class Cpu2:
 
     def peek(self) -> DeviceInfo | None:
         """Read the device information of a running CPU2 without touching anything; None when there is none."""
-        rdp = self.chip.word(reg.OPTION_REGISTERS["OPTR"]) & reg.RDP_MASK
+        rdp = self.chip.optr() & reg.RDP_MASK
         if rdp != reg.RDP_LEVEL_0 or not self.is_started():  # SRAM2 is closed at the other levels
             return None
         return self.find_mailbox()[1]
@@ -77,7 +82,8 @@ class Cpu2:
     def read_info(self, address: int) -> DeviceInfo | None:
         """Return the device information; None when the table holds nothing that a chip could report."""
         info = mailbox.parse_device_info(self.chip.probe.read(address, mailbox.TABLE_SIZE))
-        is_plausible = info.fus.major + info.fus.minor > 0 and info.fus.major < 16
+        has_version = info.fus.major + info.fus.minor > 0 and info.fus.major < 16
+        is_plausible = has_version or info.nvm_job is not None
         return info if is_plausible else None
 
     def update_info(self) -> None:
@@ -109,6 +115,7 @@ class Cpu2:
 
     def restart(self) -> None:
         """Reset the chip and start CPU2 again. Never while FUS may be running."""
+        self.wait_for_nvm_job()
         assert self.contact is Contact.IDLE  # noqa: S101 - boards died of that
         self.chip.reset()
         self.start()
@@ -127,24 +134,93 @@ class Cpu2:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until CPU2 is up and its device information is there. Raises ChipError when it hangs, SilentError."""
-        self._info = wait_until(self.chip.clock, READY, self._look_whether_ready)
+        """Wait for the ready event and the device information. Raises ChipError when CPU2 hangs, SilentError.
 
-    def _look_whether_ready(self) -> DeviceInfo | None:
-        self.chip.clock.sleep(POLL_SECONDS)
-        self._refuse_hang(self.chip.word(reg.SRAM2A))
-        has_event = self.chip.word(reg.C2TOC1SR) & reg.SYSTEM_CHANNEL
-        info = self.read_info(OURS.info)
-        if info is not None and has_event:
-            self._take_event()
-        return info
+        A command before the ready event can be lost (embassy). Without an event the device information is enough after
+        EVENT_SECONDS: an interrupted run may have taken the event.
+        """
+        clock = self.chip.clock
+        table_since: float | None = None
 
-    def _take_event(self) -> None:
-        """Remove the ready event from the head of the queue. FUS does not maintain the tail (psdb)."""
-        node = self.chip.word(mailbox.QUEUE)
-        if _is_in_sram2(node, 16) and node != mailbox.QUEUE:
-            self.chip.put(mailbox.QUEUE, self.chip.word(node))
+        def look() -> DeviceInfo | None:
+            nonlocal table_since
+            clock.sleep(POLL_SECONDS)
+            self._refuse_hang(self.chip.word(reg.SRAM2A))
+            if self.chip.word(reg.C2TOC1SR) & reg.SYSTEM_CHANNEL:
+                job = self._take_event()
+                if job is not None:
+                    return self._info_of_job(job)
+                table_since = float("-inf")
+            info = self.read_info(OURS.info)
+            if info is None:
+                return None
+            if table_since is None:
+                table_since = clock.now()
+            if clock.now() < table_since + EVENT_SECONDS:
+                return None
+            return info
+
+        self._info = wait_until(clock, READY, look)
+
+    def _take_event(self) -> NvmJob | None:
+        """Remove the ready event from the head of the queue, and return the NVM job that it reports.
+
+        FUS does not maintain the tail of the queue (psdb).
+        """
+        node, job = self.chip.word(mailbox.QUEUE), None
+        if _is_in_sram2(node, mailbox.READY_EVENT_SIZE) and node != mailbox.QUEUE:
+            event = self.chip.probe.read(node, mailbox.READY_EVENT_SIZE)
+            job = mailbox.parse_ready_event(event)
+            self.chip.put(mailbox.QUEUE, int.from_bytes(event[:4], "little"))
         self.chip.put(reg.C1SCR, reg.SYSTEM_CHANNEL)
+        return job
+
+    def _info_of_job(self, job: NvmJob) -> DeviceInfo:
+        """Return the device information while an NVM job runs. What the table holds besides its type is unknown."""
+        data = self.chip.probe.read(OURS.info, mailbox.TABLE_SIZE)
+        return replace(mailbox.parse_device_info(data), nvm_job=job)
+
+    # --- NVM jobs
+
+    def running_nvm_job(self) -> NvmJob | None:
+        """Return the NVM job that runs. A job ends with a reset, or with another device information table."""
+        if not self.is_started():
+            self.follow()
+            return self.info.nvm_job
+        known, info = self._info, self.find_mailbox()[1]
+        if info is None:
+            return known.nvm_job if known else None
+        if info.nvm_job is None and known is not None and info == replace(known, nvm_job=None):
+            return known.nvm_job  # reported by the ready event alone
+        return info.nvm_job
+
+    def wait_for_nvm_job(self) -> None:
+        """Wait until no NVM job runs. It gets no command and no reset: it rewrites flash.
+
+        Raises StillAtWorkError when it runs longer than NVM_JOB.
+        """
+        job = self.running_nvm_job()
+        if job is None:
+            return
+        before, self.contact = self.contact, Contact.MAY_BE_BUSY
+        try:
+            wait_until(self.chip.clock, NVM_JOB, self._has_nvm_job_ended)
+        except SilentError as error:
+            raise StillAtWorkError(f"{job.value} has not ended after {NVM_JOB.limit_s:g} s") from error
+        self.contact = before
+        if self._info is not None and self._info.nvm_job is not None:
+            self._info = self.find_mailbox()[1]
+
+    def _has_nvm_job_ended(self) -> bool | None:
+        try:
+            job = self.running_nvm_job()
+        except ProbeError:
+            self.reconnect()
+            return None
+        if job is None:
+            return True
+        self.say("state", f"{job.value} is running: do NOT power off or reset the board")
+        return None
 
     def _refuse_hang(self, word: int) -> None:
         """Raise ChipError for the magic word of a CPU2 that hangs (notes of v1.21.0; Flipper): nothing runs on it."""

@@ -129,6 +129,9 @@ class Fus(Protocol):
     def delete_stack(self) -> None:
         """Delete the stack. Raises FusError."""
 
+    def purge_nvm(self) -> None:
+        """Delete the stack and all bonding data of the radio core. Raises FusError."""
+
     def upgrade(self, what: str, is_done: Callable[[DeviceInfo], bool]) -> None:
         """Install the staged image. Raises FusError."""
 

@@ -29,6 +29,8 @@ class FlashDriver:
 
     def read(self, start: int, end: int, progress: Progress = _no_progress) -> bytes:
         """Return the bytes from `start` up to `end`."""
+        if self._chip.holds_cpu1:
+            self._flush_data_cache()
         parts = []
         for address in range(start, end, _BLOCK):
             parts.append(self._chip.probe.read(address, min(_BLOCK, end - address)))
@@ -65,6 +67,15 @@ class FlashDriver:
         chip.put(reg.FLASH_CR, reg.CR_LOCK)
         if self.read(area.start, area.start + len(data)) != data:
             raise FlashError(f"{area.text} reads back differently from what was programmed")
+
+    def _flush_data_cache(self) -> None:
+        """Make reads show the flash and not a stale line of the data cache (HAL, FLASH_FlushCaches)."""
+        found = self._chip.word(reg.FLASH_ACR)
+        if found & reg.ACR_DCEN:
+            self._chip.put(reg.FLASH_ACR, found & ~reg.ACR_DCEN)
+            self._chip.put(reg.FLASH_ACR, found & ~reg.ACR_DCEN | reg.ACR_DCRST)
+            self._chip.put(reg.FLASH_ACR, found & ~reg.ACR_DCEN)
+            self._chip.put(reg.FLASH_ACR, found)
 
     def _refuse_secure(self, area: Area) -> None:
         """Raise ChipError unless an area is below SFSA as it is now."""

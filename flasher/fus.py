@@ -5,92 +5,80 @@ MicroPython (rfcore_firmware.py), shci.h.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from flasher import mailbox
 from flasher import registers as reg
 from flasher.chip import ChipDriver
 from flasher.cpu2 import POLL_SECONDS, Contact, Cpu2, Say
-from flasher.errors import ChipError, FusError, ProbeError, SilentError, StillAtWorkError
+from flasher.errors import ChipError, ProbeError, SilentError, StillAtWorkError
+from flasher.fus_answers import (
+    ERROR,
+    FIRST_CONTACT_LIMITS,
+    NOT_RUNNING,
+    PASSING,
+    UNKNOWN,
+    Doubt,
+    End,
+    Watch,
+    refusal,
+    state_text,
+)
 from flasher.mailbox import OURS, Answer, DeviceInfo
 from flasher.retry import Wait, retry, wait_until
-from imagekit import explanations
-from imagekit.errors import ExplanationError
+from imagekit.image.model import Version
 
-IDLE_SECONDS = 10.0
-"""How long FUS must be idle without a result before that counts as its answer."""
 WITHOUT_MAILBOX = Wait("FUS that cannot be asked stays quiet", 120.0, POLL_SECONDS * 5)
 """In every log FUS resets the chip or keeps the flash busy long before this is over."""
 SETTLE = Wait("what it was doing", 600.0, POLL_SECONDS)
-DELETE = Wait("deleting the stack", 120.0, POLL_SECONDS)
+DELETE = Wait("deleting the stack", 300.0, POLL_SECONDS)
+PURGE = Wait("deleting the stack and the bonding data", 300.0, POLL_SECONDS)
 UPGRADE = Wait("the installation", 600.0, POLL_SECONDS)
-START = Wait("starting the stack", 60.0, POLL_SECONDS)
-"""No source has a limit for these. Logs show 7 s, 12 s and one reset."""
+START = Wait("starting the stack", 300.0, POLL_SECONDS)
+"""No source has a limit for these. Logs show 7 s, 12 s and one reset; an NVM job of unknown length can come on top."""
 _ENTER_ATTEMPTS, _TAKE_OVER_ATTEMPTS = 10, 3
-_ERROR, _NOT_RUNNING, _UNKNOWN = 0xFF, 0xFE, 0xFF
-_STACK_RUNS = Answer(_ERROR, _NOT_RUNNING)
+_STACK_RUNS = Answer(ERROR, NOT_RUNNING)
 """What counts as the answer while a stack runs."""
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Judges the answers of FUS during one operation. `is_done`: whether the chip shows the result."""
-
-    is_done: Callable[[], bool]
-    error: Answer | None = None
-    """The first answer with an error."""
-    quiet_since: float | None = None
-
-    def judge(self, answer: Answer | None, now: float) -> "_End | None":
-        """Return the end of the operation, or None while FUS works. An answer of None means that it works."""
-        if answer is None:
-            self.quiet_since = None
-            return None
-        if self.error is not None and answer.status == 0:
-            return _End(self.error)
-        if self.error is None and self.is_done():
-            return _End(None)
-        if self.quiet_since is None:
-            self.quiet_since = now
-        if now < self.quiet_since + IDLE_SECONDS:
-            return None
-        return _End(self.error or answer)
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How an operation ended: None when the chip shows the result, otherwise the answer that FUS ended with."""
-
-    answer: Answer | None
+_NVM_SECTION_BYTES = 16 * 1024
+"""What FUS 2 keeps secure for bonding data (footers of the images of v1.22.1 to v1.24.0; derived, not measured)."""
+_FUS_2 = Version(2, 0, 0)
 
 
 class FusClient(Cpu2):
-    """FUS on CPU2. `has_open_step`: a run was interrupted in a step, so one idle answer does not prove its end."""
+    """FUS on CPU2. `has_open_step`: an earlier run was interrupted in a step."""
 
     def __init__(self, chip: ChipDriver, say: Say, *, has_open_step: bool = False) -> None:
         super().__init__(chip, say)
-        self._needs_proof = has_open_step
+        self._doubt = Doubt.OPEN_STEP if has_open_step else Doubt.NONE
 
     # --- taking over
 
     def begin(self) -> DeviceInfo:
         """Take CPU2 over: wait for what FUS is doing, then run with our own mailbox, CPU1 halted."""
-        self.contact = Contact.MAY_BE_BUSY
-        retry(self._begin, _TAKE_OVER_ATTEMPTS, ProbeError, self.reconnect)
+        before, self.contact = self.contact, Contact.MAY_BE_BUSY
+        doubt = Doubt.NONE
+        if before is Contact.MAY_BE_BUSY:
+            self._doubt = Doubt.OPEN_STEP
+        if before is Contact.UNTOUCHED:
+            doubt = Doubt.FOUND_RUNNING
+        retry(lambda: self._begin(doubt), _TAKE_OVER_ATTEMPTS, ProbeError, self.reconnect)
         return self.info
 
-    def _begin(self) -> None:
+    def _begin(self, doubt_if_running: Doubt) -> None:
         self.contact = Contact.MAY_BE_BUSY
-        self._take_over()
+        self.chip.halt_cpu1()
+        if self.is_started():
+            if self._doubt is Doubt.NONE:
+                self._doubt = doubt_if_running
+            self._adopt()
+        else:
+            self.start()
+        self.wait_for_nvm_job()
         if self.info.is_fus:
             self._first_contact()
-        self.contact = Contact.IDLE
+        self.contact, self._doubt = Contact.IDLE, Doubt.NONE
 
-    def _take_over(self) -> None:
-        self.chip.halt_cpu1()
-        if not self.is_started():
-            self.start()
-            return
+    def _adopt(self) -> None:
+        """Wait for what a running CPU2 does, and restart it with our mailbox if it has another."""
         if self.is_ours():
             self.wait_ready()  # an interrupted run has started it
         places, info = self.find_mailbox()
@@ -98,6 +86,9 @@ class FusClient(Cpu2):
             self._info = None
         if self.is_hung():  # nothing runs that a reset could damage
             self._info = None
+        elif info is not None and info.nvm_job is not None:
+            self._info = info
+            self.wait_for_nvm_job()
         elif places is not None and info is not None and info.is_fus:
             self._places, self._info = places, info
             self._settle()
@@ -130,36 +121,41 @@ class FusClient(Cpu2):
 
     def _first_contact(self) -> None:
         """Ask FUS for its state. The first answer of a chip's life may be FF/FF; ST resets once then (BLE_Ota)."""
-        if self._settle() != _UNKNOWN:
+        if self._settle() != UNKNOWN:
             return
         self.restart()
-        if self._settle() == _UNKNOWN:
+        if self._settle() == UNKNOWN:
             raise ChipError("FUS answers UNKNOWN (FF/FF) to every question, also after a reset")
 
     def _settle(self) -> int:
         """Wait until FUS is idle, and return its error byte. FF/FF is inconclusive and must come twice."""
         self.contact = Contact.MAY_BE_BUSY
-        answer = self._watch(SETTLE.name, SETTLE, self._is_idle_enough)
-        if answer is not None and answer.error == _UNKNOWN:
-            answer = self._watch(SETTLE.name, SETTLE, self._is_idle_enough)
-        self.contact, self._needs_proof = Contact.IDLE, False
+        first_contact_s = FIRST_CONTACT_LIMITS[self._doubt]
+        answer = self._watch(SETTLE.name, SETTLE, self._has_no_doubt, first_contact_s)
+        if answer is not None and answer.error == UNKNOWN:
+            answer = self._watch(SETTLE.name, SETTLE, self._has_no_doubt, first_contact_s)
+        self.contact, self._doubt = Contact.IDLE, Doubt.NONE
         return answer.error if answer else 0
 
-    def _is_idle_enough(self) -> bool:
-        return not self._needs_proof
+    def _has_no_doubt(self) -> bool:
+        return self._doubt is Doubt.NONE
 
     # --- watching
 
-    def _watch(self, what: str, wait: Wait, is_done: Callable[[], bool]) -> Answer | None:
+    def _watch(
+        self, what: str, wait: Wait, is_done: Callable[[], bool], first_contact_s: float | None = None
+    ) -> Answer | None:
         """Follow FUS until `is_done` while it does not work, and return None; otherwise its last answer.
 
         An answer is returned when FUS ended with an error, or is quiet for IDLE_SECONDS and nothing is done.
         Raises StillAtWorkError when FUS still works at the limit.
         """
-        watch = _Watch(is_done)
+        watch = Watch(is_done, first_contact_s=first_contact_s)
 
-        def look() -> _End | None:
+        def look() -> End | None:
             answer = self._poll()
+            if answer is not None and answer in PASSING and self.info.is_fus:
+                return watch.judge_ff(answer, self.chip.clock.now())
             if watch.error is None and answer is not None and answer.error and self.info.is_fus:
                 watch.error = answer
             return watch.judge(answer, self.chip.clock.now())
@@ -182,22 +178,34 @@ class FusClient(Cpu2):
     def _state(self) -> Answer | None:
         """Return the answer of FUS when it is idle or reports an error, FF/FE when a stack runs; None while it works.
 
-        Every state other than idle is work, documented or not. An error can come before FUS is idle (logs).
+        Every state other than idle is work, documented or not. An error can come before FUS is idle (logs). An NVM job
+        is work too, and is not asked.
         """
         self.follow()
+        if self.info.nvm_job is not None:
+            self._look_at_nvm_job()
+            return None
         if not self.info.is_fus:
             return _STACK_RUNS
         answer = self.ask(mailbox.GET_STATE)
         if answer is None:
             return None
-        self.say("state", _state_text(answer))
-        # Near the end of an installation FF comes without an error and with FE, and passes (MicroPython).
-        is_passing = answer.status == _ERROR and answer.error in (0, _NOT_RUNNING)
+        self.say("state", state_text(answer))
         is_working = answer.status != 0 and answer.error == 0
-        if is_passing or is_working:
+        if answer in PASSING:
+            return answer
+        if is_working:
             return None
         self.update_info()
         return answer
+
+    def _look_at_nvm_job(self) -> None:
+        """Tell about the NVM job, or note that it has ended."""
+        job = self.running_nvm_job()
+        if job is None:
+            self._info = self.find_mailbox()[1] or self._info
+        else:
+            self.say("state", f"{job.value} is running: do NOT power off or reset the board")
 
     # --- operations
 
@@ -224,8 +232,13 @@ class FusClient(Cpu2):
         if self._is_stack_gone():
             return
         problem: ChipError | None = None
+        before = self.chip.sfsa()
+
+        def is_done() -> bool:  # one of the two signs; the other may need a reset
+            return self.info.stack is None or self.chip.sfsa() > before
+
         try:
-            self._operate(mailbox.FW_DELETE, DELETE.name, DELETE, self._shows_deletion)
+            self._operate(mailbox.FW_DELETE, DELETE.name, DELETE, is_done)
         except ChipError as error:
             if self.contact is Contact.MAY_BE_BUSY:
                 raise
@@ -236,15 +249,32 @@ class FusClient(Cpu2):
             raise problem or ChipError("FUS has deleted the stack but still reports one; run this again")
 
     def _is_stack_gone(self) -> bool:
-        return self.info.stack is None and self._has_no_secure_stack()
+        """Whether no stack is installed. FUS 2 may keep a small secure section with bonding data ."""
+        if self.info.stack is not None:
+            return False
+        secure = self._secure_bytes()
+        return secure == 0 or (self.info.fus >= _FUS_2 and secure <= _NVM_SECTION_BYTES)
 
-    def _shows_deletion(self) -> bool:
-        """Whether one of the two signs of a deletion is there; the other may need a reset."""
-        return self.info.stack is None or self._has_no_secure_stack()
-
-    def _has_no_secure_stack(self) -> bool:
+    def _secure_bytes(self) -> int:
+        """Return the bytes of flash below FUS that are secure."""
         target = self.chip.identity.target
-        return target.sector_address(self.chip.sfsa()) >= target.limit
+        return max(target.limit - target.sector_address(self.chip.sfsa()), 0)
+
+    def purge_nvm(self) -> None:
+        """Delete the stack and all bonding data of the radio core. SFSA decides. Raises FusError, ChipError."""
+        if self.info.stack is None and not self._secure_bytes():
+            return
+        problem: ChipError | None = None
+        try:
+            self._operate(mailbox.FW_PURGE, PURGE.name, PURGE, lambda: not self._secure_bytes())
+        except ChipError as error:
+            if self.contact is Contact.MAY_BE_BUSY:
+                raise
+            problem = error
+        if self.info.stack is not None or self._secure_bytes():
+            self.restart()
+        if self.info.stack is not None or self._secure_bytes():
+            raise problem or ChipError("FUS has ended the purge, but secure sectors are left below it; run this again")
 
     def upgrade(self, what: str, is_done: Callable[[DeviceInfo], bool]) -> None:
         """Install the staged image. Raises FusError, ChipError."""
@@ -265,8 +295,8 @@ class FusClient(Cpu2):
         if lost is not None and not last.error:
             raise lost  # FUS is idle: the command never reached it
         if first is not None and first.status and not last.error:
-            raise _refusal(what, first)
-        raise _refusal(what, last)
+            raise refusal(what, first)
+        raise refusal(what, last)
 
     def _send(self, opcode: int) -> tuple[Answer | None, ProbeError | None]:
         """Send a FUS command once. Return the answer, if there is one, and what went wrong with the link."""
@@ -277,28 +307,3 @@ class FusClient(Cpu2):
             return None, error
         except SilentError:  # sent, and not answered yet
             return None, None
-
-
-def _state_text(answer: Answer) -> str:
-    """Describe a state. FF usually passes, so only its error is named."""
-    try:
-        title = explanations.fus_state(answer.status).title
-    except ExplanationError:
-        title = "not documented"
-    if answer.status == _ERROR:
-        title = f"error 0x{answer.error:02X}"
-    return f"0x{answer.status:02X} {title}"
-
-
-def _refusal(what: str, answer: Answer) -> ChipError:
-    """Return the error for an answer of FUS, with its meaning and what to do."""
-    state = f"state 0x{answer.status:02X}"
-    if not answer.error:
-        return ChipError(f"FUS stopped without a result of {what}: {state}, no error; run this again")
-    code = f"{state}, error 0x{answer.error:02X}"
-    try:
-        known = explanations.fus_error(answer.error)
-    except ExplanationError:
-        return FusError(f"FUS ended {what} with an undocumented error ({code})", answer.status, answer.error)
-    text = f"FUS ended {what} with {known.name} ({code}): {known.title}; {known.todo[0]}"
-    return FusError(text, answer.status, answer.error)

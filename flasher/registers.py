@@ -1,6 +1,6 @@
 """Addresses and bits of the STM32WB that the flasher touches, with their source.
 
-CMSIS stm32wb55xx.h and stm32wb15xx.h (the same on all parts unless told otherwise), RM0434; Arm v7-M (debug unit).
+CMSIS stm32wb55xx.h and stm32wb15xx.h (the same on all parts unless noted), RM0434; Arm v7-M (debug unit).
 """
 
 FLASH_BASE = 0x0800_0000
@@ -16,12 +16,15 @@ DEV_ID_WB5X_WB3X, DEV_ID_WB1X = 0x495, 0x494
 DEBUG_IN_LOW_POWER = 0b111
 """DBG_SLEEP, DBG_STOP, DBG_STANDBY of DBGMCU_CR."""
 STOP_WATCHDOGS = 1 << 12 | 1 << 11
-"""DBG_IWDG_STOP, DBG_WWDG_STOP of DBGMCU_APB1FZR1 (CMSIS): while CPU1 is halted nobody feeds them."""
+"""DBG_IWDG_STOP, DBG_WWDG_STOP of DBGMCU_APB1FZR1 (CMSIS): a halted CPU1 does not refresh them."""
 FLASH_SIZE, FLASH_SIZE_MASK = 0x1FFF_75E0, 0x7FF
 UID = 0x1FFF_7590
 
 # The flash controller: CMSIS, FLASH_TypeDef and its bits.
 FLASH = 0x5800_4000
+FLASH_ACR = FLASH
+ACR_DCEN, ACR_DCRST = 1 << 10, 1 << 12
+"""Data cache: enabled; reset, which is possible only while it is disabled (HAL, FLASH_FlushCaches)."""
 FLASH_KEYR, FLASH_OPTKEYR, FLASH_SR, FLASH_CR = (FLASH + at for at in (0x08, 0x0C, 0x10, 0x14))
 OPTION_REGISTERS = {
     "OPTR": FLASH + 0x20,

@@ -106,6 +106,14 @@ def delete_stack(session: Session) -> None:
     session.retried(session.cpu2.delete_stack, session.prepare_fus)
 
 
+def _purge(session: Session, _plan: InstallPlan, _step: InstallStep, flash: UserFlash) -> None:
+    """Delete the stack and all bonding data of the radio core; otherwise as `_delete`."""
+    session.cpu2.enter_fus()
+    session.retried(session.cpu2.purge_nvm, session.prepare_fus)
+    flash.extend()
+    flash.remove_images()
+
+
 def _install(session: Session, _plan: InstallPlan, step: InstallStep, flash: UserFlash) -> None:
     """Stage an image, and have FUS install it."""
     assert step.staging is not None  # noqa: S101 - by the plan
@@ -149,6 +157,7 @@ _ACTIONS: dict[str, Callable[[Session, InstallPlan, InstallStep, UserFlash], Non
     "boot-from-flash": _boot_from_flash,
     "erase": _erase,
     "delete-stack": _delete,
+    "purge-nvm": _purge,
     "install-fus": _install,
     "install-stack": _install,
     "install-safeboot": _install,

@@ -532,18 +532,7 @@ def switches() -> list[tuple[str, Any]]:
 FATAL = {"stack_hard_faults": "the stack does not run", "write_while_busy": "flash must make the bus wait"}
 
 
-# Settings that the flasher does not survive yet. Strict: a test that passes must leave this list.
-NOT_YET = [
-    ("fus_idle_gap_seconds", 14),
-    ("fus_idle_gap_seconds", 40),
-    ("null_tables", "refused"),
-    ("ready_event", "late"),
-]
-SWITCHES = [
-    pytest.param(*one, marks=[pytest.mark.xfail(reason="not survived yet")] if one in NOT_YET else [])
-    for one in switches()
-    if one[0] not in FATAL
-]
+SWITCHES = [one for one in switches() if one[0] not in FATAL]
 
 
 @pytest.mark.parametrize(("name", "value"), SWITCHES)

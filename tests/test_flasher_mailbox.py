@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from flasher import mailbox
 from flasher.errors import ChipError
-from flasher.mailbox import GET_STATE, OURS, QUEUE, Answer, parse_answer, parse_device_info, tables
+from flasher.mailbox import (
+    GET_STATE,
+    OURS,
+    QUEUE,
+    Answer,
+    NvmJob,
+    parse_answer,
+    parse_device_info,
+    parse_ready_event,
+    tables,
+)
 
 BASE = 0x20030000
 WORDS = struct.unpack(f"<{len(tables()) // 4}I", tables())
@@ -39,8 +49,23 @@ def test_the_mailbox_fits_where_the_largest_stack_leaves_room() -> None:
     assert len(tables()) == 2048
 
 
-def test_the_reference_table_names_the_tables_that_cpu2_needs_and_no_other() -> None:
-    assert WORDS[:10] == (OURS.info, 0, 0, BASE + 0x60, BASE + 0x70, 0, 0, 0, 0, 0)
+NOTHING = BASE + 0x728
+
+
+def test_the_reference_table_has_no_null_pointer() -> None:
+    assert WORDS[:10] == (OURS.info, BASE + 0x5F0, NOTHING, BASE + 0x60, BASE + 0x70, *[NOTHING] * 5)
+
+
+def test_the_unused_tables_are_zeros() -> None:
+    assert tables()[0x728:] == bytes(2048 - 0x728)
+
+
+def test_the_ble_table_has_real_buffers_and_an_empty_queue() -> None:
+    """A stack that finds NULL there may leave 0x3DE96F61 and never start."""
+    command, channel, queue, acl = WORDS[0x5F0 // 4 : 0x5F0 // 4 + 4]
+    assert (command, acl) == (BASE + 0x600, command)
+    assert channel == BASE + 0x710
+    assert (word(queue), word(queue + 4)) == (queue, queue)
 
 
 def test_the_system_table_names_command_buffer_and_queue() -> None:
@@ -66,6 +91,7 @@ def test_nothing_overlaps_and_nothing_is_unaligned() -> None:
     pieces = sorted([
         (BASE, 0x28), (OURS.info, 0x34), (BASE + 0x60, 8), (QUEUE, 8), (BASE + 0x70, 0x1C), (free, 8),
         (OURS.command, COMMAND_SIZE), (spare_ble, EVENT_SIZE), (spare_system, EVENT_SIZE), (pool, size),
+        (BASE + 0x5F0, 16), (BASE + 0x600, COMMAND_SIZE), (BASE + 0x710, 15), (BASE + 0x720, 8), (NOTHING, 16),
     ])  # fmt: skip
     assert all(at % 4 == 0 for at, _ in pieces)
     assert all(at + length <= following for (at, length), (following, _) in pairwise(pieces))
@@ -104,7 +130,36 @@ def test_what_is_no_answer_to_the_command(data: str) -> None:
         parse_answer(bytes.fromhex(data).ljust(12, b"\0"), GET_STATE)
 
 
+# --- ready events
+
+
+def ready_event(payload: int, event: int = 0x9200) -> bytes:
+    return bytes(8) + struct.pack("<BBBHB", 0x12, 0xFF, 3, event, payload) + bytes(2)
+
+
+@pytest.mark.parametrize(
+    ("payload", "job"), [(0x00, None), (0x01, None), (0x10, NvmJob.BACKUP), (0x11, NvmJob.RESTORE)]
+)
+def test_a_ready_event_reports_an_nvm_job(payload: int, job: NvmJob | None) -> None:
+    """shci.h v1.24.0, SHCI_SysEvt_Ready_Rsp_t."""
+    assert parse_ready_event(ready_event(payload)) is job
+
+
+def test_another_event_reports_no_nvm_job() -> None:
+    assert parse_ready_event(ready_event(0x10, event=0x9201)) is None
+
+
 # --- device information
+
+
+@pytest.mark.parametrize(("stack_type", "job"), [("F0", NvmJob.BACKUP), ("F1", NvmJob.RESTORE), ("1", None)])
+def test_the_stack_type_reports_an_nvm_job(stack_type: str, job: NvmJob | None) -> None:
+    info = parse_device_info(table(f"01010000 02010000 6 0 01180001 0A0F0020 {stack_type} 0 0 0 0 0 0"))
+    assert (info.nvm_job, info.is_fus) == (job, False)
+
+
+def test_a_memory_size_of_fus_is_not_a_stack_type() -> None:
+    assert parse_device_info(table(WITH_STACK.replace(" 26 ", " F0 "))).nvm_job is None
 
 
 def test_fus_without_a_stack() -> None:

@@ -1,13 +1,15 @@
 """`--probe sim+stlink:BOARD` and `sim+cmsis-dap:BOARD`, through the program's own way of opening a board."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flasher.errors import ProbeUnavailableError, TargetUnavailableError
-from flasher.link import Choice, opened
-from flasher.sim.board import create_board, load_board
+from flasher.chip import ChipDriver
+from flasher.errors import BoardFileError, ProbeUnavailableError, TargetUnavailableError
+from flasher.link import ProbeChoice, connected_chip
+from flasher.sim.board import create_board, load_board, save_board
 from flasher.sim.errors import AccessError
 from tests.support.flashing import simulated
 from tests.support.jlinks import own_locks_and_no_sleep
@@ -16,6 +18,11 @@ __all__ = ["own_locks_and_no_sleep"]
 
 NAMES = ("sim+stlink", "sim+cmsis-dap")
 SRAM1 = 0x2000_0000
+
+
+def opened(name: str) -> AbstractContextManager[ChipDriver]:
+    """Connect as the program does, to `--probe NAME`."""
+    return connected_chip(ProbeChoice(name=name), lambda _: None)
 
 
 @pytest.fixture
@@ -27,7 +34,7 @@ def board(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_board_is_opened_and_written_back(name: str, board: Path) -> None:
-    with opened(Choice(name=f"{name}:{board}")) as chip:
+    with opened(f"{name}:{board}") as chip:
         chip.put(SRAM1, 0xCAFE_0001)
         assert chip.probe.info.kind == name
         assert "simulated" in chip.probe.info.product
@@ -36,10 +43,10 @@ def test_a_board_is_opened_and_written_back(name: str, board: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_second_program_on_one_board_is_refused(name: str, board: Path) -> None:
-    choice = Choice(name=f"{name}:{board}")
+    choice = f"{name}:{board}"
     with (
         opened(choice),
-        pytest.raises(ProbeUnavailableError, match="cannot be opened: another program uses it"),
+        pytest.raises(BoardFileError, match="in use by another program"),
         opened(choice),
     ):
         pass
@@ -49,20 +56,20 @@ def test_a_second_program_on_one_board_is_refused(name: str, board: Path) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_faults_strike_over_every_probe(name: str, board: Path) -> None:
-    with (
-        pytest.raises(ProbeUnavailableError, match="as if it had been killed"),
-        opened(Choice(name=f"{name}:{board}", fault="host-killed@5")),
-    ):
+    chip = load_board(board)
+    chip.faults = ("host-killed@5",)
+    save_board(chip, board)
+    with pytest.raises(ProbeUnavailableError, match="as if it had been killed"), opened(f"{name}:{board}"):
         pass
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_failed_connect_leaves_no_lock(name: str, board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flasher.sim.chip.SimulatedChip.read", _raise_access_error)
-    with pytest.raises(TargetUnavailableError, match="no answer over SWD"), opened(Choice(name=f"{name}:{board}")):
+    with pytest.raises(TargetUnavailableError, match="no answer over SWD"), opened(f"{name}:{board}"):
         pass
     monkeypatch.undo()
-    with opened(Choice(name=f"{name}:{board}")) as chip:
+    with opened(f"{name}:{board}") as chip:
         assert chip.identity.dev_id == 0x495
 
 

@@ -6,7 +6,7 @@ real pyOCD to a simulated probe.
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flasher.errors import BoardFileError, ProbeUnavailableError
@@ -35,7 +35,18 @@ def open_board(request: ProbeRequest) -> Iterator[OpenedProbe]:
             "the fault ended this program here, as if it had been killed. Run the command again"
         ) from error
     except BoardError as error:
-        raise BoardFileError(f"{path}: {error}") from error
+        raise BoardFileError(_why_unreadable(path, error)) from error
+
+
+def _why_unreadable(path: Path, error: BoardError) -> str:
+    """Return one line. A file that cannot be a board, such as an image, gets no details about its bytes."""
+    make = "make one with 'flasher sim new'"
+    if not path.exists():
+        return f"{path}: {error}; {make}"
+    with suppress(OSError):
+        if path.is_file() and not path.read_bytes()[:100].lstrip().startswith(b"{"):
+            return f"{path}: not a simulated board; {make}"
+    return f"{path}: {error}"
 
 
 def _probe(request: ProbeRequest, board: OpenBoard) -> AnyProbe:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from flasher.chip import Chip
+from flasher.chip import ChipDriver
 from flasher.install import install, session
 from flasher.journal import Journal
 from tests.benchmarks.measure import head, row, verdict
@@ -50,7 +50,7 @@ def measure(kind: str, folder: Path) -> Traffic:
         write(address, data, width)
 
     rig.chip.read, rig.chip.write = counted_read, counted_write  # type: ignore[method-assign]
-    chip = Chip(rig.probe, rig.clock)
+    chip = ChipDriver(rig.probe, rig.clock)
     chip.connect()
     try:
         with session(chip, Journal(folder, chip.identity.uid), lambda _event: None, lambda: False) as work:
