@@ -110,6 +110,12 @@ class BoardFileError(FlasherError):
     code = ExitCode.UNREADABLE
 
 
+class UsageError(FlasherError):
+    """The command line asks for something that cannot be."""
+
+    code = ExitCode.USAGE
+
+
 def while_fus_may_run(error: FlasherError) -> FlasherError:
     """Return an error like this one for a chip on which FUS may be running: the warning comes first."""
     if isinstance(error, ProbeError):

@@ -197,8 +197,10 @@ def delete(session: Session) -> Facts:
     boot_from_sram1(session, facts)
     session.step = "delete-stack"
     session.journal.note("step", step=session.step)
+    session.tell("begin")
     delete_stack(session)
     session.journal.note("done", step=session.step)
+    session.tell("end")
     return facts
 
 
@@ -210,5 +212,7 @@ def start_stack(session: Session) -> DeviceInfo:
         raise ChipError("no stack is installed, so none can be started; install a bundle")
     if info.is_fus:
         session.step = "start-stack"
+        session.tell("begin")
         session.cpu2.start_stack()
+        session.tell("end")
     return session.cpu2.info

@@ -5,7 +5,9 @@ library, AttributeError for a file that is none; it fills short reads up with ze
 connected which is gone; the library itself caches and programs flash unless told not to, and asks in dialogs.
 """
 
+import ctypes
 import struct
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +23,7 @@ from flasher.errors import (
     TargetUnavailableError,
     TransferError,
 )
-from flasher.probe import Clock, ProbeInfo
+from flasher.probe import Clock, FoundProbe, OpenedProbe, ProbeInfo, ProbeRequest, RealClock
 from flasher.registers import C_DEBUGEN, CPUID, DBGKEY, DEMCR, DHCSR, VC_CORERESET
 
 if not hasattr(pylink, "JLink"):
@@ -275,13 +277,48 @@ def load_library(path: str | None) -> Any:
     """Load SEGGER's library, never a copy of it: a copy cannot find its own files. Raises ProbeUnavailableError."""
     where = path or "the usual places"
     try:
-        library = pylink.Library(path, use_tmpcpy=False)
+        library = pylink.Library(path or _installed_library(), use_tmpcpy=False)
         if library.dll() is None:
             raise ProbeUnavailableError(f"no J-Link library in {where}; {_ADVICE}")
         _ = library.dll().JLINKARM_OpenEx
     except _PYLINK_ERRORS as error:
         raise ProbeUnavailableError(f"{where}: no J-Link library: {error}; {_ADVICE}") from error
     return library
+
+
+def _installed_library() -> str | None:
+    """Return SEGGER's library on Linux; None where pylink shall search.
+
+    pylink asks ctypes.util.find_library(), which starts gcc and ld from PATH on Linux (Python 3.11, ctypes/util.py).
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    name = f"{pylink.Library.JLINK_SDK_NAME}.so"
+    with suppress(OSError):
+        ctypes.CDLL(name)
+        return name
+    found = next(pylink.Library.find_library_linux(), None)
+    if found is None:
+        raise ProbeUnavailableError(f"no J-Link library in the usual places; {_ADVICE}")
+    return str(found)
+
+
+@contextmanager
+def open_probe(request: ProbeRequest) -> Iterator[OpenedProbe]:
+    """Open the J-Link of a serial number, or the only one. Raises ProbeUnavailableError."""
+    clock = RealClock()
+    serial = int(request.address) if request.address else None
+    library = load_library(request.library)
+    yield OpenedProbe(JLink(library, clock, serial=serial, speed_khz=request.speed_khz), clock)
+
+
+def find_probes(request: ProbeRequest) -> tuple[FoundProbe, ...]:
+    """Return the J-Links that USB shows. Raises ProbeUnavailableError."""
+    found = JLink(load_library(request.library), RealClock()).probes()
+    return tuple(
+        FoundProbe(kind="jlink", serial=str(probe.serial), product=probe.product, connection=probe.connection)
+        for probe in found
+    )
 
 
 def library_version(path: str | None = None) -> str:

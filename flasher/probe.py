@@ -4,8 +4,36 @@ All calls block; one thread. Addresses and words are 32 bits, blocks are whole w
 """
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """Which probe to open. `address`: its serial number, or the file of a simulated board; None: the only one."""
+
+    kind: str
+    address: str | None = None
+    library: str | None = None
+    speed_khz: int = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundProbe:
+    """A probe that is connected to this computer. `board`: the board that it is part of, where the probe says so."""
+
+    kind: str
+    serial: str
+    product: str
+    connection: str = "USB"
+    board: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what `--probe` takes."""
+        return f"{self.kind}:{self.serial}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +97,27 @@ class RealClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultOutcome:
+    """What became of a fault that was armed on a simulated board."""
+
+    text: str
+    has_struck: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedProbe:
+    """A probe that can be connected, and the clock that its chip lives by.
+
+    `faults` tells what became of the faults that were armed on a simulated board; a real probe has none.
+    """
+
+    probe: Probe
+    clock: Clock
+    faults: Callable[[], tuple[FaultOutcome, ...]] = tuple
+
+
+Opener = Callable[[ProbeRequest], AbstractContextManager[OpenedProbe]]
+"""How a module opens a probe of its kind: flasher/probes.py names it as text."""

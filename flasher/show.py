@@ -1,4 +1,4 @@
-"""Values into texts and JSON documents: chips, plans, events. No decisions.
+"""Values as text and JSON documents: chips, plans, events. No decisions.
 
 JSON: docs/json.md; addresses as `0x080D0000`, hashes in lower case.
 """
@@ -6,23 +6,27 @@ JSON: docs/json.md; addresses as `0x080D0000`, hashes in lower case.
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flasher.chip import Identity, Options
-from flasher.install import Event
+from flasher.device import Identity, Options
 from flasher.mailbox import DeviceInfo
 from flasher.plan import InstallPlan, InstallStep, option_verdicts
-from flasher.probe import ProbeInfo
+from flasher.probe import FoundProbe, ProbeInfo
+from flasher.session import Event
 from imagekit.bundle.manifest import known_as
 from imagekit.option_bytes.verdicts import FieldVerdict, Grade
+from imagekit.text import counted, printable
 
 _SEVERITIES = {Grade.ERROR: "error", Grade.WARNING: "warning", Grade.NOTE: "note"}
 
 
+# --- probes
+
+
 def probe_document(probe: ProbeInfo) -> dict[str, str]:
-    """A probe in `info --json`."""
+    """Return a probe for `info --json`."""
     return {
         "kind": probe.kind,
         "product": probe.product,
@@ -32,8 +36,35 @@ def probe_document(probe: ProbeInfo) -> dict[str, str]:
     }
 
 
+def list_document(probes: Iterable[FoundProbe]) -> dict[str, Any]:
+    """Return the connected probes for `list --json`."""
+    documents = [
+        {
+            "probe": probe.name,
+            "product": probe.product,
+            "connection": probe.connection,
+            "kind": probe.kind,
+            "serial": probe.serial,
+            "board": probe.board,
+        }
+        for probe in probes
+    ]
+    return {"schema": "flasher.list/1", "probes": documents}
+
+
+def found_line(probe: FoundProbe) -> str:
+    """Return a connected probe in one line."""
+    parts = [probe.name, printable(probe.product), probe.connection]
+    if probe.board:
+        parts.append(printable(probe.board))
+    return "  ".join(parts)
+
+
+# --- chips
+
+
 def chip_document(chip: Identity) -> dict[str, Any]:
-    """A chip in `info --json` and `plan --json`."""
+    """Return a chip for `info --json` and `plan --json`."""
     return {
         "target": chip.target.name,
         "dev_id": f"0x{chip.dev_id:03X}",
@@ -43,31 +74,42 @@ def chip_document(chip: Identity) -> dict[str, Any]:
 
 
 def info_document(
-    probe: ProbeInfo, chip: Identity, options: Options, info: DeviceInfo | None, hindrances: Iterable[str]
+    probe: ProbeInfo, chip: Identity, options: Options, info: DeviceInfo | None, refusals: Iterable[str]
 ) -> dict[str, Any]:
-    """`info --json`."""
+    """Return `info --json`."""
     verdicts = [
-        {"severity": _SEVERITIES[one.grade], "message": _verdict_text(one)}
-        for one in option_verdicts(options)
-        if one.grade in _SEVERITIES
+        {"severity": _SEVERITIES[verdict.grade], "message": _verdict_text(verdict)} for verdict in _bad(options)
     ]
-    verdicts += [{"severity": "error", "message": f"nothing can be installed: {why}"} for why in hindrances]
+    verdicts += [{"severity": "error", "message": _refusal_text(reason)} for reason in refusals]
     return {
         "schema": "flasher.info/1",
         "probe": probe_document(probe),
         "chip": chip_document(chip),
         "option_bytes": {name: f"0x{word:08X}" for name, word in options.words.items()},
         "fus": {"version": info.fus.text} if info else None,
-        "stack": {"version": info.stack.text, "sectors": info.stack_sectors} if info and info.stack else None,
-        "running": ("fus" if info.is_fus else "stack") if info else "unknown",
+        "stack": _stack_document(info),
+        "running": _running(info),
         "verdicts": verdicts,
     }
 
 
+def _stack_document(info: DeviceInfo | None) -> dict[str, Any] | None:
+    if info is None or info.stack is None:
+        return None
+    stack = info.stack
+    return {"version": stack.text, "full_version": stack.full_text, "sectors": info.stack_sectors}
+
+
+def _running(info: DeviceInfo | None) -> str:
+    if info is None:
+        return "unknown"
+    return "fus" if info.is_fus else "stack"
+
+
 def info_lines(
-    probe: ProbeInfo, chip: Identity, options: Options, info: DeviceInfo | None, hindrances: Iterable[str]
+    probe: ProbeInfo, chip: Identity, options: Options, info: DeviceInfo | None, refusals: Iterable[str]
 ) -> list[str]:
-    """`info` for people: what matters, and of the option bytes what is not as it should be."""
+    """Return `info` for people: the versions, and the option bytes that are not as they should be."""
     lines = [
         f"chip          {chip.target.name}, {chip.flash_kib} KiB of flash, DEV_ID 0x{chip.dev_id:03X}, UID {chip.uid}",
         f"probe         {probe.product} {probe.serial}, library {probe.library}",
@@ -75,34 +117,56 @@ def info_lines(
     if info is not None:
         lines += [
             f"FUS           {info.fus.text}",
-            f"stack         {info.stack.full_text if info.stack else 'none installed'}",
+            f"stack         {_stack_text(info)}",
             f"running       {'FUS' if info.is_fus else 'the stack'}",
         ]
-    good = [one.name for one in option_verdicts(options) if one.grade is Grade.GOOD]
-    lines.append(f"option bytes  {len(good)} as they should be")
-    lines += [
-        f"  {_SEVERITIES[one.grade]}: {_verdict_text(one)}"
-        for one in option_verdicts(options)
-        if one.grade in _SEVERITIES
-    ]
-    return [*lines, *(f"nothing can be installed: {why}" for why in hindrances)]
+    good = sum(verdict.grade is Grade.GOOD for verdict in option_verdicts(options))
+    lines.append(f"option bytes  {good} fields as expected")
+    lines += [f"  {_SEVERITIES[verdict.grade]}: {_verdict_text(verdict)}" for verdict in _bad(options)]
+    return [*lines, *map(_refusal_text, refusals)]
 
 
-def _verdict_text(one: FieldVerdict) -> str:
-    return f"{f'{one.name} {one.value}'.strip()}: {one.meaning}"
+def _stack_text(info: DeviceInfo) -> str:
+    """Return the version that `info --json` has too, and the one with the build number that ST's tools print."""
+    if info.stack is None:
+        return "none installed"
+    return f"{info.stack.text} (in full {info.stack.full_text})"
+
+
+def _bad(options: Options) -> Iterator[FieldVerdict]:
+    """Return the verdicts that are worth a line."""
+    return (verdict for verdict in option_verdicts(options) if verdict.grade in _SEVERITIES)
+
+
+def _refusal_text(reason: str) -> str:
+    return f"nothing can be installed: {reason}"
+
+
+def _verdict_text(verdict: FieldVerdict) -> str:
+    field = f"{verdict.name} {verdict.value}".strip()
+    return f"{field}: {verdict.meaning}"
+
+
+def chip_line(chip: Identity, info: DeviceInfo) -> str:
+    """Return the chip and its versions in one line."""
+    stack = f"stack {info.stack.full_text}" if info.stack else "no stack"
+    return f"{chip.target.name} with FUS {info.fus.text} and {stack}"
+
+
+# --- plans
 
 
 def plan_document(plan: InstallPlan) -> dict[str, Any]:
-    """`plan --json`."""
+    """Return `plan --json`."""
     return {
         "schema": "flasher.plan/1",
         "chip": chip_document(plan.facts.identity),
-        "steps": [_step_document(step) for step in plan.steps],
+        "steps": [_step_document(plan, step) for step in plan.steps],
         "refusals": list(plan.refusals),
     }
 
 
-def _step_document(step: InstallStep) -> dict[str, Any]:
+def _step_document(plan: InstallPlan, step: InstallStep) -> dict[str, Any]:
     return {
         "action": step.action,
         "image": step.image,
@@ -111,47 +175,67 @@ def _step_document(step: InstallStep) -> dict[str, Any]:
         "irreversible": step.is_irreversible,
         "bonding_data": step.bonding_data.document if step.bonding_data else None,
         "erases_bytes": step.area.end - step.area.start if step.area else 0,
-        "writes_bytes": len(step.staging.data) if step.staging else 0,
+        "writes_bytes": _image_size(plan, step) if step.staging else 0,
     }
 
 
-def chip_line(chip: Identity, info: DeviceInfo) -> str:
-    """The chip in one line, above a plan."""
-    stack = f"stack {info.stack.full_text}" if info.stack else "no stack"
-    return f"{chip.target.name} with FUS {info.fus.text} and {stack}"
+def _image_size(plan: InstallPlan, step: InstallStep) -> int:
+    """Return the size of the image's file, as `imagekit inspect` prints it: without padding to double words."""
+    return len(plan.bundle.images[step.image or ""])
 
 
 def plan_lines(plan: InstallPlan) -> list[str]:
-    """A plan for people: one line a step, with what it costs."""
+    """Return a plan for people: one line for each step, with what it costs."""
     lines = [chip_line(plan.facts.identity, plan.facts.info)]
     if not plan.steps and not plan.refusals:
         return [*lines, "nothing to do: the chip has what the bundle holds"]
-    manifest, assessments = plan.bundle.manifest, plan.bundle.assessments
-    signers = ", ".join(one[:16] for one in plan.bundle.signers)
-    lines.append(f"{manifest.name}, sequence {manifest.sequence}, signed by {signers}")
-    lines += [f"waived by its maker: {one.rule} of {one.image[:8]}: {one.reason}" for one in manifest.waivers]
-    known = {sha256: known_as(one) for sha256, one in assessments.items()}  # not what the bundle's maker calls it
-    for number, step in enumerate(plan.steps, start=1):
-        name = known.get(step.image or "")
-        cost = f"{len(step.staging.data)} bytes, {len(step.area.pages)} pages" if step.staging and step.area else ""
-        mark = "IRREVERSIBLE" if step.is_irreversible else ""
-        lines.append(
-            "   ".join(part for part in (f"{number}. {step.title}", name, cost, mark, f"({step.why})") if part)
-        )
+    manifest = plan.bundle.manifest
+    signers = ", ".join(fingerprint[:16] for fingerprint in plan.bundle.signers)
+    lines.append(f"bundle {manifest.name}, sequence {manifest.sequence}, signed by {signers}")
+    lines += [
+        f"waived when the bundle was made: {waiver.rule} of {waiver.image[:8]}: {waiver.reason}"
+        for waiver in manifest.waivers
+    ]
+    lines += [f"{number}. {_step_text(plan, step)}" for number, step in enumerate(plan.steps, start=1)]
     return lines
 
 
+def _step_text(plan: InstallPlan, step: InstallStep) -> str:
+    parts = [step.title]
+    if step.image is not None:
+        name = known_as(plan.bundle.assessments[step.image])  # by content: the bundle may call it anything
+        if name:
+            parts.append(name)
+    if step.staging and step.area:
+        parts.append(f"{_image_size(plan, step):,} bytes, {counted(len(step.area.pages), 'sector')}")
+    if step.is_irreversible:
+        parts.append("IRREVERSIBLE")
+    parts.append(f"({step.why})")
+    return "   ".join(parts)
+
+
+# --- events and reports
+
+
 def event_document(event: Event) -> dict[str, Any]:
-    """One line of `--json-lines`."""
+    """Return one line of `--json-lines`."""
     document: dict[str, Any] = {"event": event.event, "step": event.step}
     if event.of:
         document |= {"done": event.done, "of": event.of}
-    return document | ({"text": event.text} if event.text else {})
+    if event.text:
+        document["text"] = event.text
+    return document
 
 
 def anonymous(text: str, *serials: str) -> str:
-    """A text in which serial numbers and UIDs are pseudonyms, and the user's folder is `~`."""
-    known = [rf"\b{one}\b" for one in serials if one]
+    """Replace serial numbers and UIDs by pseudonyms, and the user's folder by `~`."""
+    known = [rf"\b{re.escape(serial)}\b" for serial in serials if serial]
     numbers = "|".join([r"\b[0-9a-f]{24}\b", r"(?<=J-Link )[0-9]{6,10}\b", *known])
-    text = re.sub(numbers, lambda one: f"sha256:{hashlib.sha256(one[0].encode()).hexdigest()[:12]}", text)
-    return text.replace(str(Path.home()), "~") if os.environ.get("HOME") else text
+    text = re.sub(numbers, _pseudonym, text)
+    if os.environ.get("HOME"):
+        return text.replace(str(Path.home()), "~")
+    return text
+
+
+def _pseudonym(match: re.Match[str]) -> str:
+    return f"sha256:{hashlib.sha256(match[0].encode()).hexdigest()[:12]}"

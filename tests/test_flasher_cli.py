@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-import flasher.cli
+import flasher.cli.run
 from flasher.cli import app
 from flasher.sim.board import load_board, save_board
 from imagekit.assessment import assess
@@ -29,6 +28,7 @@ from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.flashing import FUS_2_2_0, simulated
 from tests.support.images import FIXTURES, content, throw_away_keys
 from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
+from tests.support.terminal import run_on_terminal
 
 TRUST = ("--trust", str(public_file("p256")))
 BOARD = ("--probe", "sim:board.json")
@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own, with a fresh board and a bundle; the throw-away keys are ST's."""
     monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
     monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journals"))
-    monkeypatch.setattr(flasher.cli._stop, "wanted", False)
+    monkeypatch.setattr(flasher.cli.run.stop, "wanted", False)
     monkeypatch.chdir(tmp_path)
     save_board(simulated(), tmp_path / "board.json")
     write_bundle(tmp_path / "product.wbz", "fus-2.2.0", "stack-fus2-4k")
@@ -156,7 +156,8 @@ def test_events_are_json_lines_and_the_last_one_is_the_result() -> None:
         for line in run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--json-lines").stdout.splitlines()
     ]
     assert {"begin", "progress", "reset", "end", "result"} <= {line["event"] for line in lines}
-    assert lines[-1] == {"event": "result", "code": 0, "probe": "sim", "fus": "2.2.0", "stack": "1.24.0.1"}
+    expected = {"event": "result", "code": 0, "probe": "sim", "fus": "2.2.0", "stack": "1.24.0.1"}
+    assert {name: lines[-1][name] for name in expected} == expected
     failed = run("delete", "--probe", "sim:nix.json", "--json-lines")
     assert failed.exit_code == 4
     assert json.loads(failed.stdout.splitlines()[-1])["code"] == 4
@@ -164,8 +165,10 @@ def test_events_are_json_lines_and_the_last_one_is_the_result() -> None:
 
 @pytest.mark.parametrize("fault", ["link-lost@250", "host-killed@250", "power-cut@60=300", "access-fails@200"])
 def test_the_plug_is_pulled_and_the_next_run_goes_on(folder: Path, fault: str) -> None:
-    first = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--sim-fault", fault)
+    assert run("sim", "fault", "board.json", fault).exit_code == 0
+    first = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
     assert first.exit_code in (0, 5), first.output
+    assert "the fault struck at access" in first.stderr
     second = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
     assert second.exit_code == 0, second.output
     chip = load_board(folder / "board.json")
@@ -174,22 +177,35 @@ def test_the_plug_is_pulled_and_the_next_run_goes_on(folder: Path, fault: str) -
     assert chip.options.state.loaded["OPTR"] == 0x3FFFF1AA
 
 
+def test_a_fault_that_is_never_reached_fails_the_rehearsal() -> None:
+    run("sim", "fault", "board.json", "reset@99999999")
+    assert run("info", *BOARD).exit_code == 0, "looking at a chip need not reach it"
+    refused(run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD), 2, "the fault was never reached", "accesses")
+
+
+@pytest.mark.parametrize("kind", ["sim", "sim+stlink", "sim+cmsis-dap"])
+def test_every_simulated_probe_installs_a_bundle(kind: str) -> None:
+    result = run("install", "product.wbz", *TRUST, *ACCEPT, "--probe", f"{kind}:board.json", "--json-lines")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["probe"] == kind
+
+
 def test_ctrl_c_counts_between_two_steps(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As if it had come during the first step; afterwards whoever had the signal has it again (`&` ignores it)."""
     before = signal.getsignal(signal.SIGINT)
-    say = flasher.cli._Output.say
+    hear = flasher.cli.run.Run.hear
 
     def interrupting(self: Any, event: Any) -> None:
         if event.event == "state" and event.text.startswith("0x2"):
             signal.raise_signal(signal.SIGINT)
-        say(self, event)
+        hear(self, event)
 
-    monkeypatch.setattr(flasher.cli._Output, "say", interrupting)
+    monkeypatch.setattr(flasher.cli.run.Run, "hear", interrupting)
     stopped = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
     refused(stopped, 7, "stopped before install-stack", "run it again")
-    assert "stopping after this step; FUS must not be interrupted" in capfd.readouterr().err
+    assert "stopping after this step. Do NOT power off or reset the board" in capfd.readouterr().err
     chip = load_board(folder / "board.json")
     assert (chip.fus.secret.fus_version, chip.fus.secret.stack) == (FUS_2_2_0, None)
     assert chip.options.state.loaded["OPTR"] == 0x3FFFF1AA
@@ -202,16 +218,17 @@ def test_a_wrong_bundle_key_part_probe_or_file_is_told_in_one_line(folder: Path)
     refused(run("install", "nix.wbz", *TRUST, *BOARD), 4, "nix.wbz: no such file")
     refused(run("install", "product.wbz", "--trust", public_file("stranger"), *BOARD), 3, "product.wbz", "trusted")
     refused(
-        run("install", "product.wbz", *TRUST, "--threshold", 2, *BOARD), 2, "2 signatures by one trusted key cannot be"
+        run("install", "product.wbz", *TRUST, "--threshold", 2, *BOARD),
+        2,
+        "--threshold 2 needs 2 --trust keys; you gave one",
     )
     refused(run("install", "product.wbz", "--trust", "nix.pub", *BOARD), 4, "nix.pub: no such file")
     write_bundle(folder / "other.wbz", "fus-2.2.0", "stack-fus2-4k", part="STM32WB55CE")
     refused(run("install", "other.wbz", *TRUST, *BOARD), 3, "this chip is STM32WB5xxG", "STM32WB5xxE")
     refused(run("info", "--probe", "sim:nix.json"), 4, "nix.json", "no such file")
     refused(run("info", "--probe", "sim:product.wbz"), 4, "product.wbz")
-    refused(run("info", "--probe", "st-link"), 2, "no probe 'st-link'")
-    refused(run("info", "--probe", "jlink:"), 2, "no probe 'jlink:'")
-    refused(run("install", "product.wbz", *TRUST, *BOARD, "--sim-fault", "earthquake@3"), 2, "earthquake")
+    refused(run("info", "--probe", "st-link"), 2, "--probe st-link: no such probe")
+    refused(run("info", "--probe", "jlink:"), 2, "--probe jlink:: no such probe")
     refused(run("install", "product.wbz", *TRUST, *BOARD, "--erase-application", "all"), 2, "--erase-application")
 
 
@@ -278,31 +295,22 @@ def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> 
     path.write_bytes(write.write_bundle(payload, [write.signature(private("p256"), payload)], inside))
 
 
-def on_a_terminal(*arguments: str, typed: bytes = b"") -> tuple[int, bytes, str]:
-    """Run the program in a process of its own on a real terminal: exit code, standard output, what is shown."""
-    parent, child = pty.openpty()
-    os.write(parent, typed)
-    done = subprocess.run(
-        [sys.executable, "-m", "flasher", *arguments], stdin=child, stdout=subprocess.PIPE, stderr=child, check=False,
-        timeout=60, env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
-    )  # fmt: skip
-    os.close(child)
-    shown = os.read(parent, 65536).decode()
-    os.close(parent)
-    return done.returncode, done.stdout, shown
-
-
-def test_a_terminal_has_a_bar(folder: Path) -> None:
+def test_a_terminal_has_a_bar_and_one_line_for_each_step(folder: Path) -> None:
     """The board believes the throw-away keys, imagekit in a process of its own does not: hence the waiver."""
     made_of(folder / "w.wbz", {"stack": content("stack-4k")}, waived="a rehearsal")
     name = f"unverified-{hashlib.sha256(content('stack-4k')).hexdigest()[:8]}"
-    code, out, shown = on_a_terminal("install", "w.wbz", *TRUST, *BOARD, typed=name.encode() + b"\n")
-    assert code == 0, shown
-    assert out == b"done: STM32WB5xxG with FUS 1.2.0 and stack 1.13.3.5, on a simulated board\n"
-    assert "waived by its maker: WB201" in shown
-    assert "no known key of ST verifies the stack" in shown
-    assert "1. install-stack 1.13.3 at 0x080F3000" in shown
-    assert "100%" in shown
+    result = run_on_terminal("install", "w.wbz", *TRUST, *BOARD, typed=name.encode() + b"\n")
+    assert result.code == 0, result.raw
+    assert result.stdout == "done: STM32WB5xxG with FUS 1.2.0 and stack 1.13.3.5, on a simulated board\n"
+    assert "waived when the bundle was made: WB201" in result.raw
+    assert "no known key of ST verifies the stack" in result.raw
+    assert "1. install-stack 1.13.3 at 0x080F3000" in result.raw
+    assert "KiB" in result.raw, "a bar with bytes"
+    steps = [line for line in result.screen if line.startswith("done ")]
+    assert [step.split("  ")[0] for step in steps] == [
+        "done 1/2 install-stack 1.13.3 at 0x080F3000",
+        "done 2/2 start-stack",
+    ]
 
 
 @needs_corpus
@@ -314,11 +322,12 @@ def test_on_a_terminal_what_cannot_be_undone_is_asked_by_name(folder: Path) -> N
     made_of(folder / "st.wbz", {name: (files / name).read_bytes() for name in names})
     assert run("sim", "new", "st.json", "--part", "STM32WB55RG").exit_code == 0
     arguments = ("install", "st.wbz", *TRUST, "--probe", "sim:st.json")
-    code, out, shown = on_a_terminal(*arguments, typed=b"yes\n")
-    assert (code, out) == (3, b""), shown
-    assert "Type fus-2.1.0 to accept it" in shown
-    code, out, shown = on_a_terminal(*arguments, typed=b"fus-2.1.0\n")
-    assert (code, out) == (0, b"done: STM32WB5xxG with FUS 2.1.0 and stack 1.23.0.3, on a simulated board\n"), shown
+    refused_run = run_on_terminal(*arguments, typed=b"yes\n")
+    assert (refused_run.code, refused_run.stdout) == (3, ""), refused_run.raw
+    assert "Type fus-2.1.0 to accept it" in refused_run.raw
+    done = run_on_terminal(*arguments, typed=b"fus-2.1.0\n")
+    text = "done: STM32WB5xxG with FUS 2.1.0 and stack 1.23.0.3, on a simulated board\n"
+    assert (done.code, done.stdout) == (0, text), done.raw
 
 
 def test_programs_start_without_loading_what_they_do_not_need() -> None:
@@ -329,3 +338,17 @@ def test_programs_start_without_loading_what_they_do_not_need() -> None:
         env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
     )  # fmt: skip
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("command", [("--version",), ("list",)])
+def test_looking_for_the_library_starts_no_compiler(folder: Path, command: tuple[str]) -> None:
+    """ctypes.util.find_library(), which pylink calls, starts gcc and ld from PATH on Linux."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("gcc", "cc", "ld", "objdump"):
+        (tools / name).write_text(f"#!/bin/sh\ntouch {folder}/started-{name}\n")
+        (tools / name).chmod(0o755)
+    env = {**os.environ, "PATH": str(tools), "PYTHONPATH": str(FIXTURES.parent)}
+    result = subprocess.run([sys.executable, "-m", "flasher", *command], capture_output=True, check=False, env=env)
+    assert result.returncode in (0, 5), result.stderr
+    assert list(folder.glob("started-*")) == []

@@ -77,6 +77,7 @@ def two_probes(chip: SimulatedChip) -> SimulatedDll:
 
 
 def test_no_library_in_the_usual_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flasher.jlink._installed_library", lambda: None)
     monkeypatch.setattr(pylink.library.Library, "load_default", lambda _self: False)
     with pytest.raises(ProbeUnavailableError, match=r"no J-Link library in the usual places; install .* --jlink-dll"):
         load_library(None)

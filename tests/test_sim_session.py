@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flasher.errors import ProbeUnavailableError
 from flasher.sim.behaviour import (
     Behaviour,
     SettingError,
@@ -24,7 +23,6 @@ from flasher.sim.behaviour import (
 from flasher.sim.board import create_board, from_document, load_board, save_board, to_document, with_behaviour
 from flasher.sim.board_lock import locked
 from flasher.sim.cli import app
-from flasher.sim.connect import BoardFileError, opened_probe
 from flasher.sim.errors import AccessError, BoardError
 from flasher.sim.faults import KINDS
 from flasher.sim.places import PLACES, WITH_PERCENTAGE
@@ -255,36 +253,6 @@ def test_power_that_was_cut_is_back_for_the_next_run(board: Path) -> None:
 def test_a_fault_that_does_not_exist_opens_nothing(board: Path) -> None:
     with pytest.raises(ValueError, match="not a fault"), opened_board(board, ("tea@3",)):
         pass
-
-
-# --- connected to the flasher's driver
-
-
-def test_what_became_of_faults_is_reported_at_the_end(board: Path) -> None:
-    lines: list[str] = []
-    run("fault", board, "link-lost@install-fus")
-    with opened_probe(board, ("reset@9",), lines.append) as (_, clock):
-        clock.sleep(1.0)
-        assert lines == []
-    assert lines == [
-        "link-lost@install-fus: the fault was never reached: 0 accesses",
-        "reset@9: the fault was never reached: 0 accesses",
-    ]
-
-
-def test_a_killed_program_and_a_board_that_is_none_have_exit_codes(board: Path, tmp_path: Path) -> None:
-    with pytest.raises(ProbeUnavailableError) as killed, opened_probe(board, ("host-killed@1",)) as (_, clock):
-        clock.chip.read(SRAM1, 4, 4)
-    assert int(killed.value.code) == 5
-    (tmp_path / "none.json").write_text("{}", encoding="ascii")
-    with pytest.raises(BoardFileError, match=r"none\.json: no board") as caught, opened_probe(tmp_path / "none.json"):
-        pass
-    assert int(caught.value.code) == 4
-
-
-def test_an_error_of_the_caller_stays_what_it_is(board: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="journal"), opened_probe(board):
-        raise FileNotFoundError("journal")
 
 
 # --- the file

@@ -1,0 +1,316 @@
+"""Run a command on a chip: connect, hold back Ctrl-C, tell what happens, and end with one result and one exit code."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from flasher.cli.display import KEEP_POWERED, Display, NoDisplay, make_display
+from flasher.cli.events import StateMerger
+from flasher.cli.failure import failure_lines
+from flasher.cli.record import RunRecord
+from flasher.errors import BoardFileError, FlasherError, ProbeError, StoppedError
+from imagekit.cli.console import complain, is_debugging, print_result, shown, trace
+from imagekit.errors import ExitCode
+from imagekit.files import write_file
+from imagekit.text import why
+
+if TYPE_CHECKING:
+    from flasher.cli.options import ConnectionOptions, OutputOptions
+    from flasher.plan import Consent, InstallPlan
+    from flasher.probe import FaultOutcome
+    from flasher.session import Event, Say, Session
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether the user has asked to stop: the flasher stops between two steps, never while FUS is running."""
+
+    wanted: bool = False
+
+    def ask(self, *_: object) -> None:
+        """Note Ctrl-C, and say what happens next."""
+        self.wanted = True
+        # os.write, because this is a signal handler: the interrupted code may be printing.
+        os.write(2, b"flasher: stopping after this step. Do NOT power off or reset the board until then.\n")
+
+
+stop = Stop()
+
+
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Let Ctrl-C and requests to end count between two steps only."""
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop.ask) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+# --- connecting
+
+
+@contextmanager
+def connected(
+    connection: "ConnectionOptions", say: "Say", on_fault: "Callable[[FaultOutcome], None]", *, restores: bool = True
+) -> "Iterator[Session]":
+    """Connect to the chip and open its journal. Raises FlasherError."""
+    from flasher.install import session
+    from flasher.journal import Journal, default_folder, unfinished
+    from flasher.link import connected_chip
+
+    folder = connection.folder or default_folder()
+    choice = connection.choice()
+    if choice.under_reset:
+        uids = unfinished(folder)
+        if uids:
+            complain(f"--under-reset is ignored: FUS may still be running on {', '.join(uids)}")
+            choice = replace(choice, under_reset=False)
+    with connected_chip(choice, on_fault) as chip:
+        journal = Journal(folder, chip.identity.uid)
+        if restores:
+            say_what_is_resumed(folder, chip.identity.uid, say)
+        with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
+            yield opened
+
+
+def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
+    """Tell which step of an earlier run did not end."""
+    from flasher.cli.journals import read_journal
+    from flasher.session import Event
+
+    path = folder / f"{uid}.jsonl"
+    step = read_journal(path).unfinished_step if path.exists() else None
+    if step is not None:
+        say(Event(event="resume", step=step))
+
+
+@contextmanager
+def looking(connection: "ConnectionOptions") -> "Iterator[Session]":
+    """Connect to a chip that will not be changed. Exits with one line when that fails."""
+    with errors_told(), connected(connection, lambda _: None, tell_struck, restores=False) as session:
+        if session.journal.history.optr is not None:
+            complain("an installation on this chip was interrupted. Run it again: it restores the option bytes")
+        yield session
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Print an error in one line and exit with its code."""
+    try:
+        yield
+    except FlasherError as error:
+        tell(error)
+        raise typer.Exit(error.code) from error
+
+
+def tell(error: FlasherError) -> None:
+    """Print an error, with the probe's log and a traceback if they are wanted."""
+    trace(error)
+    if isinstance(error, ProbeError) and is_debugging():
+        for line in error.log:
+            complain(f"probe library: {line}")
+    for line in failure_lines(error):
+        complain(line)
+
+
+# --- commands that change a chip
+
+
+@dataclass(slots=True)
+class Run:
+    """One command that changes a chip."""
+
+    reporting: "OutputOptions"
+    display: Display = field(default_factory=NoDisplay)
+    record: RunRecord = field(default_factory=RunRecord)
+    _merger: StateMerger = field(default_factory=StateMerger)
+
+    def hear(self, event: "Event") -> None:
+        """Note and show one event. A reader that stopped reading does not stop an installation."""
+        from flasher.show import event_document
+
+        self.record.note_event(event)
+        document = event_document(event) | {"at": self.record.elapsed()}
+        for complete in self._merger.add(document):
+            self._pass_on(complete)
+        with suppress(OSError):
+            self.display.event(event)
+
+    def _pass_on(self, document: dict[str, object]) -> None:
+        if document["event"] != "progress":
+            self.record.events.append(document)
+        if self.reporting.json_lines:
+            with suppress(OSError):
+                print_result(json.dumps(document))
+
+    @contextmanager
+    def session(self, connection: "ConnectionOptions") -> "Iterator[Session]":
+        """Connect to the chip, with signals held back. Raises FlasherError."""
+        outcomes: list[FaultOutcome] = []
+        try:
+            with held_signals(), connected(connection, self.hear, outcomes.append) as session:
+                self.record.session = session
+                self.record.options = session.chip.options()
+                yield session
+        finally:
+            self.display.close()
+            for outcome in outcomes:
+                complain(outcome.text)
+        if not all(outcome.has_struck for outcome in outcomes):
+            raise NotReachedError("the rehearsal is not valid: an armed fault was never reached")
+
+    def finish(self, text: str) -> None:
+        """Print the result of a run that did what it should."""
+        self.display.close()
+        self.record.succeed()
+        if not self.reporting.json_lines:
+            with suppress(OSError):
+                print_result(text)
+
+    def end(self) -> None:
+        """Print the result event and write the report: the last thing in every run."""
+        self.display.close()
+        for document in self._merger.flush():
+            self._pass_on(document)
+        if self.reporting.json_lines:
+            with suppress(OSError):
+                print_result(json.dumps(self.record.result()))
+        is_written = self.reporting.report is None or self._write_report()
+        if not is_written and self.record.code == ExitCode.DONE:
+            raise typer.Exit(ExitCode.UNREADABLE)
+
+    def prepare_report(self) -> None:
+        """Write a first report: a file that cannot be written must not come as a surprise at the end.
+
+        Raises ReportError.
+        """
+        if self.reporting.report is None:
+            return
+        path = Path(self.reporting.report)
+        with suppress(OSError):
+            if path.is_file() and b'"schema": "flasher.report/' not in path.read_bytes()[:200]:
+                raise ReportError(f"{shown(str(path))}: exists and is not a report. Nothing was done")
+        if not self._write_report():
+            raise typer.Exit(ExitCode.UNREADABLE)
+
+    def _write_report(self) -> bool:
+        path = self.reporting.report or ""
+        try:
+            write_file(path, self.record.report(keeps_serials=self.reporting.report_serials))
+        except OSError as error:
+            complain(f"{shown(path)}: {why(error)}: the report cannot be written")
+            return False
+        return True
+
+
+def tell_struck(outcome: "FaultOutcome") -> None:
+    """Print a fault that struck. Looking at a chip need not reach a fault that waits for an installation."""
+    if outcome.has_struck:
+        complain(outcome.text)
+
+
+class NotReachedError(FlasherError):
+    """A fault was armed on a simulated board, and the run ended before it was reached."""
+
+    code = ExitCode.USAGE
+
+
+class ReportError(BoardFileError):
+    """The report would replace a file that is not a report."""
+
+
+@contextmanager
+def running(reporting: "OutputOptions") -> Iterator[Run]:
+    """Run a command that changes a chip; whatever happens, end with one result. Exits with the exit code."""
+    run = Run(reporting, make_display(reporting.verbosity, json_lines=reporting.json_lines))
+    try:
+        with errors_told_and_noted(run):
+            run.prepare_report()
+            yield run
+    finally:
+        run.end()
+
+
+@contextmanager
+def errors_told_and_noted(run: Run) -> Iterator[None]:
+    """Put an error into the record, and print the same text."""
+    try:
+        yield
+    except FlasherError as error:
+        run.display.close()
+        run.record.fail(error)
+        tell(error)
+        raise typer.Exit(error.code) from error
+    except typer.Exit as error:
+        run.record.crash(error, "stopped", ExitCode(error.exit_code))
+        raise
+    except KeyboardInterrupt as error:
+        run.record.crash(error, "interrupted", ExitCode.INTERRUPTED)
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}: this is a defect of flasher; 'flasher --debug ...' shows where"
+        run.record.crash(error, text, ExitCode.CRASHED)
+        raise
+
+
+# --- questions
+
+
+def agree(run: Run, session: "Session", plan: "InstallPlan", consent: "Consent") -> "InstallPlan":
+    """Show the plan; on a terminal, ask for the irreversible steps. Without one, nothing is asked."""
+    from flasher.plan import make_plan
+
+    with suppress(OSError):
+        if plan.steps and not plan.refusals:
+            run.display.warn(KEEP_POWERED)
+        run.display.plan(plan)
+    run.record.note_plan(plan)
+    is_only_consent_missing = bool(plan.to_accept) and len(plan.refusals) == len(plan.to_accept)
+    if run.reporting.json_lines or not is_only_consent_missing or not is_interactive():
+        return plan
+    accepted = {
+        name
+        for name, reason in zip(plan.to_accept, plan.refusals, strict=True)
+        if ask(f"{reason.partition(';')[0]}.\nType {name} to accept it: ") == name
+    }
+    wider = replace(consent, accept=consent.accept | accepted)
+    agreed = make_plan(plan.bundle, plan.facts, session.journal.history, wider)
+    if not agreed.refusals:
+        run.display.warn(KEEP_POWERED)
+    return agreed
+
+
+def confirm(question: str, *, assume_yes: bool) -> None:
+    """Ask on a terminal before a single operation. Raises StoppedError unless the answer is yes."""
+    if assume_yes or not is_interactive():
+        return
+    if ask(f"{question} [y/N] ").lower() not in ("y", "yes"):
+        raise StoppedError("stopped: nothing was done")
+
+
+def is_interactive() -> bool:
+    """Return whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> str:
+    """Return what the user types. The question goes to standard error. Raises StoppedError after Ctrl-C."""
+    typer.echo(question, nl=False, err=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline().strip()
+    except KeyboardInterrupt as error:
+        raise StoppedError("stopped: nothing was done") from error
+    finally:
+        signal.signal(signal.SIGINT, before)

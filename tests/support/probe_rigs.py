@@ -1,0 +1,79 @@
+"""Each simulated probe with the adapter that drives it, behind one interface: what tests of all probes begin with."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flasher.jlink import JLink
+from flasher.probe import Probe
+from flasher.pyocd import PyOcd
+from flasher.sim.chip import SimulatedChip
+from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
+from flasher.sim.debug_port import PortSettings
+from flasher.sim.dll import AfterReset, Fails, Settings, SimulatedDll
+from flasher.sim.dll import Probe as SimulatedJLink
+from flasher.sim.faults import Fault, FaultyChip
+from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
+from flasher.sim.stlink import V2_1, V3, Model, StLink, StLinkSettings
+from tests.support.flashing import SimulatedClock, simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS = ("jlink", "stlink-v2-1", "stlink-v3", "cmsis-dap")
+USB_KINDS = KINDS[1:]
+SERIAL = 260_000_001
+
+
+@dataclass
+class Rig:
+    """One simulated chip on one simulated probe of a kind."""
+
+    kind: str
+    chip: SimulatedChip = field(default_factory=simulated)
+    faults: tuple[Fault, ...] = ()
+    after_reset: AfterReset = field(default_factory=Fails)
+    cable: Cable = field(default_factory=Cable)
+    """Of the probes with USB packets."""
+
+    def __post_init__(self) -> None:
+        self.faulty = FaultyChip(self.chip, self.faults)
+        self.clock = SimulatedClock(self.faulty)
+        self.port_settings = PortSettings(after_reset=self.after_reset)
+        make: dict[str, Callable[[], Probe]] = {
+            "jlink": self._jlink,
+            "stlink-v2-1": lambda: self._stlink(V2_1),
+            "stlink-v3": lambda: self._stlink(V3),
+            "cmsis-dap": self._cmsis_dap,
+        }
+        self.simulated: Any = None
+        self.probe = make[self.kind]()
+
+    def _jlink(self) -> Probe:
+        self.simulated = SimulatedJLink(serial=SERIAL, chip=self.faulty)
+        self.dll = SimulatedDll([self.simulated], Settings(after_reset=self.after_reset))
+        return JLink(self.dll, self.clock, kind="sim", after_failure=self.dll.raise_stored)
+
+    def _stlink(self, model: Model) -> Probe:
+        self.simulated = StLink(self.faulty, model, StLinkSettings(port=self.port_settings))
+        device = StLinkDevice(self.simulated, self.cable)
+        return PyOcd("stlink", self.clock, usb=lambda: self._plugged(device))
+
+    def _cmsis_dap(self) -> Probe:
+        self.simulated = CmsisDap(self.faulty, CmsisDapSettings(port=self.port_settings))
+        interface = CmsisDapInterface(self.simulated, self.cable)
+        return PyOcd("cmsis-dap", self.clock, usb=lambda: self._plugged(interface))
+
+    def _plugged(self, device: Any) -> list[Any]:
+        return [device] if self.cable.plugged else []
+
+    def unplug(self) -> None:
+        """Pull the USB cable."""
+        self.cable.plugged = False
+        if self.kind == "jlink":
+            self.simulated.unplug()
+
+    def plug(self) -> None:
+        """Plug the USB cable in."""
+        self.cable.plugged = True
+        if self.kind == "jlink":
+            self.simulated.plug()
