@@ -541,7 +541,7 @@ def test_the_command_plans_and_ends_with_0() -> None:
     code, out, _ = run("--part", "stm32wb55cg", "--fus", "1.2.0", "--no-stack", "stack-4k.bin")
     assert code == 0
     assert out.startswith(
-        "stm32wb55cg (STM32WB5xxG) with FUS 1.2.0: the way to stack 1.13.3\n1. install stack 1.13.3\n"
+        "stm32wb55cg (STM32WB5xxG) with FUS 1.2.0: plan for stack 1.13.3\n1. install stack 1.13.3\n"
     )
 
 
@@ -624,7 +624,7 @@ def test_a_named_file_that_is_no_image_ends_with_4(tmp_path: Path) -> None:
         (["--part", "WB55CG", "--fus", "1.2.0", "--want", "x", str(IMAGES / "stack-4k.bin")], "no image 'x'"),
         (
             ["--part", "WB55CG", "--fus", "1.2.0", "--anti-rollback", "yes", str(IMAGES / "stack-4k.bin")],
-            "or unknown, or no-stack",
+            "as unknown, or as no-stack",
         ),
         (
             ["--part", "WB55CG", "--fus", "1.2.0", "--no-stack", "--stack-version", "1", str(IMAGES / "stack-4k.bin")],
