@@ -41,7 +41,7 @@ def text(picture: Picture, *, boxes: bool = True, width: int | None = None, pain
 
 def as_list(picture: Picture, width: int, *, paint: Paint = plain) -> str:
     """Return the map as a list, for a terminal that is too narrow for the drawing: one region below the other."""
-    lines = [paint(picture.title, "bold")]
+    lines = [paint(line, "bold") for line in _folded(picture.title, width, "")]
     for column in picture.columns:
         heading = f"{column.title}: {column.name}" if column.name else column.title
         lines += ["", *_folded(f"{heading} ({column.sfsa_label})", width, "")]
