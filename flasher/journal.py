@@ -1,7 +1,7 @@
-"""What was done to which chip, on this computer: one file for each chip's UID, a JSON document on each line.
+"""Record what was done to each chip on this computer: one file per UID, one JSON document per line.
 
-A line is on the disk before what it announces is done. So the next run knows which option bytes to restore, which pages
-hold what this tool has staged, and the highest sequence of a bundle that the chip has seen.
+Each line is on the disk before the action that it announces begins. So the next run knows which option bytes to
+restore, which sectors hold staged images, and the highest sequence of each bundle that the chip received.
 """
 
 import json
@@ -19,21 +19,20 @@ from flasher.registers import OPTR_BOOT
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the journal knows of a chip.
-
-    `sequences`: name of a bundle -> the highest that was seen. `optr`: what OPTR was before it was changed last, None
-    when it was restored. `staged`: first address, and the one behind the last, of pages that this tool has written to.
-    """
+    """What the journal tells about a chip."""
 
     sequences: Mapping[str, int] = field(default_factory=dict)
+    """Name of a bundle -> the highest sequence that the chip received."""
     optr: int | None = None
+    """OPTR before it was last changed; None when it was restored."""
     staged: tuple[tuple[int, int], ...] = ()
+    """First address, and first address after the last, of each area that was staged since the last result."""
     is_torn: bool = False
-    """Whether the last image was being staged when the run broke off, and not read back."""
+    """Whether the last run was interrupted while it staged an image."""
     is_unfinished: bool = False
-    """Whether the last step that was begun did not end: FUS may be at work for it."""
+    """Whether the last step that began did not end: FUS may still be working on it."""
     stack: str | None = None
-    """SHA-256 of the stack that was installed last: two variants of a release can say the same of themselves."""
+    """SHA-256 of the stack that was installed last: a chip does not tell two variants of a release apart."""
 
 
 class Journal:
@@ -49,11 +48,11 @@ class Journal:
             raise self._error(error) from error
 
     def _read(self) -> list[dict[str, Any]]:
-        """Every line; one that a crash has cut short was never acted on, and the run after it has marked it."""
+        """Read every line. A line that a crash cut short was never acted on; the next run marked it."""
         if not self._path.exists():
             return []
         if not self._path.is_file() or self._path.stat().st_size > _LARGEST:
-            raise JournalError(f"{self._path}: no journal: not a regular file, or far too large; {_ADVICE}")
+            raise JournalError(f"{self._path}: not a journal: not a regular file, or far too large; {_ADVICE}")
         *lines, last = self._path.read_bytes().split(b"\n")
         self._has_torn_end = bool(last)
         entries = []
@@ -69,7 +68,7 @@ class Journal:
         return entries
 
     def note(self, event: str, **what: object) -> None:
-        """Add a line; it is on the disk when this returns."""
+        """Add a line, and return when it is on the disk."""
         entry = {"event": event, "time": datetime.now(UTC).isoformat(timespec="seconds"), **what}
         line = json.dumps(entry, ensure_ascii=True).encode() + b"\n"
         if self._has_torn_end:
@@ -89,34 +88,33 @@ class Journal:
 
     @property
     def history(self) -> History:
-        """What the lines come to."""
+        """What all lines together tell about the chip."""
         now = History()
         try:
-            for one in self._entries:
-                now = _after(now, one)
+            for entry in self._entries:
+                now = _after(now, entry)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
-            raise JournalError(f"{self._path}: a line lacks what it must have: {error}; {_ADVICE}") from error
+            raise JournalError(f"{self._path}: a line is incomplete: {error}; {_ADVICE}") from error
         return now
 
     def _error(self, error: OSError) -> JournalError:
         why = (error.strerror or str(error)).lower()
-        return JournalError(f"{self._path}: {why}; nothing is done without a journal")
+        return JournalError(f"{self._path}: {why}; the flasher does not work without a journal")
 
 
 _TORN = b" #torn"
 _LARGEST = 16 * 1024 * 1024
-_ADVICE = "look at it, and move the file away when you know that the chip needs nothing of it"
+_ADVICE = "read it, and move the file away if the chip does not need its contents (option bytes to restore)"
 
 
 def _after(now: History, entry: dict[str, Any]) -> History:
-    """What one more line makes of it."""
+    """Return the history after one more line."""
     match entry["event"]:
         case "begin":
             name, sequence = str(entry["bundle"]), int(entry["sequence"])
             return replace(now, sequences={**now.sequences, name: max(now.sequences.get(name, 0), sequence)})
         case "option-bytes":
-            found = int(entry["optr"], 16)  # one that boots nothing but SRAM1 is what an earlier run has made of it
-            return replace(now, optr=found if found & OPTR_BOOT or now.optr is None else now.optr)
+            return replace(now, optr=_kept_optr(now.optr, int(entry["optr"], 16)))
         case "restored":
             return replace(now, optr=None)
         case "step":
@@ -132,18 +130,27 @@ def _after(now: History, entry: dict[str, Any]) -> History:
     return now
 
 
+def _kept_optr(before: int | None, found: int) -> int:
+    """Return the OPTR to restore. One that boots SRAM1 was written by an earlier run and is not kept."""
+    if found & OPTR_BOOT or before is None:
+        return found
+    return before
+
+
 def unfinished(folder: Path) -> tuple[str, ...]:
-    """The UIDs of chips whose last run was broken off in a step. Raises JournalError."""
+    """Return the UIDs of chips whose last run was interrupted in a step. Raises JournalError."""
     uids = sorted(path.stem for path in folder.glob("*.jsonl"))
     return tuple(uid for uid in uids if Journal(folder, uid).history.is_unfinished)
 
 
 def default_folder() -> Path:
-    """Where journals are kept: the user's folder for state on this system. Raises JournalError when there is none."""
+    """Return the folder for journals: the user's state folder on this system. Raises JournalError without one."""
     try:
         return _state_folder() / "stm32wb-flasher"
-    except RuntimeError as error:  # no HOME, and nobody in the list of users: a container
-        raise JournalError("this user has no home folder; say where journals are kept: --journal FOLDER") from error
+    except RuntimeError as error:  # no HOME and no entry in the list of users: a container
+        raise JournalError(
+            "this user has no home folder: choose a folder for journals with --journal FOLDER"
+        ) from error
 
 
 def _state_folder() -> Path:
@@ -157,7 +164,7 @@ def _state_folder() -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put a new file's name on the disk too."""
+    """Put the name of a new file on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -173,6 +173,7 @@ def _step_document(plan: InstallPlan, step: InstallStep) -> dict[str, Any]:
         "version": step.version.text if step.version else None,
         "address": f"0x{step.area.start:08X}" if step.area else None,
         "irreversible": step.is_irreversible,
+        "bonding_data": step.bonding_data.document if step.bonding_data else None,
         "erases_bytes": step.area.end - step.area.start if step.area else 0,
         "writes_bytes": _image_size(plan, step) if step.staging else 0,
     }

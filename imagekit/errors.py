@@ -49,7 +49,7 @@ class PlacementError(ImagekitError):
     """There is no address at which this image can be installed on this target.
 
     `reason` tells the cases apart: `does-not-fit`, `other-series`, `other-key`, `unknown-format`, `fus-refuses`,
-    `locks-chip`, `bad-sfsa`, `stack-installed`.
+    `locks-chip`, `bad-sfsa`, `stack-installed`, `contradiction`.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -80,7 +80,7 @@ class BundleError(ImagekitError):
     """The bundle is refused.
 
     `reason` tells at which check: `size`, `archive`, `json`, `envelope`, `payload-type`, `signature`, `manifest`,
-    `content`, `image`, `address`, `steps`.
+    `content`, `image`, `address`, `steps`, `expired`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -1,20 +1,24 @@
-"""Where in flash an image must be programmed before FUS installs it: pure arithmetic that shows its working.
+"""Compute where in flash an image must be programmed before FUS installs it.
 
     address = limit - (max(sectors in the footer, sectors by size) + gap + spare) x sector size
 
-It reproduces ST's address tables over 37 releases; where it does not, the tables are wrong or waste room, and
+This reproduces ST's address tables over 37 releases; where it does not, the tables are wrong or waste room, and
 `differences_from_st` says how (docs/image-format.md, "Install address").
+
+FUS 2 reserves 16 KiB directly below itself for bonding data once a stack in the format for FUS 2 was installed, also
+after that stack was deleted. Images without a gap of their own then go 16 KiB lower. Source: release notes of
+STM32CubeWB v1.23.0 (STM32WB5x), warning on the SWD section. The format is decided by the footer, never by a name.
 """
 
 from dataclasses import dataclass, replace
 
 from imagekit.errors import PlacementError
 from imagekit.fus_versions import FUS_0_5_3, lock_up, refusal
-from imagekit.image.model import Image, ImageKind, Version
+from imagekit.image.model import FUS_2, Image, ImageKind, Version
 from imagekit.targets import FLASH_BASE, SECTOR_SIZES, Series, Target, series_names
 
 FUS_2_GAP = 16 * 1024
-"""Bytes that a stack for FUS 2 leaves free above itself, on every series."""
+"""Bytes that a stack for FUS 2 leaves free above itself, on every series: FUS keeps bonding data there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +57,14 @@ def place(
     fus: Version | None = None,
     sfsa: int | None = None,
     variants: tuple[str, ...] = (),
+    had_fus2_stack: bool = False,
 ) -> Placement:
     """Compute the install address of an image on a target.
 
     `fus` is the version of the FUS on the chip, `sfsa` the SFSA field of its option bytes (in sectors). Without
     them: no stack is installed, and FUS is 1.0.2 or later. `variants` are ST's names for the content, where it is
-    known. Raises PlacementError when there is no address.
+    known. `had_fus2_stack`: a stack in the format for FUS 2 was installed on this chip at some time; an SFSA without a
+    stack decides instead of it. Raises PlacementError when there is no address.
     """
     _refuse_other_series(image, target)
     if why := lock_up(image, target, fus):
@@ -71,7 +77,10 @@ def place(
             f"magic 0x{image.footer.magic:08X} with info1 0x{image.footer.info1:08X} is a format whose room above "
             "the image is not known: no address is safe; take a newer imagekit",
         )
+    is_reserved = bonding_is_reserved(target, fus, sfsa, had_fus2_stack=had_fus2_stack)
     limit, source = _limit(image, target, fus)
+    if is_reserved and not image.gap_sectors:
+        limit, source = limit - FUS_2_GAP, f"{source}; the 16 KiB below it are reserved for bonding data"
     placement = Placement(
         target=target,
         size=image.size,
@@ -85,7 +94,61 @@ def place(
     # At FLASH_BASE itself the image would leave no sector for CPU1's vector table; ST's tables say NA there.
     if placement.address <= FLASH_BASE:
         raise _does_not_fit(placement)
-    return placement if sfsa is None else _place_below_sfsa(image, placement, sfsa, fus)
+    if sfsa is None or (is_reserved and not holds_stack(target, sfsa, fus)):
+        return placement
+    return _place_below_sfsa(image, placement, sfsa, fus)
+
+
+def bonding_is_reserved(
+    target: Target, fus: Version | None, sfsa: int | None = None, *, had_fus2_stack: bool = False
+) -> bool:
+    """Whether FUS reserves 16 KiB below itself for bonding data, as far as the arguments tell.
+
+    Without a stack SFSA decides: it is 16 KiB lower than usual then. With a stack, or without SFSA, the caller must
+    know. Raises PlacementError `contradiction` for a FUS before 2.0.0, which cannot have installed such a stack.
+
+    Source: release notes of STM32CubeWB v1.23.0 (STM32WB5x, SWD section); v1.24.0, shci.h (FW_PURGE deletes the
+    section, FW_DELETE does not). That SFSA reads so after a delete is derived, it was not seen on a chip.
+    """
+    is_fus_1 = fus is not None and fus < FUS_2
+    if is_fus_1 and had_fus2_stack:
+        assert fus is not None  # noqa: S101 - is_fus_1 says so
+        raise PlacementError(
+            "contradiction",
+            f"FUS {fus.text} cannot have installed a stack for FUS 2, and FUS cannot be downgraded: read its version "
+            "again, or leave --had-fus2-stack out",
+        )
+    if is_fus_1:
+        return False
+    if sfsa is None:
+        return had_fus2_stack
+    address = target.sector_address(sfsa)
+    if address >= target.limit:
+        return False
+    return had_fus2_stack or address == target.limit - FUS_2_GAP
+
+
+def reserved_note(
+    image: Image,
+    placement: Placement,
+    *,
+    fus: Version | None,
+    sfsa: int | None,
+    had_fus2_stack: bool,
+    variants: tuple[str, ...] = (),
+) -> str:
+    """Say where the image goes if FUS reserves room for bonding data; empty where that is known or does not matter."""
+    is_settled = had_fus2_stack or (sfsa is not None and not holds_stack(placement.target, sfsa, fus))
+    if is_settled or image.gap_sectors or (fus is not None and fus < FUS_2):
+        return ""
+    if refusal(image, fus or FUS_2, variants):
+        return ""
+    lower = (placement.after_delete or placement.address) - FUS_2_GAP
+    return (
+        "if a stack in the format for FUS 2 was ever installed on this chip, FUS reserves 16 KiB for bonding data, and "
+        f"without a stack the address is 0x{lower:08X}: give --sfsa as read without a stack, or --had-fus2-stack "
+        "(notes of v1.23.0)"
+    )
 
 
 def _does_not_fit(placement: Placement) -> PlacementError:
@@ -136,12 +199,18 @@ def _is_old_stack(image: Image) -> bool:
 
 
 def holds_stack(target: Target, sfsa: int, fus: Version | None) -> bool:
-    """Say whether SFSA tells that a stack is installed: it then lies below the end of what is the user's.
+    """Say whether SFSA tells that a stack is installed: SFSA then lies below the end of user flash.
 
-    Raises PlacementError `bad-sfsa` for what such a chip cannot have, or what was never seen on one.
+    An SFSA that only leaves room for bonding data (`bonding_is_reserved`) tells of no stack. Raises PlacementError
+    `bad-sfsa` for an SFSA that such a chip cannot have, or that was never seen on one.
     """
     _refuse_impossible_sfsa(target, sfsa, fus)
-    return target.sector_address(sfsa) < (target.limit_fus_0_5_3 or target.limit if fus == FUS_0_5_3 else target.limit)
+    limit = target.limit
+    if fus == FUS_0_5_3 and target.limit_fus_0_5_3:
+        limit = target.limit_fus_0_5_3
+    address = target.sector_address(sfsa)
+    may_reserve = fus is None or fus >= FUS_2
+    return address < limit and not (may_reserve and address == target.limit - FUS_2_GAP)
 
 
 def _refuse_other_series(image: Image, target: Target) -> None:

@@ -597,3 +597,41 @@ def test_nothing_that_is_written_replaces_a_private_key(folder: Path) -> None:
     with pytest.raises(PermissionError, match="holds a private key, and stays as it is"):
         write_file("ed25519.pem", b"anything")
     assert (folder / "ed25519.pem").read_bytes() == before
+
+
+# --- the policy for FUS, and the date
+
+
+def stated_by(*arguments: object) -> dict[str, object]:
+    result = run("show", "product.wbz", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def test_create_upgrades_fus_only_where_needed_by_default() -> None:
+    create()
+    assert (stated_by()["fus_policy"], stated_by()["expires"]) == ("needed", None)
+    assert "only where the last image needs it" in run("show", "product.wbz").stdout
+
+
+def test_create_can_always_upgrade_fus() -> None:
+    create("product.wbz", "--fus-policy", "always")
+    assert stated_by()["fus_policy"] == "always"
+    assert "always, when the FUS on the chip is older" in run("show", "product.wbz").stdout
+
+
+def test_a_day_expires_at_its_end() -> None:
+    create("product.wbz", "--expires", "2999-01-31")
+    assert stated_by()["expires"] == "2999-01-31T23:59:59Z"
+    assert verify("product.wbz", "ed25519").exit_code == 0
+
+
+def test_verify_refuses_an_expired_bundle() -> None:
+    create("product.wbz", "--expires", "2020-01-31T12:00:00Z")
+    refused(verify("product.wbz", "ed25519"), 3, "it expired at 2020-01-31T12:00:00Z, and the clock of this computer")
+    assert stated_by()["expires"] == "2020-01-31T12:00:00Z", "show does not verify"
+
+
+@pytest.mark.parametrize("date", ["tomorrow", "2027-02-30", "2027-01-31 12:00", "31.1.2027"])
+def test_a_date_in_another_form_is_wrong_usage(date: str) -> None:
+    refused(create("product.wbz", "--expires", date), 2, "write it as 2027-01-31")

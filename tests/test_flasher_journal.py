@@ -115,7 +115,7 @@ def test_zeros_at_the_end_are_a_line_that_never_came(tmp_path: Path) -> None:
 def test_a_damaged_line_in_the_middle_is_told_by_its_number(tmp_path: Path, damage: bytes) -> None:
     path = written(tmp_path, GOOD + damage + b"\n" + GOOD)
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"\.jsonl: line 2 is damaged: .*; look at it, and move the file") as caught:
+    with pytest.raises(JournalError, match=r"\.jsonl: line 2 is damaged: .*; read it, and move the file") as caught:
         Journal(tmp_path, UID)
     assert caught.value.code is ExitCode.UNREADABLE
     assert path.read_bytes() == before
@@ -135,7 +135,7 @@ def test_a_damaged_line_in_the_middle_is_told_by_its_number(tmp_path: Path, dama
 )
 def test_a_line_that_lacks_what_it_must_have_is_told(tmp_path: Path, line: dict[str, object]) -> None:
     written(tmp_path, json.dumps(line).encode() + b"\n")
-    with pytest.raises(JournalError, match=r"a line lacks what it must have: .*; look at it"):
+    with pytest.raises(JournalError, match=r"a line is incomplete: .*; read it"):
         _ = Journal(tmp_path, UID).history
 
 
@@ -150,20 +150,22 @@ def test_events_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
-    with pytest.raises(JournalError, match=r"jsonl: (file exists|not a directory); nothing is done without a journal"):
+    with pytest.raises(
+        JournalError, match=r"jsonl: (file exists|not a directory); the flasher does not work without a journal"
+    ):
         Journal(tmp_path / "x", UID)
 
 
 def test_a_journal_that_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / f"{UID}.jsonl").mkdir()
-    with pytest.raises(JournalError, match="no journal: not a regular file"):
+    with pytest.raises(JournalError, match="not a journal: not a regular file"):
         Journal(tmp_path, UID)
 
 
 def test_a_folder_that_went_away_meanwhile(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "x", UID)
     (tmp_path / "x").rmdir()
-    with pytest.raises(JournalError, match="no such file or directory; nothing is done without a journal"):
+    with pytest.raises(JournalError, match="no such file or directory; the flasher does not work without a journal"):
         journal.note("begin", bundle="product", sequence=7)
     assert journal.history == History(), "what is not on the disk did not happen"
 
@@ -173,7 +175,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     journal = Journal(tmp_path, UID)
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(JournalError, match="permission denied; nothing is done without a journal"):
+        with pytest.raises(JournalError, match="permission denied; the flasher does not work without a journal"):
             journal.note("begin", bundle="product", sequence=7)
     finally:
         tmp_path.chmod(0o700)
@@ -185,7 +187,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     journal = Journal(tmp_path, UID)
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(JournalError, match="no space left on device; nothing is done"):
+    with pytest.raises(JournalError, match="no space left on device; the flasher does not work"):
         journal.note("begin", bundle="product", sequence=7)
 
 

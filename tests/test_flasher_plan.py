@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import pytest
@@ -10,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flasher.chip import Area, Options, Staging
+from flasher.clearing import FlashContent
 from flasher.journal import History
-from flasher.plan import _MAGICS, Facts, InstallStep, difference, find_images, has_application, hindrances
+from flasher.plan import Facts, InstallStep, difference, option_refusals
 from flasher.registers import FLASH_BASE
 from imagekit import placement
-from imagekit.image.container import IMAGE_MAGICS
 from imagekit.image.model import Version
 from imagekit.targets import TARGETS, select_target
 from tests.support.facts import accepting, facts, planned
@@ -193,15 +192,82 @@ def test_every_part_has_its_own_addresses(part: str, names: tuple[str, str]) -> 
     assert [area.start for area in staged] == [target.limit - count * size for count in sectors]
 
 
+# --- bonding data, and the room that FUS 2 keeps for them
+
+
+def reserved(words: int = 0x10F0) -> Facts:
+    """A chip with FUS 2.2.0, no stack, and SFSA 16 KiB below its usual place."""
+    return facts(fus="2.2.0", words={"SFR": words})
+
+
+def test_a_plain_stack_waits_for_a_purge_where_room_is_kept() -> None:
+    for chip in (reserved(), facts(fus="2.2.0", stack="stack-fus2-4k")):
+        plan = planned(opened("stack-4k"), chip)
+        assert plan.to_accept == ("purge-nvm",)
+        (refusal,) = plan.refusals
+        assert "deletes the stack and all bonding data (pairings)" in refusal
+        assert refusal.endswith("accept it by name: --accept purge-nvm")
+
+
+def test_an_accepted_purge_takes_the_place_of_the_delete() -> None:
+    for chip in (reserved(), facts(fus="2.2.0", stack="stack-fus2-4k")):
+        assert actions(chip, "stack-4k", **accepting("purge-nvm")) == [
+            "purge-nvm",
+            "install-stack 1.13.3 at 0x080F3000",
+            "start-stack",
+        ]
+    purge = planned(opened("stack-4k"), reserved(), **accepting("purge-nvm")).steps[0]
+    assert purge.is_irreversible
+
+
+def test_fus_and_safeboot_wait_for_a_purge_as_well() -> None:
+    chip = facts(fus="2.1.0", stack="stack-fus2-4k")
+    assert planned(opened("fus-2.2.0"), chip, **FUS2).to_accept == ("purge-nvm",)
+    assert planned(opened("safeboot-2.0.1"), chip, **accepting("safeboot-2.0.1")).to_accept == ("purge-nvm",)
+
+
+def test_a_stack_for_fus_2_needs_no_purge() -> None:
+    assert actions(reserved(), *UPGRADE) == ["install-stack 1.24.0 at 0x080EF000", "start-stack"]
+
+
+def test_a_purge_is_never_planned_unless_it_is_named_or_needed() -> None:
+    chip = facts(fus="2.2.0", stack="stack-4k")
+    assert actions(chip, *UPGRADE)[0] == "delete-stack"
+    assert actions(chip, *UPGRADE, **accepting("purge-nvm"))[0] == "delete-stack", "this stack keeps no bonding data"
+    old = facts(fus="1.2.0", stack="stack-4k")
+    assert actions(old, *UPGRADE, **accepting("purge-nvm", "fus-2.2.0"))[0] == "delete-stack", "FUS 1 has no purge"
+    assert actions(reserved(), *UPGRADE, **accepting("purge-nvm"))[0] == "purge-nvm"
+
+
+def fates(chip: Facts, *names: str, **accepted: Any) -> dict[str, str | None]:
+    steps = planned(opened(*names), chip, **accepted).steps
+    return {step.action: step.bonding_data.fate.value if step.bonding_data else None for step in steps}
+
+
+def test_each_step_says_what_happens_to_bonding_data() -> None:
+    nothing = {"install-fus": None, "install-stack": None, "start-stack": None}
+    assert fates(facts(), *UPGRADE, **FUS2) == nothing
+    assert fates(facts(stack="stack-4k"), *UPGRADE, **FUS2) == {
+        "delete-stack": "lost",
+        "install-fus": "lost",
+        "install-stack": "lost",
+        "start-stack": None,
+    }
+    plain = facts(fus="2.2.0", stack="stack-4k")
+    assert fates(plain, *UPGRADE) == {"delete-stack": "unknown", "install-stack": "unknown", "start-stack": None}
+    purged = fates(reserved(), "stack-4k", **accepting("purge-nvm"))
+    assert purged == {"purge-nvm": "lost", "install-stack": None, "start-stack": None}
+
+
 # --- who is refused
 
 
 def test_another_target() -> None:
-    assert reasons(facts("STM32WB55CE"), *UPGRADE) == "this chip is STM32WB5xxE, and the bundle is for STM32WB5xxG"
+    assert reasons(facts("STM32WB55CE"), *UPGRADE) == "this chip is STM32WB5xxE, but the bundle is for STM32WB5xxG"
 
 
 def test_a_lower_sequence_than_the_chip_has_seen() -> None:
-    assert "this is sequence 7 of product, and the chip has seen 8: no way back" in reasons(
+    assert "this bundle is sequence 7 of product, but the chip has received sequence 8: an older" in reasons(
         facts(), *UPGRADE, history=History(sequences={"product": 8}), **FUS2
     )
     for seen in ({}, {"product": 0}, {"product": 7}, {"another": 9}):
@@ -211,20 +277,24 @@ def test_a_lower_sequence_than_the_chip_has_seen() -> None:
 def test_a_fus_that_says_it_is_none() -> None:
     chip = facts()
     chip = replace(chip, info=replace(chip.info, fus=Version(0, 0, 0)))
-    assert reasons(chip, *UPGRADE) == "FUS 0.0.0 is none that is known"
+    assert reasons(chip, *UPGRADE) == (
+        "FUS 0.0.0 is not a known version: FUS was not running, or its version was not readable"
+    )
 
 
 def test_a_fus_that_is_too_old() -> None:
     assert reasons(facts(fus="1.1.0"), *UPGRADE, **FUS2) == (
-        "fus 2.2.0 needs FUS 1.2.0 or later and below 2.2.0, and the chip has 1.1.0: take a bundle that leads there "
-        "(`imagekit plan --part PART --fus 1.1.0` names the files)"
+        "fus 2.2.0 needs FUS 1.2.0 or later and below 2.2.0, but the chip has FUS 1.1.0: use a bundle that also "
+        "holds the FUS images in between (`imagekit plan --part PART --fus 1.1.0` names them)"
     )
-    assert "stack 1.13.3 needs FUS 1.2.0 or later, and the chip has 1.1.0" in reasons(facts(fus="1.1.0"), "stack-4k")
+    assert "stack 1.13.3 needs FUS 1.2.0 or later, but the chip has FUS 1.1.0" in reasons(
+        facts(fus="1.1.0"), "stack-4k"
+    )
 
 
 def test_a_fus_that_is_too_new() -> None:
     told = reasons(facts(fus="1.2.0"), "safeboot-2.0.0")
-    assert told.endswith("1.1.0 or later and below 1.1.2, and the chip has 1.2.0: there is no way back")
+    assert told.endswith("1.1.0 or later and below 1.1.2, but the chip has FUS 1.2.0: FUS cannot be downgraded")
 
 
 def test_a_fus_between_two_stages() -> None:
@@ -236,8 +306,7 @@ def test_a_fus_between_two_stages() -> None:
 
 def test_what_cannot_be_undone_must_be_accepted_by_its_name() -> None:
     told = (
-        "fus-2.2.0 cannot be undone, and keys that users have stored in FUS are lost; accept it by name: "
-        "--accept fus-2.2.0"
+        "fus-2.2.0 is irreversible, and keys that users stored in FUS are lost; accept it by name: --accept fus-2.2.0"
     )
     for accepted in ((), ("fus-2.1.0",), ("stack-1.24.0",), ("fus",)):
         plan = planned(opened(*UPGRADE), facts(), **accepting(*accepted))
@@ -253,7 +322,7 @@ def test_each_of_several_is_accepted_for_itself() -> None:
 
 def test_safeboot_is_accepted_by_name_and_says_what_it_costs() -> None:
     told = reasons(facts(fus="2.2.0"), "safeboot-2.0.1")
-    assert "safeboot-2.0.1 cannot be undone, and it erases the stack and the application" in told
+    assert "safeboot-2.0.1 is irreversible, and it erases the stack and the application" in told
     assert "--accept safeboot-2.0.1" in told
 
 
@@ -263,7 +332,7 @@ def test_a_small_wb5x_with_an_old_fus_and_a_stack() -> None:
     chip = facts("STM32WB55CE", "1.0.1", "stack-4k")
     told = planned(bundle, chip, **accepting("fus-1.1.0")).refusals
     assert len(told) == 1
-    assert "with FUS 1.0.1 ST wants a newer FUS on STM32WB5xxE before any other operation" in told[0]
+    assert "ST requires a newer FUS than 1.0.1 on STM32WB5xxE before any other operation" in told[0]
     assert planned(bundle, facts("STM32WB55CE", "1.0.1"), **accepting("fus-1.1.0")).refusals == ()
 
 
@@ -277,7 +346,7 @@ def test_an_address_that_was_signed_otherwise_than_it_is_computed(monkeypatch: p
 
     monkeypatch.setattr("flasher.plan.place", elsewhere)
     told = reasons(facts(fus="2.2.0"), *UPGRADE)
-    assert told == "the bundle puts stack 1.24.0 at 0x080EF000, and on this chip it belongs at 0x080EE000"
+    assert told == "the bundle places stack 1.24.0 at 0x080EF000, but on this chip its address is 0x080EE000"
 
 
 def test_what_has_no_place_on_this_chip() -> None:
@@ -295,8 +364,8 @@ def test_what_has_no_place_on_this_chip() -> None:
 def test_an_application_where_an_image_must_go_is_named_and_not_touched() -> None:
     chip = facts(fus="2.2.0", flash={0x080EF800: LINE, 0x080F2000: LINE})
     assert reasons(chip, *UPGRADE) == "\n".join(
-        f"0x{first}-0x{last} holds something (an application?) where an image must go, or that CPU1 boots; "
-        f"look at it, and if it may go: "
+        f"0x{first}-0x{last} holds data (an application?) where an image must go or that CPU1 boots; "
+        f"check it, then accept its loss: "
         f"--erase-application 0x{first}-0x{last}"
         for first, last in (("080EF000", "080EFFFF"), ("080F2000", "080F2FFF"))
     )
@@ -319,8 +388,8 @@ def test_it_may_be_erased_with_consent_for_every_page(allowed: list[tuple[int, i
     plan = planned(opened(*UPGRADE), chip, erase_application=tuple(allowed))
     assert (plan.refusals == ()) is is_enough
     assert plan.steps[0].title == "erase 0x080F0000-0x080F1FFF"
-    stray = planned(opened(*UPGRADE), chip, erase_stray=tuple(allowed))
-    assert stray.refusals, "consent for images is none for an application"
+    leftover = planned(opened(*UPGRADE), chip, erase_leftover=tuple(allowed))
+    assert leftover.refusals, "consent for images is none for an application"
 
 
 def test_pages_that_an_image_will_be_written_to_are_not_erased_twice() -> None:
@@ -337,26 +406,26 @@ def test_an_application_below_the_images_is_left_alone() -> None:
     assert actions(chip, *UPGRADE, **FUS2) == actions(facts(), *UPGRADE, **FUS2)
 
 
-STRAY_AT = 0x08040000
+LEFTOVER_AT = 0x08040000
 
 
 def test_an_image_somewhere_in_flash_would_be_taken_instead() -> None:
-    chip = facts(fus="2.2.0", flash={STRAY_AT + 0x104: content("stack-4k")})
+    chip = facts(fus="2.2.0", flash={LEFTOVER_AT + 0x104: content("stack-4k")})
     told = reasons(chip, *UPGRADE)
     assert told == (
-        "0x08040000-0x08040FFF holds an image that FUS might install instead; look at it, and if it may go: "
-        "--erase-stray 0x08040000-0x08040FFF"
+        "0x08040000-0x08040FFF holds a leftover image that FUS could install instead; check it, then accept its loss: "
+        "--erase-leftover 0x08040000-0x08040FFF"
     )
-    pages = ((STRAY_AT, STRAY_AT + 4096),)
+    pages = ((LEFTOVER_AT, LEFTOVER_AT + 4096),)
     assert planned(opened(*UPGRADE), chip, erase_application=pages).refusals == (told,)
-    assert actions(chip, *UPGRADE, erase_stray=pages)[0] == "erase 0x08040000-0x08040FFF"
+    assert actions(chip, *UPGRADE, erase_leftover=pages)[0] == "erase 0x08040000-0x08040FFF"
 
 
 def test_a_stray_image_where_the_second_one_goes_is_erased_before_the_first() -> None:
     """FUS would see it beside the first one."""
     chip = facts(flash={STACK_AT: content("stack-4k")})
     pages = ((STACK_AT, STACK_AT + 4096),)
-    assert actions(chip, *UPGRADE, erase_stray=pages, **FUS2)[:2] == [
+    assert actions(chip, *UPGRADE, erase_leftover=pages, **FUS2)[:2] == [
         "erase 0x080EF000-0x080EFFFF",
         "install-fus 2.2.0 at 0x080F3000",
     ]
@@ -394,7 +463,7 @@ def test_pages_that_an_earlier_run_has_written_are_nobodys() -> None:
 
 def test_a_board_that_boots_from_sram1_and_nobody_knows_why() -> None:
     chip = facts(words={"OPTR": 0x337FF1AA})
-    assert "boot-from-flash has it boot from flash again" in reasons(chip, *UPGRADE, **FUS2)
+    assert "boot-from-flash makes CPU1 boot from flash again" in reasons(chip, *UPGRADE, **FUS2)
     accepted = accepting("fus-2.2.0", "boot-from-flash")
     assert actions(chip, *UPGRADE, **accepted)[0] == "boot-from-flash"
     known = History(optr=0x3FFFF1AA)
@@ -415,9 +484,9 @@ def test_with_an_old_fus_cpu1_may_have_nothing_to_boot() -> None:
 
 
 def test_whether_cpu1_has_anything_to_boot() -> None:
-    assert not has_application(b"\xff" * 4096)
-    assert has_application(VECTORS)
-    assert has_application(bytes(8))
+    assert not FlashContent(b"\xff" * 4096, G).has_application
+    assert FlashContent(VECTORS, G).has_application
+    assert FlashContent(bytes(8), G).has_application
 
 
 @pytest.mark.parametrize("register", ["WRP1AR", "WRP1BR"])
@@ -428,13 +497,13 @@ def test_whether_cpu1_has_anything_to_boot() -> None:
 def test_write_protection_over_pages_that_must_change(register: str, first: int, last: int, is_hit: bool) -> None:
     chip = facts(fus="2.2.0", words={register: 0xFF00FF00 | last << 16 | first})
     told = planned(opened(*UPGRADE), chip).refusals
-    assert [one.split(":")[0] for one in told] == [f"{register} write-protects pages that must change"] * is_hit
+    assert [one.split(":")[0] for one in told] == [f"{register} write-protects sectors that must change"] * is_hit
 
 
 def test_write_protection_over_pages_that_must_be_erased() -> None:
     chip = facts(fus="2.2.0", flash={0x080F1000: LINE}, words={"WRP1AR": 0xFFF1FFF1})
     told = reasons(chip, *UPGRADE, erase_application=((0x080F1000, 0x080F2000),))
-    assert told == "WRP1AR write-protects pages that must change: clear it first (0xFFF1FFF1)"
+    assert told == "WRP1AR write-protects sectors that must change: clear it first (0xFFF1FFF1)"
 
 
 # --- option bytes
@@ -457,8 +526,8 @@ FRESH = facts()
         (optr(rdp=0xBB), "RDP 0xBB: level 1"),
         (optr(rdp=0xCC), "RDP 0xCC: level 2"),
         (optr(clear=1 << 8), "ESE 0x0: security is off"),
-        (optr(clear=1 << 16), "IWDG_SW 0: a watchdog that nothing feeds would reset the chip while FUS works"),
-        (optr(clear=1 << 19), "WWDG_SW 0: a watchdog"),
+        (optr(clear=1 << 16), "IWDG_SW 0: this watchdog starts with the chip and would reset it while FUS works"),
+        (optr(clear=1 << 19), "WWDG_SW 0: this watchdog"),
         ({"SFR": 0x1000}, "SFSA 0x0: all of the flash is secure"),
         ({"SFR": 0x10FF}, "SFSA 0xFF: "),
         ({"SFR": 0x11F4}, "FSD 0x1: flash security is disabled"),
@@ -471,7 +540,7 @@ FRESH = facts()
 )
 def test_option_bytes_that_forbid_everything(words: dict[str, int], told: str) -> None:
     chip = facts()
-    found = hindrances(Options({**chip.options.words, **words}, G))
+    found = option_refusals(Options({**chip.options.words, **words}, G))
     assert any(one.startswith(told) for one in found), found
 
 
@@ -487,19 +556,19 @@ def test_option_bytes_that_forbid_everything(words: dict[str, int], told: str) -
     ],
 )
 def test_option_bytes_as_they_should_be_hinder_nothing(part: str, fus: str, stack: str | None) -> None:
-    assert hindrances(facts(part, fus, stack).options) == ()
+    assert option_refusals(facts(part, fus, stack).options) == ()
 
 
 def test_boot_and_sram_options_hinder_nothing() -> None:
     for clear in (1 << 25, 1 << 24, 1 << 26, 1 << 27 | 1 << 26 | 1 << 23):
-        assert hindrances(Options({**FRESH.options.words, **optr(clear)}, G)) == ()
+        assert option_refusals(Options({**FRESH.options.words, **optr(clear)}, G)) == ()
 
 
 @settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(sorted(FRESH.options.words)), st.integers(0, 0xFFFF_FFFF)))
 def test_whatever_option_bytes_say_they_are_judged(words: dict[str, int]) -> None:
     for target in TARGETS:
-        assert all(hindrances(Options({**FRESH.options.words, **words}, target)))
+        assert all(option_refusals(Options({**FRESH.options.words, **words}, target)))
 
 
 # --- difference
@@ -515,14 +584,17 @@ def test_what_makes_two_stacks_differ() -> None:
         return difference(entry, replace(chip.info, **info), options)
 
     assert told() == ""
-    assert told(stack=None) == "stack none instead of 1.13.3.5"
+    assert told(stack=None) == "no stack instead of 1.13.3.5"
     assert told(stack=Version(1, 13, 3, 0, 4)) == "stack 1.13.3.4 instead of 1.13.3.5"
     assert told(stack_sectors=2) == "a stack of 2 sectors instead of 1"
     assert told(stack_sectors=0) == "", "ST released an image whose footer says a sector too few"
     assert told(words={"SRRVR": chip.options.words["SRRVR"] & ~(0x1F << 25) | 19 << 25}) == (
-        "19 KiB of SRAM2B open instead of 20"
+        "SRAM2b: 19 KiB left to the application instead of 20 KiB"
     )
-    assert told(words={"SRRVR": chip.options.words["SRRVR"] | 1 << 30}) == "all KiB of SRAM2B open instead of 20"
+    assert (
+        told(words={"SRRVR": chip.options.words["SRRVR"] | 1 << 30})
+        == "SRAM2b: all left to the application instead of 20 KiB"
+    )
 
 
 def test_32_kib_of_sram2_are_31_or_all_of_it() -> None:
@@ -541,7 +613,7 @@ def test_on_wb1x_the_field_of_sram2b_has_two_bits() -> None:
     assert difference(entry, chip.info, chip.options) == ""
 
 
-# --- searching for images
+# --- areas
 
 
 IMAGES = (
@@ -553,75 +625,6 @@ IMAGES = (
     "fus-hidden-version",
     "other-magic",
 )
-SIZE = 16 * 4096
-
-
-@settings(max_examples=150)
-@given(st.sampled_from(IMAGES), st.integers(0, (SIZE - 3200) // 4), st.integers(0, 5), st.integers(0, 1 << 32))
-def test_an_image_is_found_at_any_word_of_any_flash(name: str, word: int, sectors: int, seed: int) -> None:
-    flash, image, at = bytearray(Random(seed).randbytes(SIZE)), bytearray(content(name)), word * 4  # noqa: S311 - filler
-    image[-96] = sectors
-    flash[at : at + len(image)] = image
-    found = find_images(bytes(flash), G)[0]  # the page before it too, where its footer begins there
-    last = FLASH_BASE + at + len(image) - 1
-    assert found.end == (last | 0xFFF) + 1
-    assert found.start == max(found.end - 4096 * max(sectors, 1), FLASH_BASE)
-
-
-@pytest.mark.parametrize("shift", [1, 2, 3])
-def test_an_image_off_the_words_is_none(shift: int) -> None:
-    """ST's images end on a word, and FUS looks at words."""
-    assert find_images(bytes(shift) + content("stack-4k"), G) == ()
-
-
-def test_two_images_are_two() -> None:
-    one = content("stack-4k").ljust(4096, b"\xff")
-    assert [(stray.start, stray.end) for stray in find_images(one * 2, G)] == [
-        (0x08000000, 0x08001000),
-        (0x08001000, 0x08002000),
-    ]
-
-
-def test_an_image_with_a_customers_signature_behind_is_one() -> None:
-    assert len(find_images(content("customer-signed"), G)) == 1
-
-
-def test_an_image_that_is_damaged_before_its_signature_is_found_by_that() -> None:
-    """FUS finds it too, and calls it corrupt; what its footer says of sectors is worth nothing then."""
-    image = content("unknown-magic")
-    (stray,) = find_images(b"\xff" * 8192 + image, G)
-    assert (stray.start, stray.end) == (0x08002000, 0x08003000)
-
-
-def test_the_footer_of_an_image_is_found_whatever_stands_behind_it() -> None:
-    """FUS looks for its words; how closely, nobody knows."""
-    image = content("stack-4k")
-    for gone in (slice(-20, -16), slice(-16, -12), slice(-4, None)):
-        damaged = bytearray(image)
-        damaged[gone] = bytes(4)
-        (stray,) = find_images(bytes(damaged), G)
-        assert (stray.start, stray.end) == (0x08000000, 0x08001000), gone
-    assert find_images(image[:-84], G), "nothing behind it at all"
-
-
-def test_words_that_make_no_footer_are_no_image() -> None:
-    image = content("stack-4k")
-    for gone in (slice(-100, -96), slice(-88, -84)):
-        damaged = bytearray(image[:-84])
-        damaged[gone.start + 84 : gone.stop + 84 or None] = bytes(4)
-        assert find_images(bytes(damaged), G) == (), gone
-    assert find_images(b"\xff" + image[:-84], G) == (), "not at a word"
-    assert find_images(image[-64:], G) == (), "there is no room for an image before it"
-
-
-def test_an_image_that_claims_more_sectors_than_there_are_begins_with_flash() -> None:
-    image = bytearray(content("stack-4k"))
-    image[-96] = 0xFF
-    (stray,) = find_images(bytes(image), G)
-    assert (stray.start, stray.end) == (FLASH_BASE, FLASH_BASE + 4096)
-
-
-# --- areas
 
 
 @pytest.mark.parametrize(
@@ -667,11 +670,11 @@ CHIPS = {
     sfsa=st.none() | st.integers(0, 0xFF),
     staged=RANGES,
     application=RANGES,
-    stray=RANGES,
+    leftover=RANGES,
     things=st.dictionaries(st.integers(0, 255), st.sampled_from([*IMAGES, ""]), max_size=4),
 )
 def test_nothing_is_ever_erased_above_sfsa_or_the_parts_limit(
-    part: str, which: int, sfsa: int | None, staged: Any, application: Any, stray: Any, things: dict[int, str]
+    part: str, which: int, sfsa: int | None, staged: Any, application: Any, leftover: Any, things: dict[int, str]
 ) -> None:
     chip, target = CHIPS[part][which], select_target(part)
     words = {**chip.options.words, **({} if sfsa is None else {"SFR": 0x1000 | sfsa})}
@@ -682,7 +685,7 @@ def test_nothing_is_ever_erased_above_sfsa_or_the_parts_limit(
         flash[at : at + len(data)] = data[: max(len(flash) - at, 0)]
     chip = replace(chip, options=options, flash=bytes(flash))
     plan = planned(
-        BUNDLES[part], chip, History(staged=staged), erase_application=application, erase_stray=stray, **FUS2
+        BUNDLES[part], chip, History(staged=staged), erase_application=application, erase_leftover=leftover, **FUS2
     )
     secure = min(target.sector_address(options.sfsa), target.limit)
     for step in plan.steps:
@@ -691,7 +694,7 @@ def test_nothing_is_ever_erased_above_sfsa_or_the_parts_limit(
         if step.area is not None:
             assert FLASH_BASE <= step.area.start < step.area.end <= secure, step.title
     if not plan.refusals:
-        assert_consented(plan.steps, chip, (staged, application, stray))
+        assert_consented(plan.steps, chip, (staged, application, leftover))
 
 
 def assert_consented(steps: tuple[InstallStep, ...], chip: Facts, allowed: tuple[Any, ...]) -> None:
@@ -705,8 +708,3 @@ def assert_consented(steps: tuple[InstallStep, ...], chip: Facts, allowed: tuple
             )
             named = any(first <= at and at + size <= end for ranges in allowed for first, end in ranges)
             assert held or named or page == b"\xff" * len(page), step.title
-
-
-def test_every_magic_of_an_image_is_looked_for() -> None:
-    """The flasher may not import it: who adds one must add it here too."""
-    assert set(_MAGICS) == set(IMAGE_MAGICS)

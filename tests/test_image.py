@@ -6,7 +6,7 @@ import pytest
 
 from imagekit.errors import VersionError
 from imagekit.image.container import IMAGE_MAGICS, OTHER_MAGIC
-from imagekit.image.model import GAP_SECTORS, Image, ImageKind, Version
+from imagekit.image.model import GAP_SECTORS, Image, ImageKind, Version, stack_sram2_kib
 from imagekit.targets import Series
 from tests.support.images import content, image
 
@@ -97,3 +97,17 @@ def test_versions_are_ordered_by_number_not_by_text() -> None:
 )
 def test_a_version_as_it_stands_in_a_chip_s_memory(word: str, text: str) -> None:
     assert Version.from_text(word).full_text == text
+
+
+def test_the_stack_uses_the_sram2_that_is_not_left_to_the_application() -> None:
+    """As a WB55 with BLE_Stack_full 1.8.0 reports: its footer says 10 and 15 KiB, the chip says 22 and 17 KiB."""
+    assert (stack_sram2_kib(32, 10), stack_sram2_kib(32, 15)) == (22, 17)
+    for name, sram2b_kib in (("stack-4k", 32), ("stack-2k", 4)):
+        parsed = image(name)
+        assert parsed.stack_sram2a_kib == 32 - parsed.footer.sram2a_kib
+        assert parsed.stack_sram2b_kib == sram2b_kib - parsed.footer.sram2b_kib
+
+
+@pytest.mark.parametrize(("name", "is_new"), [("stack-fus2-4k", True), ("stack-fus2-2k", True), ("stack-4k", False)])
+def test_the_format_is_told_by_the_footer(name: str, is_new: bool) -> None:
+    assert image(name).is_fus_2_format is is_new

@@ -6,11 +6,14 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from imagekit.cli.program import app
 from imagekit.errors import OptionBytesError
 from imagekit.explanations import named
+from imagekit.option_bytes import suitability
 from imagekit.option_bytes import verdicts as option_verdicts
 from imagekit.option_bytes.decode import LARGEST_DUMP, OptionBytes, decode, decode_pairs
 from imagekit.option_bytes.verdicts import Grade, judge_fields, judge_together
@@ -403,3 +406,61 @@ def test_no_field_of_a_damaged_word_is_good_and_the_command_ends_with_3(tmp_path
 
 def test_a_single_damaged_word_is_damage_and_no_other_kind_of_file() -> None:
     assert decode(b"0x1FFF8070 : 000010CE 00000000", select_target("WB55RG")).damaged
+
+
+# --- registers, and whether work on the chip is allowed
+
+SHIPPED = {
+    "OPTR": 0x3FFFF1AA,
+    "SFR": 0x10F4,
+    "SRRVR": 0xBD83D000,
+    "IPCCBR": 0xFFFFC000,
+    "WRP1AR": 0xFF00FFFF,
+    "WRP1BR": 0xFF00FFFF,
+    "PCROP1ASR": 0xFFFFFFFF,
+    "PCROP1AER": 0xFFFFFE00,
+    "PCROP1BSR": 0xFFFFFFFF,
+    "PCROP1BER": 0xFFFFFE00,
+}
+
+
+@given(st.dictionaries(st.sampled_from(["OPTR", "SFR", "SRRVR", "IPCCBR", "WRP1AR"]), st.integers(0, 0xFFFFFFFF)))
+def test_registers_decode_as_the_same_registers_in_text(words: dict[str, int]) -> None:
+    text = " ".join(f"{name}=0x{word:08X}" for name, word in {**SHIPPED, **words}.items() if "PCROP" not in name)
+    for target in (WB55RG, WB15CC):
+        assert OptionBytes.from_registers({**SHIPPED, **words}, target) == decode_pairs(text, target)
+
+
+def test_a_register_of_more_than_32_bits_is_refused() -> None:
+    with pytest.raises(OptionBytesError, match="more than 32 bits"):
+        OptionBytes.from_registers({"OPTR": 1 << 32}, WB55RG)
+
+
+def test_option_bytes_as_shipped_allow_work() -> None:
+    assert suitability.refusals(SHIPPED, WB55RG) == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"OPTR": 0x3FFFF1BB}, "RDP 0xBB: level 1"),
+        ({"OPTR": 0x3FFFF1CC}, "RDP 0xCC: level 2"),
+        ({"OPTR": 0x3FFFF0AA}, "ESE 0x0: security is off"),
+        ({"OPTR": 0x3FFEF1AA}, "IWDG_SW 0: this watchdog starts with the chip"),
+        ({"OPTR": 0x3FF7F1AA}, "WWDG_SW 0: this watchdog starts with the chip"),
+        ({"SFR": 0x10FF}, "SFSA 0xFF: "),
+        ({"IPCCBR": 0xFFFFC001}, "IPCCDBA 0x1: "),
+        ({"PCROP1ASR": 0xFFFFFE00}, "PCROP1A protects code: its sectors cannot be read"),
+        ({"PCROP1BSR": 0xFFFFFE00}, "PCROP1B protects code: its sectors cannot be read"),
+    ],
+)
+def test_what_forbids_work_is_named(changed: dict[str, int], reason: str) -> None:
+    (refusal,) = suitability.refusals({**SHIPPED, **changed}, WB55RG)
+    assert refusal.startswith(reason)
+
+
+def test_a_factory_reset_is_needed_also_while_fus_is_busy() -> None:
+    for changed, needs_reset in (({"SFR": 0x1000}, True), ({"SRRVR": 0xBD8F0000}, False)):
+        registers = {**SHIPPED, **changed}
+        assert suitability.refusals(registers, WB55RG)
+        assert bool(suitability.refusals(registers, WB55RG, fus_may_be_busy=True)) is needs_reset

@@ -7,7 +7,7 @@ import pytest
 
 from imagekit.errors import PlacementError
 from imagekit.image.model import Image, Version
-from imagekit.placement import Placement, differences_from_st, place
+from imagekit.placement import Placement, differences_from_st, holds_stack, place, reserved_note
 from imagekit.targets import Target, select_target
 from tests.support.images import content, image
 
@@ -263,3 +263,90 @@ def test_the_old_tables_of_wb3x_are_explained_for_old_stacks_only() -> None:
     assert "12 sectors lower" in " ".join(differences_from_st(old, place(old, WB35E)))
     assert not differences_from_st(new, place(new, WB35E))
     assert not differences_from_st(old, place(old, E))
+
+
+# --- room that FUS 2 reserves for bonding data
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "address"),
+    [
+        ("stack-4k", G, 0x080EF000),
+        ("fus-2.2.0", G, 0x080EF000),
+        ("safeboot-2.0.1", G, 0x080EF000),
+        ("stack-fus2-4k", G, 0x080EF000),
+        ("stack-4k", E, 0x0807B000),
+        ("stack-2k", WB1X, 0x08041000),
+        ("stack-fus2-2k", WB1X, 0x08041000),
+    ],
+)
+def test_reserved_room_lowers_every_image_without_a_gap(name: str, target: Target, address: int) -> None:
+    assert place(image(name), target, had_fus2_stack=True).address == address
+
+
+def test_st_sizes_with_reserved_room_give_the_lower_addresses() -> None:
+    """FUS 2.2.0 at 0x080EA000 and Safeboot 2.0.1 at 0x080EE000 instead of 0x080EE000 and 0x080F2000."""
+    assert place(sized("fus-2.2.0", 24468, 4096), G, had_fus2_stack=True).address == 0x080EA000
+    assert place(sized("safeboot-2.0.1", 2 * 4096, 4096), G, had_fus2_stack=True).address == 0x080EE000
+    assert place(sized("stack-fus2-4k", 129460, 4096), G, had_fus2_stack=True).address == 0x080D0000
+
+
+def test_sfsa_16_kib_below_fus_tells_of_reserved_room() -> None:
+    for name in ("stack-4k", "stack-fus2-4k", "fus-2.2.0"):
+        placement = place(image(name), G, fus=Version(2, 1, 0), sfsa=0xF0)
+        assert placement.address + placement.sectors * 4096 == 0x080F0000
+        assert placement.after_delete is None
+    assert not holds_stack(G, 0xF0, Version(2, 1, 0))
+
+
+def test_sfsa_without_reserved_room_wins_over_the_option() -> None:
+    assert place(image("stack-4k"), G, fus=Version(2, 2, 0), sfsa=0xF4, had_fus2_stack=True).address == 0x080F3000
+
+
+def test_under_fus_1_sfsa_never_tells_of_reserved_room() -> None:
+    assert holds_stack(G, 0xF0, Version(1, 2, 0))
+    with pytest.raises(PlacementError, match="SFSA 0xF0 says that a stack is installed") as caught:
+        place(image("fus-2.2.0"), G, fus=Version(1, 2, 0), sfsa=0xF0)
+    assert caught.value.reason == "stack-installed"
+
+
+def test_a_stack_for_fus_2_under_fus_1_is_a_contradiction() -> None:
+    with pytest.raises(PlacementError, match=r"FUS 1\.2\.0 cannot have installed a stack for FUS 2") as caught:
+        place(image("stack-4k"), G, fus=Version(1, 2, 0), had_fus2_stack=True)
+    assert caught.value.reason == "contradiction"
+
+
+def test_an_image_that_no_longer_fits_below_reserved_room_is_refused() -> None:
+    stack = sized("stack-4k", 60 * 4096, 4096)
+    assert place(stack, C).address == 0x08004000
+    with pytest.raises(PlacementError) as caught:
+        place(stack, C, had_fus2_stack=True)
+    assert caught.value.reason == "does-not-fit"
+
+
+@pytest.mark.parametrize(
+    ("name", "fus", "sfsa", "had", "is_noted"),
+    [
+        ("stack-4k", None, None, False, True),
+        ("stack-4k", "2.2.0", None, False, True),
+        ("stack-4k", "2.2.0", 0xCB, False, True),
+        ("fus-2.2.0", "2.1.0", None, False, True),
+        ("safeboot-2.0.1", None, None, False, True),
+        ("stack-4k", "2.2.0", 0xF4, False, False),
+        ("stack-4k", "2.2.0", 0xF0, False, False),
+        ("stack-4k", None, None, True, False),
+        ("stack-4k", "1.2.0", None, False, False),
+        ("stack-fus2-4k", None, None, False, False),
+        ("fus-1.1.0", None, None, False, False),
+        ("safeboot-2.0.0", None, None, False, False),
+    ],
+)
+def test_unknown_reserved_room_is_noted(
+    name: str, fus: str | None, sfsa: int | None, had: bool, is_noted: bool
+) -> None:
+    version = Version.from_text(fus) if fus else None
+    placement = place(image(name), G, fus=version, sfsa=sfsa, had_fus2_stack=had)
+    note = reserved_note(image(name), placement, fus=version, sfsa=sfsa, had_fus2_stack=had)
+    assert bool(note) is is_noted
+    if is_noted:
+        assert "without a stack the address is 0x080EF000" in note

@@ -635,3 +635,36 @@ def test_wrong_usage(arguments: list[str], reason: str) -> None:
     code, out, errors = run(*arguments)
     assert (code, out) == (2, "")
     assert reason in " ".join(errors.replace("│", " ").split())
+
+
+# --- room that FUS 2 reserves for bonding data
+
+
+def reserved_warnings(made: UpgradePlan) -> list[str]:
+    return [warning for warning in made.warnings if "--had-fus2-stack" in warning]
+
+
+def test_reserved_room_lowers_a_plain_stack_in_the_plan() -> None:
+    for known in ({"had_fus2_stack": True}, {"sfsa": 0xF0}):
+        made = plan(start(fus="2.2.0", **known), [candidate("stack-4k")], candidate("stack-4k"))
+        (address,) = [step.placement.address for step in made.steps if step.placement]
+        assert address == 0x080EF000
+        assert not reserved_warnings(made)
+
+
+def test_sfsa_of_reserved_room_is_no_stack_to_delete() -> None:
+    made = plan(start(fus="2.2.0", sfsa=0xF0), [candidate("stack-4k")], candidate("stack-4k"))
+    assert Action.DELETE_STACK not in [step.action for step in made.steps]
+
+
+def test_unknown_reserved_room_is_a_warning_with_the_address() -> None:
+    made = plan(start(fus="2.2.0"), [candidate("stack-4k")], candidate("stack-4k"))
+    (warning,) = reserved_warnings(made)
+    assert "without a stack the address is 0x080EF000" in warning
+
+
+def test_a_chip_that_comes_from_fus_1_has_no_reserved_room() -> None:
+    way = [candidate("fus-2.2.0"), candidate("stack-4k")]
+    assert not reserved_warnings(plan(start(fus="1.2.0"), way, way[1]))
+    made = plan(start(fus="1.2.0", had_fus2_stack=True), way, way[1])
+    assert "FUS 1.2.0 cannot have installed a stack for FUS 2" in made.refusals[0]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +35,15 @@ NAME_IN_WORDS = (
 LONGEST_REASON = 500
 _CREATED = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z")
 _WORD = re.compile("0x[0-9A-F]{8}")
+
+
+class FusPolicy(Enum):
+    """When a FUS image of the bundle is installed; the values are those of the member `fus_policy`."""
+
+    NEEDED = "needed"
+    """Only where the last image needs a newer FUS than the chip has."""
+    ALWAYS = "always"
+    """Whenever the FUS on the chip is older. A manifest without the member, as before version 0.2, means this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +107,9 @@ class Manifest:
     """In the order of their hashes."""
     steps: tuple[ManifestStep, ...]
     waivers: tuple[Waiver, ...] = ()
+    fus_policy: FusPolicy = FusPolicy.ALWAYS
+    expires: str | None = None
+    """RFC 3339, UTC, to the second: from then on the bundle is refused. None: never."""
 
     def __post_init__(self) -> None:
         """Make the addresses read-only: what was checked stays as it was checked."""
@@ -151,6 +164,11 @@ def dumps(manifest: Manifest) -> bytes:
         "steps": [_step_document(step, manifest) for step in manifest.steps],
         "waivers": [{"rule": one.rule, "image": one.image, "reason": one.reason} for one in manifest.waivers],
     }
+    # Absent members keep the bytes of older bundles, and give each meaning one spelling.
+    if manifest.fus_policy is not FusPolicy.ALWAYS:
+        predicate["fus_policy"] = manifest.fus_policy.value
+    if manifest.expires is not None:
+        predicate["expires"] = manifest.expires
     return strict_json.dumps(
         {
             "_type": STATEMENT_TYPE,
@@ -216,10 +234,12 @@ def loads(payload: bytes) -> Manifest:
         images=images,
         steps=tuple(_read_step(one, path, roles) for path, one in predicate.items("steps", MOST_IMAGES, 1)),
         waivers=_waivers(predicate, roles),
+        fus_policy=_fus_policy(predicate),
+        expires=_expires(predicate),
     )
     if not is_name(manifest.name):
         predicate.refuse("name", f"not {NAME_IN_WORDS}")
-    if not _is_time(manifest.created):
+    if not is_time(manifest.created):
         predicate.refuse("created", "no time of the form 2026-01-31T23:59:59Z")
     predicate.end()
     if dumps(manifest) != payload:
@@ -326,16 +346,39 @@ def is_name(text: str) -> bool:
     return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
-def _is_time(text: str) -> bool:
-    """Whether a text is a time in the one spelling of bundles (RFC 3339, UTC, no fractions)."""
-    match = _CREATED.fullmatch(text)
-    if match is None:
-        return False
-    year, month, day, hour, minute, second = map(int, match.groups())
+def is_time(text: str) -> bool:
+    """Say whether a text is a time in the one spelling of bundles (RFC 3339, UTC, no fractions)."""
     try:
-        return bool(datetime(year, month, day, hour, minute, second, tzinfo=UTC))
+        return bool(time_of(text))
     except ValueError:
         return False
+
+
+def time_of(text: str) -> datetime:
+    """Return a time in the one spelling of bundles. Raises ValueError."""
+    match = _CREATED.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a time of the form 2026-01-31T23:59:59Z: {text!a}")
+    year, month, day, hour, minute, second = map(int, match.groups())
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def _fus_policy(predicate: Members) -> FusPolicy:
+    policy = predicate.optional("fus_policy")
+    if policy is None:
+        return FusPolicy.ALWAYS
+    if policy != FusPolicy.NEEDED.value:
+        predicate.refuse("fus_policy", 'not "needed"; a bundle that always upgrades FUS leaves the member out')
+    return FusPolicy.NEEDED
+
+
+def _expires(predicate: Members) -> str | None:
+    expires = predicate.optional("expires")
+    if expires is None:
+        return None
+    if not isinstance(expires, str) or not is_time(expires):
+        predicate.refuse("expires", "not a time of the form 2026-01-31T23:59:59Z")
+    return str(expires)
 
 
 def _waivers(predicate: Members, roles: dict[str, str]) -> tuple[Waiver, ...]:

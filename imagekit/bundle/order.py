@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from imagekit.assessment import Assessment
-from imagekit.bundle.manifest import ORDER, ROLES, ManifestStep
+from imagekit.bundle.manifest import ORDER, ROLES, FusPolicy, Manifest, ManifestStep
 from imagekit.errors import BundleError
 from imagekit.fus_versions import fus_range, given_fus, oldest_on
 from imagekit.image.model import ImageKind, Version
@@ -84,6 +84,38 @@ def _step(assessment: Assessment, targets: Sequence[Target]) -> ManifestStep:
         gives=gives,
         irreversible=image.kind is not ImageKind.STACK,
     )
+
+
+def steps_on(manifest: Manifest, fus: Version) -> tuple[ManifestStep, ...]:
+    """Return the steps that a chip with this FUS takes, by the bundle's policy.
+
+    With `always` these are all steps. With `needed` these are the fewest FUS upgrades after which the last image can be
+    installed, as in `imagekit plan`; among equals the newest FUS comes first. Where the bundle does not lead there
+    these are all steps, so that the caller can say which FUS is missing.
+    """
+    *upgrades, last = manifest.steps
+    role = next(image.role for image in manifest.images if image.sha256 == last.image)
+    if manifest.fus_policy is FusPolicy.ALWAYS or role == "fus":
+        return manifest.steps
+    upgrades.sort(key=lambda step: Version.from_text(step.gives), reverse=True)
+    reached: dict[Version, tuple[ManifestStep, ...]] = {fus: ()}
+    queue = [fus]
+    for version in queue:
+        if _installs(version, last):
+            return (*reached[version], last)
+        for step in upgrades:
+            gives = Version.from_text(step.gives)
+            if gives not in reached and _installs(version, step):
+                reached[gives] = (*reached[version], step)
+                queue.append(gives)
+    return manifest.steps
+
+
+def _installs(fus: Version, step: ManifestStep) -> bool:
+    """Whether a chip with this FUS can do the step."""
+    if fus < Version.from_text(step.min_fus):
+        return False
+    return step.below_fus is None or fus < Version.from_text(step.below_fus)
 
 
 def served(steps: Sequence[ManifestStep]) -> list[tuple[str, str | None]]:

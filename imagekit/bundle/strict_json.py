@@ -85,6 +85,10 @@ class Members:
             self.refuse(name, "missing")
         return self._left.pop(name)
 
+    def optional(self, name: str) -> Any:
+        """Return a member, or None when it is absent."""
+        return self._left.pop(name, None)
+
     def text(self, name: str, longest: int = 200) -> str:
         """Return a text: printable ASCII, not empty, at most so many characters."""
         value = self.take(name)

@@ -7,6 +7,7 @@ and order were computed again from the bytes themselves. Nothing else makes one.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, fields
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from imagekit.assessment import Assessment, assess
@@ -47,13 +48,18 @@ class VerifiedBundle:
 
 
 def open_bundle(
-    data: bytes, trusted: Sequence[PublicKey], threshold: int = 1, st_keys: Sequence[SigningKey] | None = None
+    data: bytes,
+    trusted: Sequence[PublicKey],
+    threshold: int = 1,
+    st_keys: Sequence[SigningKey] | None = None,
+    *,
+    now: datetime | None = None,
 ) -> VerifiedBundle:
     """Check a bundle, read once and held in memory; return what it holds.
 
-    `trusted` are the keys of whoever may sign bundles, `threshold` how many of them must have signed. Raises
-    BundleError with the reason of the first check that fails, NotABundleError, KeyFileError for one key given twice, or
-    TypeError for a threshold that is no int.
+    `trusted` are the keys that may sign bundles, `threshold` is how many of them must have signed, `now` is the time
+    instead of the computer's clock. Raises BundleError with the reason of the first check that fails, NotABundleError,
+    KeyFileError for one key given twice, or TypeError for a threshold that is not an int.
     """
     if type(threshold) is not int:
         raise TypeError(f"a threshold is an int, not {threshold!a}")
@@ -65,8 +71,20 @@ def open_bundle(
     signers, strangers = _signers(signed, distinct(trusted), threshold)
     # (6) the manifest: the very bytes that were signed
     stated = manifest.loads(signed.payload)
+    _refuse_expired(stated, now or datetime.now(UTC))
     images, assessments = examine(stated, members, st_keys)
     return VerifiedBundle(stated, images, assessments, signers, strangers, _DOOR)
+
+
+def _refuse_expired(stated: Manifest, now: datetime) -> None:
+    """Raise BundleError `expired` once the time has come that the manifest names."""
+    if stated.expires is not None and now >= manifest.time_of(stated.expires):
+        clock = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        raise BundleError(
+            "expired",
+            f"it expired at {stated.expires}, and the clock of this computer says {clock}: get a newer bundle, or "
+            "correct the clock",
+        )
 
 
 def examine(

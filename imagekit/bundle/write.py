@@ -9,7 +9,7 @@ from imagekit.assessment import Assessment
 from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.envelope import Envelope, Signature
 from imagekit.bundle.keys import PrivateKey, fingerprint, sign
-from imagekit.bundle.manifest import Manifest, Waiver
+from imagekit.bundle.manifest import FusPolicy, Manifest, Waiver
 from imagekit.bundle.order import steps_for
 from imagekit.bundle.verified import errors_of, is_waivable, refuse_unneeded, unaccepted
 from imagekit.errors import BundleError, PlacementError
@@ -32,8 +32,12 @@ def make_manifest(
     sequence: int,
     created: int,
     waivers: Sequence[Waiver] = (),
+    fus_policy: FusPolicy = FusPolicy.NEEDED,
+    expires: str | None = None,
 ) -> Manifest:
-    """Describe the images for the targets; `created` is in seconds since 1970. Nobody gives an address or a step.
+    """Describe the images for the targets. Addresses and steps are computed, never given.
+
+    `created` is in seconds since 1970, `expires` a time as in `manifest.is_time`.
 
     Raises BundleError for an image that `check` would refuse and no waiver accepts, or for a waiver that nothing needs,
     PlacementError for an image without an address on a target.
@@ -52,6 +56,8 @@ def make_manifest(
         images=tuple(manifest.describe(one) for one in ordered.values()),
         steps=steps_for(list(ordered.values()), targets),
         waivers=tuple(waivers),
+        fus_policy=fus_policy,
+        expires=expires,
     )
     errors = errors_of(made.targets, assessments)
     for sha256, finding in unaccepted(made.waivers, errors, assessments):

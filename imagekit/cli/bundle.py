@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,14 @@ Trust = typer.Option(
     "--trust", envvar="IMAGEKIT_TRUST", metavar="FILE", help="PEM file with public keys that may sign bundles."
 )
 Threshold = typer.Option("--threshold", envvar="IMAGEKIT_THRESHOLD", min=1, help="How many of them must have signed.")
+
+
+class FusPolicyChoice(StrEnum):
+    """When the FUS images of a bundle are installed."""
+
+    NEEDED = "needed"
+    ALWAYS = "always"
+
 
 AsJson = typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")
 
@@ -75,6 +84,24 @@ def create(
             show_default=False,
         ),
     ] = None,
+    fus_policy: Annotated[
+        FusPolicyChoice,
+        typer.Option(
+            "--fus-policy",
+            envvar="IMAGEKIT_FUS_POLICY",
+            help="Install the FUS images only where the stack needs them, or always when the FUS on the chip is older.",
+        ),
+    ] = FusPolicyChoice.NEEDED,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires",
+            envvar="IMAGEKIT_EXPIRES",
+            metavar="DATE",
+            help="Refuse the bundle from then on: 2027-01-31 (the end of that day, UTC) or 2027-01-31T12:00:00Z.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make a signed bundle.
 
@@ -91,6 +118,7 @@ def create(
     given.refuse_image_as_out(out)
     given.refuse_what_is_there(out)
     product = given.product_name(name, out)
+    expiry = _expiry(expires)
     signing = given.signing_keys(keys or [])
     inputs = given.read_inputs(files, targets)
     with about(output_name(out)), given.as_typed(inputs.paths):
@@ -102,6 +130,8 @@ def create(
             sequence=sequence,
             created=given.now(),
             waivers=waivers,
+            fus_policy=manifest.FusPolicy(fus_policy.value),
+            expires=expiry,
         )
         given.tell_findings(inputs)
         payload = manifest.dumps(stated)
@@ -112,6 +142,22 @@ def create(
     given.tell_waivers(waivers, inputs)
     unsigned = "" if signing else "; nobody has signed it: `imagekit bundle payload`, then `bundle attach`"
     complain(f"{output_name(out)}: {counted(len(stated.images), 'image')}, sequence {stated.sequence}{unsigned}")
+
+
+def _expiry(text: str | None) -> str | None:
+    """The time of `--expires` in the spelling of bundles; exits with wrong usage for anything else."""
+    from imagekit.bundle.manifest import is_time
+
+    if text is None:
+        return None
+    time = text
+    if "T" not in text:
+        time = f"{text}T23:59:59Z"
+    if not is_time(time):
+        raise typer.BadParameter(
+            f"not a time {shown(text)}: write it as 2027-01-31 or 2027-01-31T12:00:00Z", param_hint="--expires"
+        )
+    return time
 
 
 @bundle.command()

@@ -16,7 +16,7 @@ from imagekit.cli.console import (
     terminal_width,
     trace,
 )
-from imagekit.cli.options import Fus, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
+from imagekit.cli.options import Fus, HadFus2Stack, KnownContents, Part, Sfsa, chip_of, known_contents, number_of
 from imagekit.cli.placed import judged, read_as_image
 from imagekit.errors import ExitCode, ParseError
 from imagekit.files import read_image, size_of
@@ -66,6 +66,7 @@ def address(
     part: Annotated[str, Part],
     fus: Annotated[str | None, Fus] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
+    had_fus2_stack: Annotated[bool, HadFus2Stack] = False,
 ) -> None:
     """Compute an image's install address.
 
@@ -75,7 +76,7 @@ def address(
 
     Example: imagekit address stack.bin --part STM32WB55RG --fus 2.1.0
     """
-    from imagekit.placement import differences_from_st, place
+    from imagekit.placement import differences_from_st, place, reserved_note
     from imagekit.report.text import working
 
     chip, sectors = chip_of(part, fus), number_of("--sfsa", sfsa)
@@ -83,13 +84,19 @@ def address(
     with about(file):
         image, _, _ = read_as_image(file, read_image(file))
         assessment, _ = judged(file, image, chip)
-        placement = place(image, chip.target, fus=chip.fus, sfsa=sectors, variants=assessment.fus_variants)
+        variants = assessment.fus_variants
+        placement = place(
+            image, chip.target, fus=chip.fus, sfsa=sectors, variants=variants, had_fus2_stack=had_fus2_stack
+        )
+        reserved = reserved_note(
+            image, placement, fus=chip.fus, sfsa=sectors, had_fus2_stack=had_fus2_stack, variants=variants
+        )
     if placement.after_delete is not None:
         complain(
             f"{shown(file)}: SFSA says that a stack is installed: delete it first; without it the address is "
             f"0x{placement.after_delete:08X}"
         )
-    notes = differences_from_st(image, placement)
+    notes = (*differences_from_st(image, placement), *filter(None, [reserved]))
     print_result(
         working(image, placement, shown(part.strip()), shown(file), notes, width=terminal_width(), paint=painter())
     )

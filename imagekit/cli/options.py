@@ -60,6 +60,11 @@ Sfsa = typer.Option(
     help="SFSA from the chip's option bytes, such as 0xF4.",
     show_default=False,
 )
+HadFus2Stack = typer.Option(
+    "--had-fus2-stack",
+    envvar="IMAGEKIT_HAD_FUS2_STACK",
+    help="A stack in the format for FUS 2 was installed on the chip before: FUS reserves 16 KiB for bonding data.",
+)
 App = typer.Option(
     "--app",
     envvar="IMAGEKIT_APP",

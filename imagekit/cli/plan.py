@@ -9,7 +9,7 @@ import typer
 
 from imagekit.cli.app import app
 from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
-from imagekit.cli.options import Fus, Part, Sfsa, chip_of, number_of, version_of
+from imagekit.cli.options import Fus, HadFus2Stack, Part, Sfsa, chip_of, number_of, version_of
 from imagekit.cli.placed import read_as_image
 from imagekit.errors import EmitError, ExitCode, ParseError, PlanError, VersionError
 from imagekit.files import files_in, read_image
@@ -58,6 +58,7 @@ def plan(
         ),
     ] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
+    had_fus2_stack: Annotated[bool, HadFus2Stack] = False,
     anti_rollback: Annotated[
         str | None,
         typer.Option(
@@ -100,6 +101,7 @@ def plan(
         stack_installed=stack_installed,
         stack_version=version_of("--stack-version", stack_version),
         sfsa=number_of("--sfsa", sfsa),
+        had_fus2_stack=had_fus2_stack,
         anti_rollback=_stored_version(anti_rollback),
     )
     if stack_installed is False and stack_version is not None:

@@ -23,7 +23,7 @@ from imagekit.image.container import (
     ImageFooter,
     SignatureBlock,
 )
-from imagekit.targets import SECTOR_SIZES, Series
+from imagekit.targets import SECTOR_SIZES, SRAM2A_KIB, SRAM2B_KIB, Series
 
 SAFEBOOT_INFO1 = 0x5AFE_B007
 """`info1` of Safeboot 2.0.0, which carries the magic of a stack."""
@@ -208,6 +208,23 @@ class Image:
         """Sectors to leave free above the image; None for a format whose gap is not known."""
         return GAP_SECTORS.get((self.footer.magic, self.footer.info1))
 
+    @property
+    def is_fus_2_format(self) -> bool:
+        """Whether this is a stack in the format for FUS 2, which leaves room for bonding data above itself."""
+        return self.footer.magic == FUS_2_STACK_MAGIC
+
+    @property
+    def stack_sram2a_kib(self) -> int:
+        """KiB of SRAM2a used by the stack: what a chip reports (`stack_sram2_kib`)."""
+        return stack_sram2_kib(SRAM2A_KIB, self.footer.sram2a_kib)
+
+    @property
+    def stack_sram2b_kib(self) -> int | None:
+        """KiB of SRAM2b used by the stack; None where the series, and so the size of SRAM2b, is not known."""
+        if not self.series:
+            return None
+        return stack_sram2_kib(SRAM2B_KIB[self.series[0]], self.footer.sram2b_kib)
+
     @cached_property
     def st_signature(self) -> SignatureBlock | None:
         """ST's signature, None when the file carries none. A strange magic does not make it another's."""
@@ -217,6 +234,16 @@ class Image:
     def customer_signature(self) -> SignatureBlock | None:
         """A customer's signature, None when the file carries none."""
         return next((block for block in self.signatures if _is_customers(block)), None)
+
+
+def stack_sram2_kib(sram2_kib: int, app_kib: int) -> int:
+    """Convert the KiB left to the application, out of all KiB of this SRAM2, to the KiB used by the stack.
+
+    An image footer and the option bytes SBRSA and SNBRSA hold what is left to the application. The device information
+    table of a chip holds what the stack uses. Source: SHCI_GetWirelessFwInfo on a WB55 with BLE_Stack_full 1.8.0
+    (stm32duino/STM32duinoBLE, pull request 17) reports 22 and 17 KiB; the footer of that stack says 10 and 15 of 32.
+    """
+    return max(sram2_kib - app_kib, 0)
 
 
 def _is_customers(block: SignatureBlock) -> bool:

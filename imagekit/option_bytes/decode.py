@@ -82,6 +82,15 @@ class OptionBytes:
     damaged: tuple[tuple[str, int, int], ...] = ()
     """Register, value and complement of each word whose complement does not fit."""
 
+    @classmethod
+    def from_registers(cls, registers: Mapping[str, int], target: Target) -> "OptionBytes":
+        """Decode option registers as they were read from a chip: OPTR, SFR, SRRVR, IPCCBR, WRP1AR and WRP1BR by name.
+
+        Other registers are ignored. Raises OptionBytesError for a value of more than 32 bits.
+        """
+        values = {name: registers[name] for name in _REGISTERS if name in registers}
+        return cls(target=target, fields=_fields(values, target))
+
     @property
     def not_given(self) -> tuple[str, ...]:
         """Fields of the series that were not given."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from imagekit.assessment import Assessment
-from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, known_as
+from imagekit.bundle.manifest import FusPolicy, ImageEntry, Manifest, ManifestStep, known_as
 from imagekit.bundle.order import range_text, served
 from imagekit.bundle.verified import found_in
 from imagekit.report.document import Json, hex_word
@@ -29,6 +29,7 @@ def text(
         *(("signed", line, role) for line, role in signers),
         *(("for", f"{target.name}, {target.flash_kib} KiB", "") for target in stated.targets),
         ("for", f"boards with FUS {_boards(stated)}", ""),
+        *_policy(stated),
         *_lacks(stated),
     ]
     lines = [paint(verdict, role), paint(stated.name, "bold")]
@@ -45,6 +46,19 @@ def _boards(stated: Manifest) -> str:
     """With which FUS a chip can begin: `1.2.0 and later`."""
     ranges = [range_text(*one).replace(" or later", " and later") for one in served(stated.steps)]
     return ", or FUS ".join(ranges)
+
+
+def _policy(stated: Manifest) -> list[tuple[str, str, str]]:
+    """When the bundle's FUS is installed, and until when the bundle is."""
+    rows = []
+    if len(stated.images) > 1 and any(image.role == "fus" for image in stated.images):
+        when = "always, when the FUS on the chip is older"
+        if stated.fus_policy is FusPolicy.NEEDED:
+            when = "only where the last image needs it"
+        rows.append(("FUS", f"installed {when}", ""))
+    if stated.expires is not None:
+        rows.append(("expires", f"{stated.expires}, by the clock of the computer", ""))
+    return rows
 
 
 def _lacks(stated: Manifest) -> list[tuple[str, str, str]]:
@@ -111,6 +125,8 @@ def document(stated: Manifest, assessments: Mapping[str, Assessment], signers: S
         "images": [_image(one, stated, assessments) for one in stated.images],
         "steps": [_entry(step, stated) for step in stated.steps],
         "waivers": [{"rule": one.rule, "image": one.image, "reason": one.reason} for one in stated.waivers],
+        "fus_policy": stated.fus_policy.value,
+        "expires": stated.expires,
     }
 
 

@@ -1,5 +1,6 @@
 """A plan as text for people and as the JSON document of `plan --emit json` (docs/json.md)."""
 
+from imagekit.bonding import BondingData
 from imagekit.fus_versions import given_fus
 from imagekit.report.document import Json, hex_word
 from imagekit.report.text import Paint, plain, row
@@ -49,7 +50,12 @@ def _step(number: int, step: UpgradeStep, width: int | None, paint: Paint) -> li
     rows += [("needs", step.needs), ("gives", step.gives)]
     rows += [("then", consequence) for consequence in step.afterwards]
     rows += [("takes", step.takes)] if step.takes else []
+    rows += [("pairings", _pairings(step.bonding_data))] if step.bonding_data else []
     return lines + [row(label, line, "", width, paint) for label, line in rows]
+
+
+def _pairings(bonding_data: BondingData) -> str:
+    return f"stored by the radio core: {bonding_data.fate.value}; {bonding_data.why} ({bonding_data.source})"
 
 
 def document(plan: UpgradePlan) -> Json:
@@ -79,6 +85,7 @@ def _entry(step: UpgradeStep) -> Json:
         "gives": step.gives,
         "afterwards": list(step.afterwards),
         "takes": step.takes or None,
+        "bonding_data": step.bonding_data.document if step.bonding_data else None,
     }
 
 

@@ -4,11 +4,13 @@ The steps follow ST's own procedure (release notes of STM32CubeWB v1.24.0, steps
 FUS up one image at a time, install the stack, start it. Nothing irreversible is in a plan that does not need it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePath
 
+from imagekit import bonding
+from imagekit.bonding import BondingData, StackFormat
 from imagekit.catalogue import StName
 from imagekit.errors import PlacementError, PlanError
 from imagekit.fus_versions import (
@@ -25,7 +27,7 @@ from imagekit.fus_versions import (
 )
 from imagekit.image.model import FUS_1_2, FUS_2, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
-from imagekit.placement import holds_stack, place
+from imagekit.placement import bonding_is_reserved, holds_stack, place, reserved_note
 from imagekit.rules import findings
 from imagekit.rules.image import ADDRESS_STANDS
 from imagekit.rules.registry import Chip, Severity
@@ -64,6 +66,8 @@ class Start:
     """The version of the installed stack, None: not known."""
     sfsa: int | None = None
     """SFSA of the option bytes, in sectors."""
+    had_fus2_stack: bool = False
+    """A stack in the format for FUS 2 was installed on the chip at some time."""
     anti_rollback: Version | AntiRollback | None = None
     """The version below which FUS refuses stacks; None: anti-rollback was never activated."""
 
@@ -91,7 +95,7 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Upgr
             return UpgradePlan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
         _refuse_rollback(start, goal, is_deleting=installed is not False)
         upgrades = _fus_way(start, [one for one in candidates if one.image.sha256 not in unusable], goal)
-        steps = tuple(_steps(start, goal, upgrades, installed=installed))
+        steps = tuple(_with_bonding_data(start, _steps(start, goal, upgrades, installed=installed), installed))
     except (PlanError, PlacementError) as error:
         missing = [f"missing: {file}" for file in getattr(error, "missing", ())]
         blocked = [one for one in candidates if one.image.kind is ImageKind.FUS and one.image.sha256 in unusable]
@@ -214,8 +218,9 @@ def _nothing_to_do(start: Start, goal: Candidate) -> str:
     if image.kind is not ImageKind.STACK or start.sfsa is None or start.stack_version is None:
         return ""
     # The version alone names no variant; version and size do in nearly all cases (docs/image-format.md).
-    at_sfsa = place(image, start.target).address == start.target.sector_address(start.sfsa)
-    if at_sfsa and _is_same(start.stack_version, image.version):
+    has_room_above = start.fus >= FUS_2
+    addresses = {place(image, start.target, had_fus2_stack=lower).address for lower in {False, has_room_above}}
+    if start.target.sector_address(start.sfsa) in addresses and _is_same(start.stack_version, image.version):
         return f"the chip has a stack of this version and size already: {goal.title}"
     return ""
 
@@ -292,21 +297,52 @@ def _steps(
 ) -> Iterator[UpgradeStep]:
     """The steps of the way, in order. Raises PlacementError where an image has no address."""
     fus, target = start.fus, start.target
+    is_reserved = bonding_is_reserved(target, fus, start.sfsa, had_fus2_stack=start.had_fus2_stack)
     if installed is not False:
         yield delete_stack(target, fus, is_told=installed is not None)
     ups = [*upgrades, goal] if goal.image.kind is ImageKind.FUS else upgrades
     for one in ups:
-        placement = place(one.image, target, fus=fus, variants=one.assessment.fus_variants)
+        variants = one.assessment.fus_variants
+        placement = place(one.image, target, fus=fus, variants=variants, had_fus2_stack=is_reserved)
         yield install_fus(one, placement, fus, goal)
         fus = given_fus(one.image)
     if goal.image.kind is ImageKind.FUS:
         return
-    placement = place(goal.image, target, fus=fus, variants=goal.assessment.fus_variants)
+    variants = goal.assessment.fus_variants
+    placement = place(goal.image, target, fus=fus, variants=variants, had_fus2_stack=is_reserved)
     if goal.image.kind is ImageKind.SAFEBOOT:
         yield install_safeboot(goal, placement, fus)
         return
     yield install_stack(goal, placement, fus)
     yield start_stack(goal, fus)
+
+
+def _with_bonding_data(start: Start, steps: Iterable[UpgradeStep], installed: bool | None) -> Iterator[UpgradeStep]:
+    """Add to each step what it does to bonding data; a chip without a stack and without reserved room has none."""
+    has_data = installed is not False or bonding_is_reserved(
+        start.target, start.fus, start.sfsa, had_fus2_stack=start.had_fus2_stack
+    )
+    for step in steps:
+        if has_data or step.action is Action.INSTALL_SAFEBOOT:
+            yield replace(step, bonding_data=_bonding_data(start, step, is_deleted=installed is not False))
+        else:
+            yield step
+
+
+def _bonding_data(start: Start, step: UpgradeStep, *, is_deleted: bool) -> BondingData | None:
+    """Return what a step does to bonding data on a chip that may hold some."""
+    if step.action is Action.DELETE_STACK:
+        return bonding.after_delete(step.fus)
+    if step.action is Action.INSTALL_FUS:
+        return bonding.after_fus_upgrade(start.fus)
+    if step.action is Action.INSTALL_SAFEBOOT:
+        return bonding.after_safeboot()
+    if step.action is Action.INSTALL_STACK and step.candidate:
+        installed = StackFormat.PLAIN
+        if step.candidate.image.is_fus_2_format:
+            installed = StackFormat.FUS_2
+        return bonding.after_stack(start.fus, installed, replaces=None, is_deleted_first=is_deleted)
+    return None
 
 
 def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], installed: bool | None) -> Iterator[str]:
@@ -326,6 +362,7 @@ def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], insta
             "over ST-LINK then; 2.20 can, and the notes of FUS 2.1.0 do not repeat it. Nobody has reported trying; FUS "
             "2.1.0 or later (STM32CubeWB v1.23.0 or later) is the better way"
         )
+    yield from _reserved_notes(start, steps)
     if installed is not False and start.anti_rollback is not None:
         yield "anti-rollback is on: no source says that a stack can be deleted then without harm"
     if start.stack_version and steps and _same_version(start, steps):
@@ -335,6 +372,23 @@ def _warnings(start: Start, goal: Candidate, steps: Sequence[UpgradeStep], insta
         )
     if installed is not False and goal.image.kind is not ImageKind.STACK:
         yield "the chip is left without a stack: give the stack that you want too, and it is in the plan"
+
+
+def _reserved_notes(start: Start, steps: Sequence[UpgradeStep]) -> Iterator[str]:
+    """Yield what is not known of the room for bonding data, for each image that it would move."""
+    for step in steps:
+        if step.candidate is None or step.placement is None or start.fus < FUS_2:
+            continue
+        note = reserved_note(
+            step.candidate.image,
+            step.placement,
+            fus=step.fus,
+            sfsa=start.sfsa,
+            had_fus2_stack=start.had_fus2_stack,
+            variants=step.candidate.assessment.fus_variants,
+        )
+        if note:
+            yield f"{step.candidate.title}: {note}"
 
 
 def _warnings_about(one: Candidate) -> Iterator[str]:

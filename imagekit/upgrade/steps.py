@@ -7,6 +7,7 @@ Sources: release notes of STM32CubeWB v1.24.0 (STM32WB5x, steps 4 - 8; "Safeboot
 from dataclasses import dataclass
 from enum import Enum
 
+from imagekit.bonding import BondingData
 from imagekit.fus_versions import FOR_FUS_0_5_3, FUS_0_5_3, asked_fus, given_fus
 from imagekit.image.model import FUS_2, ImageKind, Version
 from imagekit.placement import FUS_2_GAP, Placement
@@ -44,6 +45,8 @@ class UpgradeStep:
     """What is different from then on, or works no longer."""
     takes: str = ""
     """How long it takes, where a source tells; empty otherwise."""
+    bonding_data: BondingData | None = None
+    """What happens to bonding data; None where there can be none, or the step does not touch them."""
 
 
 def delete_stack(target: Target, fus: Version, *, is_told: bool) -> UpgradeStep:
@@ -51,11 +54,14 @@ def delete_stack(target: Target, fus: Version, *, is_told: bool) -> UpgradeStep:
     why = "FUS is upgraded, and a stack installed, on a chip without a stack (AN5185; release notes, step 8)"
     if not is_told:
         why += "; if none is installed, FUS answers IMG_NOT_FOUND, which is harmless: go on"
+    gives = f"no stack; {_idle_sfsa(target, fus)} expected"
+    if fus >= FUS_2:  # placement.bonding_is_reserved
+        gives += ", or lower where FUS keeps bonding data"
     return UpgradeStep(
         action=Action.DELETE_STACK,
         fus=fus,
         needs="FUS running (not the stack)",
-        gives=f"no stack; {_idle_sfsa(target, fus)} expected",
+        gives=gives,
         why=why,
         afterwards=("no radio until a stack is installed again",),
         takes="1 to 7 s in logs of STM32CubeProgrammer",

@@ -11,7 +11,7 @@ from flasher.sim.chip import SimulatedChip
 from flasher.sim.parts import find_part
 from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
-from imagekit.bundle.manifest import Waiver
+from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.bundle.write import BundleContent
 from imagekit.errors import PlacementError
@@ -80,7 +80,9 @@ def made(*inside: BundleContent, target: Target) -> VerifiedBundle:
         image = one.assessment.image
         waivers += [Waiver("WB105", image.sha256, "a test")] if not image.series else []
         waivers += [Waiver("WB201", image.sha256, "a test")] if not one.assessment.signature.key else []
-    stated = write.make_manifest(inside, [target], name="product", sequence=1, created=0, waivers=waivers)
+    stated = write.make_manifest(
+        inside, [target], name="product", sequence=1, created=0, waivers=waivers, fus_policy=FusPolicy.ALWAYS
+    )
     payload = manifest.dumps(stated)
     return open_bundle(
         write.write_bundle(payload, [write.signature(private("p256"), payload)], inside), [public("p256")]

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from imagekit.bundle import manifest, write
 from imagekit.bundle.keys import PrivateKey, PublicKey, load_public_keys
-from imagekit.bundle.manifest import Waiver
+from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.write import BundleContent
 from imagekit.targets import select_target
 from tests.support.images import FIXTURES, assessed, content
@@ -66,11 +66,20 @@ def bundle(
     keys: Sequence[PrivateKey] = (),
     parts: Sequence[str] = ("STM32WB55RG",),
     waivers: Sequence[Waiver] = (),
+    fus_policy: FusPolicy = FusPolicy.ALWAYS,
+    expires: str | None = None,
 ) -> bytes:
     """A bundle as imagekit itself makes it."""
     inside = contents(*names)
     stated = write.make_manifest(
-        inside, [select_target(part) for part in parts], name="product", sequence=7, created=0, waivers=waivers
+        inside,
+        [select_target(part) for part in parts],
+        name="product",
+        sequence=7,
+        created=0,
+        waivers=waivers,
+        fus_policy=fus_policy,
+        expires=expires,
     )
     payload = manifest.dumps(stated)
     return write.write_bundle(payload, [write.signature(key, payload) for key in keys], inside)

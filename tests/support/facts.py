@@ -5,7 +5,7 @@ from typing import Any
 from flasher.chip import Identity, Options
 from flasher.journal import History
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Consent, Facts, InstallPlan, make_plan
+from flasher.plan import Acceptance, Facts, InstallPlan, make_plan
 from flasher.registers import FLASH_BASE, OPTION_REGISTERS
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.image.model import Version
@@ -60,8 +60,8 @@ def facts(
     )
 
 
-def planned(bundle: VerifiedBundle, chip: Facts, history: History | None = None, **consent: Any) -> InstallPlan:
-    return make_plan(bundle, chip, history or History(), Consent(**consent))
+def planned(bundle: VerifiedBundle, chip: Facts, history: History | None = None, **accepted: Any) -> InstallPlan:
+    return make_plan(bundle, chip, history or History(), Acceptance(**accepted))
 
 
 def accepting(*names: str) -> dict[str, Any]:

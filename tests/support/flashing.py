@@ -17,6 +17,7 @@ from flasher.sim.dll import AfterReset, Probe, SimulatedDll
 from flasher.sim.faults import Fault, FaultyChip
 from flasher.sim.parts import find_part
 from flasher.sim.session import dll_settings
+from imagekit.bundle.manifest import FusPolicy
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from tests.support.bundles import bundle, private, public
 from tests.support.images import FIXTURES, content, throw_away_keys
@@ -52,9 +53,9 @@ def simulated(
     return chip
 
 
-def opened(*names: str, part: str = "STM32WB55RG") -> VerifiedBundle:
+def opened(*names: str, part: str = "STM32WB55RG", fus_policy: FusPolicy = FusPolicy.ALWAYS) -> VerifiedBundle:
     """A verified bundle of images of fixtures/images."""
-    data = bundle(*names, keys=[private("p256")], parts=[part])
+    data = bundle(*names, keys=[private("p256")], parts=[part], fus_policy=fus_policy)
     return open_bundle(data, [public("p256")], st_keys=throw_away_keys())
 
 
