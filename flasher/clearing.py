@@ -20,8 +20,8 @@ PlacedImage = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class UserFlash:
-    """User flash as it was read, from its first byte up to SFSA or to the end of the part."""
+class FlashContent:
+    """What user flash held when it was read, from its first byte up to SFSA or to the end of the part."""
 
     content: bytes
     target: Target
@@ -68,7 +68,7 @@ class Obstacles:
 
 
 def find_obstacles(
-    flash: UserFlash, stagings: Sequence[Staging], staged_before: set[int], *, cpu1_must_not_boot: bool
+    flash: FlashContent, stagings: Sequence[Staging], staged_before: set[int], *, cpu1_must_not_boot: bool
 ) -> Obstacles:
     """Find what stands in the way of staging these images, in this order.
 
@@ -95,7 +95,7 @@ def find_obstacles(
     return Obstacles(application=frozenset(application), leftover=frozenset(leftover), erase=frozenset(erase))
 
 
-def _already_staged(flash: UserFlash, staging: Staging) -> set[int]:
+def _already_staged(flash: FlashContent, staging: Staging) -> set[int]:
     """The sectors of an image that stands where and as it will be staged; empty when it does not."""
     start = staging.area.start
     if not flash.holds(staging.data, start):
@@ -103,7 +103,7 @@ def _already_staged(flash: UserFlash, staging: Staging) -> set[int]:
     return set(range(start, start + len(staging.data), flash.target.sector_size))
 
 
-def staged_by_us(flash: UserFlash, images: Sequence[PlacedImage], history: History) -> set[int]:
+def staged_by_us(flash: FlashContent, images: Sequence[PlacedImage], history: History) -> set[int]:
     """Return the sectors that an earlier run has written, and that hold nothing else since.
 
     These hold an image of this bundle, whole or as far as it was written. Where that run was interrupted while it
@@ -119,7 +119,7 @@ def staged_by_us(flash: UserFlash, images: Sequence[PlacedImage], history: Histo
     return found | _torn_sector(flash, images, history)
 
 
-def _is_partly_staged(flash: UserFlash, sector: int, start: int, images: Sequence[PlacedImage]) -> bool:
+def _is_partly_staged(flash: FlashContent, sector: int, start: int, images: Sequence[PlacedImage]) -> bool:
     """Whether a sector is blank, or begins as that sector of an image that is staged at `start`."""
     data, offset = flash.data_in(sector), sector - start
     if not data:
@@ -131,7 +131,7 @@ def _is_partly_staged(flash: UserFlash, sector: int, start: int, images: Sequenc
     )
 
 
-def _torn_sector(flash: UserFlash, images: Sequence[PlacedImage], history: History) -> set[int]:
+def _torn_sector(flash: FlashContent, images: Sequence[PlacedImage], history: History) -> set[int]:
     """The one sector at which the last staging was interrupted; empty when there are several candidates or none."""
     if not history.is_torn or not history.staged:
         return set()

@@ -7,27 +7,42 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flasher import registers as reg
-from flasher.chip import Area, Identity, Options, Staging
-from flasher.clearing import Obstacles, UserFlash, areas, find_obstacles, staged_by_us
+from flasher.chip import Area, Staging
+from flasher.clearing import FlashContent, Obstacles, areas, find_obstacles, staged_by_us
 from flasher.errors import RefusedError
+from flasher.facts import Facts, difference, option_refusals, option_verdicts
 from flasher.journal import History
-from flasher.mailbox import DeviceInfo
 from imagekit import bonding
 from imagekit.bonding import BondingData, StackFormat
 from imagekit.bundle.manifest import ImageEntry, ManifestStep
 from imagekit.bundle.order import steps_on
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.errors import PlacementError
+from imagekit.flash_scan import find_images
 from imagekit.fus_versions import needs_fus_first
 from imagekit.image.model import FUS_2, Version
-from imagekit.option_bytes import suitability
-from imagekit.option_bytes.verdicts import FieldVerdict
-from imagekit.placement import FUS_2_GAP, bonding_is_reserved, place
+from imagekit.placement import place
+
+__all__ = [
+    "FUS_1_1_0",
+    "PURGE",
+    "Acceptance",
+    "Consent",
+    "Facts",
+    "InstallPlan",
+    "InstallStep",
+    "Range",
+    "difference",
+    "find_images",
+    "hindrances",
+    "make_plan",
+    "option_refusals",
+    "option_verdicts",
+    "refuse_delete",
+]
 
 FUS_1_1_0 = Version(1, 1, 0)
 """The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
-_LARGEST_APP_KIB = 31
-"""The largest value of SBRSA and SNBRSA, which have five bits (CMSIS stm32wb55xx.h, FLASH_SRRVR)."""
 PURGE = "purge-nvm"
 """The step, and the name that the user must accept, that deletes the stack and all bonding data (FW_PURGE)."""
 _ACTIONS = {"fus": "install-fus", "stack": "install-stack", "safeboot": "install-safeboot"}
@@ -37,58 +52,17 @@ Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """The chip as it was read."""
-
-    identity: Identity
-    options: Options
-    info: DeviceInfo
-    flash: bytes
-    """User flash, from its start up to SFSA or to the end of the part."""
-
-    @property
-    def has_stack(self) -> bool:
-        """Whether a stack is installed: CPU2 says so, or SFSA does."""
-        target, sfsa = self.identity.target, self.options.sfsa
-        if self.info.stack is not None:
-            return True
-        return target.sector_address(sfsa) < target.limit and not bonding_is_reserved(target, self.info.fus, sfsa)
-
-    @property
-    def bonding_room(self) -> bool:
-        """Whether FUS keeps 16 KiB below itself for bonding data, also after the stack is deleted.
-
-        With a stack: it ends 16 KiB below the limit, by SFSA and its number of sectors. Source: addresses of all stacks
-        for FUS 2 in ST's tables of v1.22.1 to v1.24.0.
-        """
-        target, info, sfsa = self.identity.target, self.info, self.options.sfsa
-        if info.fus < FUS_2:
-            return False
-        if info.stack is None:
-            return bonding_is_reserved(target, info.fus, sfsa)
-        return target.sector_address(sfsa + info.stack_sectors) <= target.limit - FUS_2_GAP
-
-    @property
-    def stack_format(self) -> StackFormat | None:
-        """The format of the installed stack; None without a stack, or where its size is not known."""
-        if self.info.stack is None or not self.info.stack_sectors:
-            return None
-        return StackFormat.FUS_2 if self.bonding_room else StackFormat.PLAIN
-
-    @property
-    def is_fus_selected(self) -> bool:
-        """Whether CPU2 boots FUS although a stack is installed: SBRV is not SFSA (option bytes of boards)."""
-        options = self.options
-        return self.info.is_fus or options.sbrv * 4 != options.sfsa * options.target.sector_size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """What the user accepted: irreversible things by name (`fus-2.2.0`), sectors by address."""
 
     accept: frozenset[str] = frozenset()
     erase_application: tuple[Range, ...] = ()
     erase_leftover: tuple[Range, ...] = ()
+
+
+# Names that callers still use.
+Consent = Acceptance
+hindrances = option_refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,16 +106,6 @@ class InstallPlan:
     steps: tuple[InstallStep, ...] = ()
     refusals: tuple[str, ...] = ()
     to_accept: tuple[str, ...] = ()
-
-
-def option_verdicts(options: Options) -> tuple[FieldVerdict, ...]:
-    """Judge the option bytes of a chip, field by field and together."""
-    return suitability.verdicts(options.words, options.target)
-
-
-def option_refusals(options: Options, *, is_fus_at_work: bool = False) -> tuple[str, ...]:
-    """Return why no work on a chip with these option bytes is allowed; empty when work is allowed."""
-    return suitability.refusals(options.words, options.target, fus_may_be_busy=is_fus_at_work)
 
 
 def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, acceptance: Acceptance) -> InstallPlan:
@@ -338,33 +302,6 @@ def _bonding_data(
     return bonding.after_stack(fus, installed, replaces=facts.stack_format, is_deleted_first=bool(removal))
 
 
-def difference(entry: ImageEntry, info: DeviceInfo, options: Options) -> str:
-    """Say how an installed stack differs from the bundle's; empty when it does not.
-
-    The version does not name the variant. Version, sectors and SRAM2 do, except for a few pairs of images.
-    """
-    wanted = Version.from_text(entry.version) if entry.version else None
-    if info.stack is None:
-        return f"no stack instead of {entry.version}"
-    if info.stack != wanted:
-        return f"stack {info.stack.full_text} instead of {entry.version}"
-    if info.stack_sectors not in (entry.sectors, entry.sectors - 1):  # the footer of v1.6.0's Thread_FTD: one too few
-        return f"a stack of {info.stack_sectors} sectors instead of {entry.sectors}"
-    app_kib = (entry.sram2a_kib, entry.sram2b_kib)
-    for area, found, wanted_kib in zip("ab", options.open_sram2_kib, app_kib, strict=True):
-        if not _is_same_sram2(found, wanted_kib):
-            left = "all" if found is None else f"{found} KiB"
-            return f"SRAM2{area}: {left} left to the application instead of {wanted_kib} KiB"
-    return ""
-
-
-def _is_same_sram2(found: int | None, wanted_kib: int) -> bool:
-    """Whether the option bytes leave as much SRAM2 to the application as the footer says; None: all of it."""
-    if wanted_kib >= _LARGEST_APP_KIB:
-        return found in (None, wanted_kib, _LARGEST_APP_KIB)
-    return found == wanted_kib
-
-
 # --- what the user must accept
 
 
@@ -408,7 +345,7 @@ def _obstacles(bundle: VerifiedBundle, steps: Sequence[InstallStep], facts: Fact
     if not stagings:
         return Obstacles(application=frozenset(), leftover=frozenset(), erase=frozenset())
     target = facts.identity.target
-    flash = UserFlash(facts.flash, target)
+    flash = FlashContent(facts.flash, target)
     addresses = bundle.manifest.addresses[target.name]
     images = [(address, bundle.images[sha256]) for sha256, address in addresses.items()]
     staged_before = staged_by_us(flash, images, history)
@@ -441,8 +378,3 @@ def _write_protection_refusals(facts: Facts, steps: Sequence[InstallStep]) -> It
         word = facts.options.words[name]
         if changed & set(range(word & 0xFF, (word >> 16 & 0xFF) + 1)):
             yield f"{name} write-protects sectors that must change: clear it first (0x{word:08X})"
-
-
-# Names that callers still use.
-Consent = Acceptance
-hindrances = option_refusals

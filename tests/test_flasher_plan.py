@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flasher.chip import Area, Options, Staging
-from flasher.clearing import UserFlash
+from flasher.clearing import FlashContent
 from flasher.journal import History
 from flasher.plan import Facts, InstallStep, difference, option_refusals
 from flasher.registers import FLASH_BASE
@@ -484,9 +484,9 @@ def test_with_an_old_fus_cpu1_may_have_nothing_to_boot() -> None:
 
 
 def test_whether_cpu1_has_anything_to_boot() -> None:
-    assert not UserFlash(b"\xff" * 4096, G).has_application
-    assert UserFlash(VECTORS, G).has_application
-    assert UserFlash(bytes(8), G).has_application
+    assert not FlashContent(b"\xff" * 4096, G).has_application
+    assert FlashContent(VECTORS, G).has_application
+    assert FlashContent(bytes(8), G).has_application
 
 
 @pytest.mark.parametrize("register", ["WRP1AR", "WRP1BR"])

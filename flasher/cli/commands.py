@@ -74,10 +74,10 @@ def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
     Example: flasher info --probe jlink
     """
     with looking(connection) as session:
-        from flasher.plan import hindrances
+        from flasher.plan import option_refusals
         from flasher.show import info_document, info_lines
 
-        reasons = hindrances(session.chip.options())
+        reasons = option_refusals(session.chip.options())
         versions = session.cpu2.peek()
         if versions is None and not reasons:
             versions = session.cpu2.begin()
@@ -89,20 +89,20 @@ def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
 
 
 def plan(
-    *, choice: BundleOptions, acceptance: AcceptOptions, connection: ConnectionOptions, as_json: Json = False
+    *, choice: BundleOptions, accepted: AcceptOptions, connection: ConnectionOptions, as_json: Json = False
 ) -> None:
     """Show what `install` would do to this chip, and what it costs. Flash and option bytes are not written.
 
     Example: flasher plan product.wbz --trust release.pub
     """
     with errors_told():
-        consent = acceptance.consent()
+        acceptance = accepted.acceptance()
         bundle = choice.open()
     with looking(connection) as session:
         from flasher.install import survey
         from flasher.plan import make_plan
 
-        made = make_plan(bundle.verified, survey(session, passive=True), session.journal.history, consent)
+        made = make_plan(bundle.verified, survey(session, passive=True), session.journal.history, acceptance)
     _print_plan(made, as_json=as_json)
 
 
@@ -159,7 +159,7 @@ def journal(
 def install(
     *,
     choice: BundleOptions,
-    acceptance: AcceptOptions,
+    accepted: AcceptOptions,
     connection: ConnectionOptions,
     reporting: OutputOptions,
 ) -> None:
@@ -170,11 +170,11 @@ def install(
     from flasher.install import install as carry_out
 
     with running(reporting) as run:
-        consent = acceptance.consent()
+        acceptance = accepted.acceptance()
         run.record.bundle = choice.open()
         verified = run.record.bundle.verified
         with run.session(connection) as session:
-            done = carry_out(session, verified, consent, lambda plan: agree(run, session, plan, consent))
+            done = carry_out(session, verified, acceptance, lambda plan: agree(run, session, plan, acceptance))
             text = _result_text(session, has_steps=bool(done.steps))
         run.finish(text)
 

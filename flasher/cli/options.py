@@ -20,7 +20,7 @@ from imagekit.errors import ExitCode
 
 if TYPE_CHECKING:
     from flasher.link import ProbeChoice
-    from flasher.plan import Consent, Range
+    from flasher.plan import Acceptance, Range
     from imagekit.bundle.keys import PublicKey
     from imagekit.bundle.verified import VerifiedBundle
 
@@ -175,14 +175,14 @@ class AcceptOptions:
         ),
     ] = None
 
-    def consent(self) -> "Consent":
+    def acceptance(self) -> "Acceptance":
         """Return it for the plan. Raises UsageError."""
-        from flasher.plan import Consent
+        from flasher.plan import Acceptance
 
-        return Consent(
+        return Acceptance(
             accept=frozenset(self.accept or ()),
             erase_application=tuple(parse_range("--erase-application", text) for text in self.erase_application or ()),
-            erase_leftover=tuple(parse_range("--erase-stray", text) for text in self.erase_stray or ()),
+            erase_leftover=tuple(parse_range("--erase-leftover", text) for text in self.erase_stray or ()),
         )
 
 

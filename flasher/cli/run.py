@@ -24,7 +24,7 @@ from imagekit.text import why
 
 if TYPE_CHECKING:
     from flasher.cli.options import ConnectionOptions, OutputOptions
-    from flasher.plan import Consent, InstallPlan
+    from flasher.plan import Acceptance, InstallPlan
     from flasher.probe import FaultOutcome
     from flasher.session import Event, Say, Session
 
@@ -267,7 +267,7 @@ def errors_told_and_noted(run: Run) -> Iterator[None]:
 # --- questions
 
 
-def agree(run: Run, session: "Session", plan: "InstallPlan", consent: "Consent") -> "InstallPlan":
+def agree(run: Run, session: "Session", plan: "InstallPlan", acceptance: "Acceptance") -> "InstallPlan":
     """Show the plan; on a terminal, ask for the irreversible steps. Without one, nothing is asked."""
     from flasher.plan import make_plan
 
@@ -276,15 +276,15 @@ def agree(run: Run, session: "Session", plan: "InstallPlan", consent: "Consent")
             run.display.warn(KEEP_POWERED)
         run.display.plan(plan)
     run.record.note_plan(plan)
-    is_only_consent_missing = bool(plan.to_accept) and len(plan.refusals) == len(plan.to_accept)
-    if run.reporting.json_lines or not is_only_consent_missing or not is_interactive():
+    is_only_acceptance_missing = bool(plan.to_accept) and len(plan.refusals) == len(plan.to_accept)
+    if run.reporting.json_lines or not is_only_acceptance_missing or not is_interactive():
         return plan
     accepted = {
         name
         for name, reason in zip(plan.to_accept, plan.refusals, strict=True)
         if ask(f"{reason.partition(';')[0]}.\nType {name} to accept it: ") == name
     }
-    wider = replace(consent, accept=consent.accept | accepted)
+    wider = replace(acceptance, accept=acceptance.accept | accepted)
     agreed = make_plan(plan.bundle, plan.facts, session.journal.history, wider)
     if not agreed.refusals:
         run.display.warn(KEEP_POWERED)
