@@ -19,11 +19,11 @@ from pyocd.core.session import Session
 from pyocd.coresight.ap import AccessPort, APv1Address
 from pyocd.probe.stlink.usb import STLinkUSBInterface
 
-import flasher.pyocd
 import flasher.usb_access
 from flasher.errors import ExitCode, ProbeLostError, ProbeUnavailableError, TargetUnavailableError, TransferError
 from flasher.probe import ProbeRequest
-from flasher.pyocd import PyOcd, find_probes
+from flasher.pyocd import PyOcd, adapter, find_probes, finding
+from flasher.pyocd.library import safe_options
 from flasher.registers import CPUID, DBGMCU_CR, SRAM1
 from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
 from flasher.sim.dll import Survives
@@ -63,7 +63,8 @@ def stlink(settings: StLinkSettings, **cable: Any) -> PyOcd:
 
 def test_without_pyocd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyocd", None)
-    monkeypatch.delitem(sys.modules, "flasher.pyocd")
+    for name in [name for name in sys.modules if name.startswith("flasher.pyocd")]:
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(
         ProbeUnavailableError, match=r"need pyOCD .*: pip install 'stm32wb-imagekit\[pyocd\]'$"
     ) as caught:
@@ -118,7 +119,7 @@ def test_the_evil_folder_is_evil(evil: Path) -> None:
 
 def raw_access(rig: Rig) -> Any:
     """pyOCD's own object for AP0, as a program that keeps it uses it."""
-    session = Session(rig.probe._found()[0], auto_open=False, options=flasher.pyocd._options(4000))  # type: ignore[attr-defined]
+    session = Session(rig.probe._found()[0], auto_open=False, options=safe_options(4000))  # type: ignore[attr-defined]
     session.open(init_board=False)
     session.target.dp.connect()
     access = AccessPort.create(session.target.dp, APv1Address(0))
@@ -414,8 +415,8 @@ def test_without_a_probe_on_this_computer_none_is_found(monkeypatch: pytest.Monk
     """The real search, which finds nothing here."""
     monkeypatch.setattr(flasher.usb_access, "_SYSFS", tmp_path)
     for name in ("stlink", "cmsis-dap"):
-        kind = flasher.pyocd._KINDS[name]
-        monkeypatch.setitem(flasher.pyocd._KINDS, name, flasher.pyocd._Kind(kind.name, list, kind.wrap, kind.make))
+        kind = finding.KINDS[name]
+        monkeypatch.setitem(finding.KINDS, name, finding.Kind(kind.name, list, kind.wrap, kind.make))
         assert find_probes(ProbeRequest(kind=name)) == ()
         with pytest.raises(ProbeUnavailableError, match="is connected; plug one in, or check the cable"):
             PyOcd(name, SimulatedClock(simulated())).connect()
@@ -456,7 +457,7 @@ def test_the_udev_rule_of_the_docs_covers_every_stlink() -> None:
 
 
 def test_a_missing_libusb_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flasher.pyocd, "_has_libusb", lambda: False)
+    monkeypatch.setattr(adapter, "has_libusb", lambda: False)
     with pytest.raises(
         ProbeUnavailableError, match="no libusb: ST-LINKs cannot be reached; pip install libusb-package"
     ):
