@@ -22,7 +22,7 @@ from pyocd.probe.stlink.usb import STLinkUSBInterface
 import flasher.usb_access
 from flasher.errors import ExitCode, ProbeLostError, ProbeUnavailableError, TargetUnavailableError, TransferError
 from flasher.probe import ProbeRequest
-from flasher.pyocd import PyOcd, adapter, find_probes, finding
+from flasher.pyocd import PyOcd, adapter, find_probes, finding, open_probe
 from flasher.pyocd.library import safe_options
 from flasher.registers import CPUID, DBGMCU_CR, SRAM1
 from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
@@ -352,6 +352,19 @@ def test_under_reset_works_when_the_pin_is_driven_late() -> None:
     probe.close()
 
 
+def test_a_pin_that_a_killed_run_left_low_is_released(kind: str) -> None:
+    rig = Rig(kind)
+    rig.probe.connect()
+    rig.probe._probe.assert_reset(True)  # type: ignore[attr-defined]
+    assert rig.chip.state.held
+    rig.probe.connect()
+    rig.clock.sleep(0.1)
+    rig.probe.connect()
+    assert not rig.chip.state.held
+    assert rig.probe.read32(SRAM1) == int.from_bytes(rig.chip.read(SRAM1, 4, 4), "little")
+    rig.probe.close()
+
+
 def test_under_reset_without_the_pin_is_an_error(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(kind, after_reset=Survives())
     monkeypatch.setattr(rig.chip, "hold_reset", lambda: None)
@@ -411,8 +424,22 @@ def test_a_second_probe_plugged_in_later_is_not_taken() -> None:
     probe.close()
 
 
-def test_without_a_probe_on_this_computer_none_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The real search, which finds nothing here."""
+def test_pyocds_own_search_finds_the_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that the user may not open disturbs it."""
+    chip = simulated()
+    devices = [StLinkDevice(StLink(chip, serial="A1")), StLinkDevice(StLink(chip, serial="B2"), Cable(denied=True))]
+    monkeypatch.setattr(
+        "pyocd.probe.stlink.usb.usb_find",
+        lambda *, find_all, custom_match: [device for device in devices if find_all and custom_match(device)],
+    )
+    assert [probe.name for probe in find_probes(ProbeRequest(kind="stlink"))] == ["stlink:A1"]
+    with open_probe(ProbeRequest(kind="stlink", address="A1")) as opened:
+        opened.probe.connect()
+        assert opened.probe.read32(CPUID) == 0x410F_C241
+        opened.probe.close()
+
+
+def test_without_a_probe_none_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(flasher.usb_access, "_SYSFS", tmp_path)
     for name in ("stlink", "cmsis-dap"):
         kind = finding.KINDS[name]

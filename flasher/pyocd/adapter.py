@@ -122,6 +122,7 @@ class PyOcd:
                 self._catch()
                 self.close()
             self._open()
+            self._release()  # a run that was killed may have left the chip in reset
             self._attach()
             if under_reset:
                 self._check_halted()
