@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A terminal at which somebody types these, one for each question."""
     typed: list[str] = []
-    monkeypatch.setattr("imagekit.cli.options.sys.stdin", _Terminal())
+    monkeypatch.setattr("imagekit.cli.key_files.sys.stdin", _Terminal())
     monkeypatch.setattr(typer, "prompt", lambda *_, **__: typed.pop(0))
     return typed
 
@@ -140,8 +140,8 @@ def test_a_passphrase_opens_the_key(folder: Path, terminal: list[str], monkeypat
     pem = (folder / "release.pem").read_bytes()
     assert b"ENCRYPTED" in pem
     assert isinstance(load_pem_private_key(pem, PASSPHRASE.encode()), ed25519.Ed25519PrivateKey)
-    monkeypatch.setattr("imagekit.cli.options.sys.stdin", _Terminal())
-    from imagekit.cli.options import private_key
+    monkeypatch.setattr("imagekit.cli.key_files.sys.stdin", _Terminal())
+    from imagekit.cli.key_files import private_key
 
     terminal += [PASSPHRASE, "wrong", ""]
     assert fingerprint(private_key("release.pem").public_key()) in run("show", "release.pub").stdout
