@@ -424,7 +424,7 @@ def test_which_boards_and_what_is_missing() -> None:
     assert "it brings none" not in both
     assert "boards with FUS 2.0.0 and later" in stack
     assert "FUS 2.0.0 on the chip: the bundle holds no FUS" in stack
-    assert run("create", "fus.wbz", FUS, *PART).stderr.startswith("imagekit: fus.wbz: 1 image, sequence 0; nobody")
+    assert run("create", "fus.wbz", FUS, *PART).stderr.startswith("imagekit: fus.wbz: 1 image, sequence 0; not signed")
     fus = run("show", "fus.wbz").stdout
     assert "boards with FUS 1.2.0 up to below 2.2.0" in fus
     assert "leaves    no stack" in fus

@@ -16,9 +16,9 @@ NOTES = "Release_Notes.html"
 
 
 def of_audit(releases: Iterable[AuditedRelease]) -> list[Entry]:
-    """Return an entry for each file of each release with `check`'s verdict, and for notes that name files of nobody.
+    """Return an entry for each file of each release with the verdict of `check`, and for notes that name missing files.
 
-    A file that ST's notes are wrong about is refused too: nobody should install it as they say.
+    A file that ST's notes are wrong about is refused too: it must not be installed as they say.
     """
     entries = []
     for release in releases:
@@ -29,23 +29,21 @@ def of_audit(releases: Iterable[AuditedRelease]) -> list[Entry]:
         for file in sorted(verdicts.keys() | by_file.keys()):
             found = tuple(by_file[file])
             verdict = verdicts.get(file, FileVerdict.ACCEPTED)
-            if verdict is FileVerdict.ACCEPTED and any(one.severity is Severity.ERROR for one in found):
+            if verdict is FileVerdict.ACCEPTED and any(finding.severity is Severity.ERROR for finding in found):
                 verdict = FileVerdict.REFUSED
             entries.append(Entry(_beside(release.path, file), verdict, found))
     return entries
 
 
 def _located(folder: str, finding: AuditFinding) -> Located:
-    """A finding about a row stands in the release notes, any other in the file."""
-    where = f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
-    where = where if finding.target else ""
-    return Located(
-        finding.rule,
-        finding.severity,
-        f"{finding.file}: {where}{finding.message}" if finding.line else finding.message,
-        _beside(folder, NOTES if finding.line else finding.file),
-        finding.line,
-    )
+    """Return a finding with its place: for a row, in the release notes; for anything else, in the file."""
+    if not finding.line:
+        return Located(finding.rule, finding.severity, finding.message, _beside(folder, finding.file), None)
+    where = ""
+    if finding.target:
+        where = f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
+    message = f"{finding.file}: {where}{finding.message}"
+    return Located(finding.rule, finding.severity, message, _beside(folder, NOTES), finding.line)
 
 
 def _beside(folder: str, name: str) -> str:
@@ -54,13 +52,13 @@ def _beside(folder: str, name: str) -> str:
 
 def totals(releases: Sequence[AuditedRelease], *, with_notes: bool) -> str:
     """Count the releases, their files and their addresses, and what was not listed."""
-    files = sum(len(one.files) for one in releases)
+    files = sum(len(release.files) for release in releases)
     text = (
         f"{counted(len(releases), 'release folder')}, {counted(files, 'file')}: "
-        f"{sum(one.equal for one in releases)} addresses equal, {sum(one.lower for one in releases)} lower, "
-        f"{sum(one.too_high for one in releases)} too high"
+        f"{sum(release.equal for release in releases)} addresses equal, "
+        f"{sum(release.lower for release in releases)} lower, {sum(release.too_high for release in releases)} too high"
     )
-    return text + hidden([finding.severity for one in releases for finding in one.findings], with_notes)
+    return text + hidden([finding.severity for release in releases for finding in release.findings], with_notes)
 
 
 def document(releases: Sequence[AuditedRelease]) -> Json:

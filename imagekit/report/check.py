@@ -13,7 +13,7 @@ CHECK_SCHEMA = "imagekit.check/1"
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A finding, and where it stands: a file, and a line in it where there is one."""
+    """A finding and its place: a file, and a line in it if there is one."""
 
     rule: str
     severity: Severity
@@ -24,7 +24,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file, what becomes of it, and what was found."""
+    """One file, its verdict, and what was found."""
 
     path: str
     verdict: FileVerdict
@@ -51,17 +51,18 @@ def listing(
     paint: Paint = plain,
     name: Callable[[str], str] = str,
 ) -> list[str]:
-    """List the files that something was found about, each with its findings; errors first. `name` shows a path."""
+    """List the files that have findings, each with its findings, errors first. `name` makes a path printable."""
     lines = []
     for entry in entries:
-        found = [one for one in entry.findings if with_notes or one.severity is not Severity.NOTE]
+        found = [finding for finding in entry.findings if with_notes or finding.severity is not Severity.NOTE]
         if not found:
             continue
         role = "good" if entry.verdict is FileVerdict.ACCEPTED else "error"
         lines.append(f"{paint(name(entry.path), 'bold')}: {paint(entry.verdict.value, role)}")
-        for one in sorted(found, key=lambda one: one.severity.rank):
-            where = f"line {one.line}: " if one.line else ""
-            lines.append(row(one.severity.value, f"{one.rule} {where}{one.message}", one.severity.value, width, paint))
+        for finding in sorted(found, key=lambda finding: finding.severity.rank):
+            where = f"line {finding.line}: " if finding.line else ""
+            severity = finding.severity.value
+            lines.append(row(severity, f"{finding.rule} {where}{finding.message}", severity, width, paint))
     return lines
 
 
@@ -70,11 +71,11 @@ def totals(entries: Sequence[Entry], *, with_notes: bool) -> str:
     verdicts = [entry.verdict for entry in entries]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in FileVerdict)
     text = f"{counted(len(entries), 'file')}: {counts}"
-    return text + hidden([one.severity for entry in entries for one in entry.findings], with_notes)
+    return text + hidden([finding.severity for entry in entries for finding in entry.findings], with_notes)
 
 
 def hidden(severities: Sequence[Severity], with_notes: bool) -> str:
-    """Say how many notes were not listed, if any."""
+    """Return how many notes were not listed, if any."""
     notes = severities.count(Severity.NOTE)
     return "" if with_notes or not notes else f"; {counted(notes, 'note')} not shown (--notes)"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from imagekit.report.check import Entry, Located
 from imagekit.rules.registry import Severity
+from imagekit.text import printable
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
@@ -20,6 +21,6 @@ def _annotation(finding: Located) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text in one line, without control characters that a terminal or log would act on."""
+    """Return a printable text in one line, with the characters escaped that a workflow command gives a meaning."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return printable(text)

@@ -1,4 +1,4 @@
-"""JUnit XML: what build servers show as tests. One test case for each file; one that is refused has failed."""
+"""JUnit XML, which build servers show as tests: one test case for each file; a refused file is a failed test."""
 
 import re
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 from imagekit.report.check import Entry, Located
 from imagekit.rules.check import FileVerdict
 from imagekit.rules.registry import Severity
+from imagekit.text import printable
 
 _ELEMENTS = {FileVerdict.REFUSED: "failure", FileVerdict.UNREADABLE: "error"}
-# XML 1.0, section 2.2: no other character may stand in a document.
-# Nor any that a terminal acts on: DEL and C1.
+# XML 1.0, section 2.2: a document can hold no other character. DEL and C1, which terminals act on, are excluded too.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -40,16 +40,17 @@ def junit(name: str, entries: Sequence[Entry]) -> str:
             text = "\n".join(f"{finding.severity.value}: {_line(finding)}" for finding in others)
             ET.SubElement(case, "system-out").text = _xml(text)
     ET.indent(root)
-    # In ASCII with character references: whatever encoding the output has, it is the one that is declared.
+    # In ASCII with character references, so that the declared encoding is right for every output.
     document: bytes = ET.tostring(root, encoding="us-ascii", xml_declaration=True)
     return document.decode("ascii")
 
 
 def _line(finding: Located) -> str:
-    """A finding in one line, with where it stands in the release notes."""
+    """Return a finding in one line, with its place in the release notes."""
     where = f"{finding.path}:{finding.line}: " if finding.line else ""
     return f"{finding.rule} {where}{finding.message}"
 
 
 def _xml(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    lines = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text).split("\n")
+    return "\n".join(printable(line) for line in lines)

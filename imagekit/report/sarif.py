@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS standard): what code scanning services take."""
+"""SARIF 2.1.0 (OASIS standard), which code scanning services read."""
 
 from collections.abc import Iterable
 from pathlib import PurePath, PurePosixPath
@@ -8,6 +8,7 @@ from imagekit.report.check import Entry, Located
 from imagekit.report.layout import Json
 from imagekit.rules import RULES
 from imagekit.rules.registry import Rule, Severity
+from imagekit.text import printable
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -35,7 +36,7 @@ def _rule(rule: Rule) -> Json:
 def _result(finding: Located, rule_index: int) -> Json:
     location = {
         "artifactLocation": {"uri": _uri(finding.path)},
-        "region": {"startLine": finding.line or 1},  # code scanning services want a line even for a binary
+        "region": {"startLine": finding.line or 1},  # code scanning services need a line, even for a binary
     }
     return {
         "ruleId": finding.rule,
@@ -47,13 +48,13 @@ def _result(finding: Located, rule_index: int) -> Json:
 
 
 def _plain(text: str) -> str:
-    """Text without the placeholders and links that SARIF reads in a message (section 3.11.5, 3.11.6)."""
-    return text.replace("{", "{{").replace("}", "}}").replace("[", "\\[").replace("]", "\\]")
+    """Return a printable text without the placeholders and links of a SARIF message (sections 3.11.5, 3.11.6)."""
+    return printable(text).replace("{", "{{").replace("}", "}}").replace("[", "\\[").replace("]", "\\]")
 
 
 def _uri(path: str) -> str:
-    """A path as a URI reference: relative paths stay relative (RFC 3986; SARIF, section 3.4.3)."""
+    """Return a path as a URI reference: a relative path stays relative (RFC 3986; SARIF, section 3.4.3)."""
     pure = PurePath(path)
-    return (
-        pure.as_uri() if pure.is_absolute() else PurePosixPath("/", pure.as_posix()).as_uri().removeprefix("file:///")
-    )
+    if pure.is_absolute():
+        return pure.as_uri()
+    return PurePosixPath("/", pure.as_posix()).as_uri().removeprefix("file:///")
