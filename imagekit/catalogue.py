@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from imagekit.errors import CatalogueError
-from imagekit.image.model import Version
-from imagekit.targets import Series
+from imagekit.image.container import FOOTER_MARKER, STACK_MAGIC, ImageFooter
+from imagekit.image.model import GAP_SECTORS, SAFEBOOT_INFO1, Image, ImageKind, Version
+from imagekit.targets import SECTOR_SIZES, Series
 
 SCHEMA = "imagekit.catalogue/1"
 _DATA = Path(__file__).parent / "data"
@@ -263,3 +264,45 @@ def _entry(content: Content) -> dict[str, Any]:
         for publication in content.published
     ]
     return {**entry, "series": content.series, "published": published}
+
+
+def image_of(content: Content) -> Image | None:
+    """Return what is known about an image of the catalogue as an `Image`, for its address; None if it is not one."""
+    if content.kind is None or content.magic is None or content.sectors is None:
+        return None
+    magic = int(content.magic, 16)
+    version = Version.from_text(content.version) if content.version else None
+    major, minor, sub, build = (version.major, version.minor, version.sub, version.build) if version else (0xFF,) * 4
+    footer = ImageFooter(
+        info1=_info1(content, magic),
+        info2=FOOTER_MARKER,
+        flash_sectors=content.sectors,
+        byte9=0xFF,
+        sram2a_kib=content.sram2a_kib or 0,
+        sram2b_kib=content.sram2b_kib or 0,
+        branch_build=version.branch << 4 | build if version else build,
+        sub=sub,
+        minor=minor,
+        major=major,
+        magic=magic,
+    )
+    return Image(
+        footer=footer,
+        signatures=(),
+        size=content.size,
+        sha256=content.sha256,
+        signed_digest=b"",
+        is_unencrypted=False,
+        lacks_carriage_returns=False,
+    )
+
+
+def _info1(content: Content, magic: int) -> int:
+    """The format word of an image: the only one that ST released with its magic, kind and series."""
+    if magic == STACK_MAGIC and content.kind == ImageKind.SAFEBOOT.value:
+        return SAFEBOOT_INFO1
+    formats = {gap: info1 for (known, info1), gap in GAP_SECTORS.items() if known == magic and info1 != SAFEBOOT_INFO1}
+    if len(formats) > 1:
+        sector_size = SECTOR_SIZES[Series(content.series[0])]
+        return formats[16 * 1024 // sector_size]
+    return next(iter(formats.values()), 0)

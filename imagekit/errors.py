@@ -128,6 +128,10 @@ class ReleaseNotesError(ImagekitError):
     """The release notes cannot be read as ST's address tables."""
 
 
+class WaiverError(ImagekitError):
+    """The file is not a waiver file or a baseline, or one of its entries is wrong."""
+
+
 class CatalogueError(ImagekitError):
     """The file is not a catalogue of known images."""
 

@@ -233,7 +233,7 @@ def folder(tmp_path: Path) -> Path:
 def test_text(folder: Path) -> None:
     result = run(folder)
     assert (
-        "WB501 line 17: stack.bin: STM32WB5xxG: published 0x080F4000, computed 0x080F3000: 1 sector too high"
+        "WB501 Release_Notes.html, line 17: stack.bin: STM32WB5xxG: published 0x080F4000, computed 0x080F3000"
         in result.stdout
     )
     assert result.stdout.endswith("1 release folder, 1 file: 3 addresses equal, 0 lower, 1 too high\n")
@@ -270,7 +270,7 @@ def test_a_file_missing_beside_the_notes_is_no_failed_case(folder: Path, tmp_pat
     report.write_text(run(folder, "--format", "junit").stdout)
     document = JUnitXml.fromfile(str(report))
     assert (document.tests, document.failures, document.errors) == (2, 1, 0)  # the file, unsigned, and the notes
-    assert "Release_Notes.html: accepted\n  warning   WB507 line 16: stack.bin:" in run(folder).stdout
+    assert "accepted\n  warning   WB507 Release_Notes.html, line 16: stack.bin:" in run(folder).stdout
 
 
 @pytest.mark.parametrize(

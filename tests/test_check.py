@@ -73,6 +73,7 @@ def test_json(release: Path) -> None:
             "severity": "error",
             "message": "this is a web page, not a binary: download the raw file again",
             "part": None,
+            "waived": None,
         }
     ]
 
@@ -132,7 +133,7 @@ def test_junit_is_read_back(release: Path, tmp_path: Path) -> None:
 
 def test_github_annotations(release: Path) -> None:
     lines = run(release, "--format", "github").stdout.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert lines[0].startswith("::error file=")
     assert "bad.bin,title=WB103::byte 9 of the image footer is 0x07, not 0xFF" in lines[0]
 
@@ -142,7 +143,7 @@ def test_awkward_names_break_no_format(tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content("unknown-byte9"))
     validate_sarif(json.loads(run(tmp_path, "--format", "sarif").stdout))
     ET.fromstring(run(tmp_path, "--format", "junit").stdout)  # noqa: S314 - our own text
-    assert len(run(tmp_path, "--format", "github").stdout.splitlines()) == 1
+    assert len(run(tmp_path, "--format", "github").stdout.splitlines()) == 2
     for format_ in ("text", "github", "junit", "sarif", "json"):
         assert "\x1b" not in run(tmp_path, "--format", format_).stdout
 
@@ -198,8 +199,9 @@ def test_a_folder_without_images_is_not_a_success(tmp_path: Path) -> None:
     validate_sarif(json.loads(run(tmp_path, "--format", "sarif").stdout))
 
 
-def test_nothing_to_annotate_prints_nothing() -> None:
-    assert run(IMAGES / "stack-4k.bin", "--format", "github").stdout == ""
+def test_github_says_how_many_files_were_checked() -> None:
+    printed = run(IMAGES / "stack-4k.bin", "--format", "github").stdout
+    assert printed == "::notice title=imagekit check::1 file checked, 0 refused, 0 findings waived\n"
 
 
 def test_an_empty_folder_does_not_affect_the_others(tmp_path: Path) -> None:

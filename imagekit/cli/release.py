@@ -1,14 +1,15 @@
 """The commands about many files: check, audit, rules."""
 
 import os
+import time
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagekit.cli.app import VALIDATE, app
-from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
+from imagekit.cli.console import complain, print_json, print_result, shown, trace
+from imagekit.cli.gate import BaselineOption, FailOn, FailOnOption, Gate, KnownFaultsOption, WaiversOption, gate_of
 from imagekit.cli.options import (
     App,
     AsJson,
@@ -19,7 +20,18 @@ from imagekit.cli.options import (
     expanded,
     known_contents,
     progress,
-    require,
+)
+from imagekit.cli.outputs import (
+    Format,
+    FormatOption,
+    OutputOption,
+    QuietOption,
+    Report,
+    VerboseOption,
+    detail_of,
+    format_of,
+    outputs_of,
+    publish,
 )
 from imagekit.errors import ExitCode, ImagekitError
 from imagekit.files import files_in, folder_of, name_of, read_image, read_text
@@ -30,20 +42,6 @@ if TYPE_CHECKING:
     from imagekit.report.check import Entry
     from imagekit.rules.registry import Chip
 
-
-class Format(StrEnum):
-    """What `check` and `audit` print."""
-
-    TEXT = "text"
-    JSON = "json"
-    SARIF = "sarif"
-    JUNIT = "junit"
-    GITHUB = "github"
-
-
-_Format = typer.Option(
-    "--format", envvar="IMAGEKIT_FORMAT", metavar="FORMAT", help="One of: text, json, sarif, junit, github."
-)
 _Notes = typer.Option("--notes", envvar="IMAGEKIT_NOTES", help="List notes too, in the text format.")
 
 
@@ -63,9 +61,16 @@ def check(
         ),
     ] = False,
     app_file: Annotated[str | None, App] = None,
-    format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
+    format: Annotated[Format, FormatOption] = Format.TEXT,  # noqa: A002 - the option's name
     json: Annotated[bool, AsJson] = False,
+    outputs: Annotated[list[str] | None, OutputOption] = None,
     notes: Annotated[bool, _Notes] = False,
+    quiet: Annotated[bool, QuietOption] = False,
+    verbose: Annotated[bool, VerboseOption] = False,
+    waivers: Annotated[str | None, WaiversOption] = None,
+    known_faults: Annotated[bool, KnownFaultsOption] = False,
+    baseline: Annotated[str | None, BaselineOption] = None,
+    fail_on: Annotated[FailOn | None, FailOnOption] = None,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
     """Refuse images that must not ship.
@@ -77,22 +82,37 @@ def check(
     Example: imagekit check release/ --part NUCLEO-WB55RG --part STM32WB55CC
     """
     from imagekit.report import check as report
-    from imagekit.rules.check import FileVerdict, check_files
+    from imagekit.rules.check import FileVerdict, accept_findings, check_files
 
-    format = _format_of(format, as_json=json)  # noqa: A001 - as above
+    started = time.monotonic()
+    files_to_write, detail = outputs_of(outputs or []), detail_of(quiet=quiet, verbose=verbose, notes=notes)
+    format = format_of(format, as_json=json)  # noqa: A001 - as above
+    gate = gate_of(paths, waivers=waivers, known_faults=known_faults, baseline=baseline, fail_on=fail_on)
     chips = chips_of(parts or [], fus, needs_customer_signature=needs_customer_signature, app=app_file)
     files, is_empty = expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
     with progress(len(files), "checking") as done:
         checked = check_files(files, read_image, chips, done, catalogue=known_contents(known))
-    if format is Format.JSON:
-        print_json(report.document(checked))
-    else:
-        entries = report.of_check(checked)
-        _print_entries("imagekit check", entries, format, report.totals(entries, with_notes=notes), with_notes=notes)
-    verdicts = {file.verdict for file in checked}
-    if FileVerdict.UNREADABLE in verdicts or is_empty:
+    checked = accept_findings(checked, gate.accept)
+    entries = report.of_check(checked)
+    result = Report(
+        name="imagekit check",
+        entries=entries,
+        document=lambda: report.document(checked),
+        last_line=report.totals(entries, detail=detail),
+        detail=detail,
+        duration_s=time.monotonic() - started,
+    )
+    publish(result, format, files_to_write)
+    is_unreadable = any(file.verdict is FileVerdict.UNREADABLE for file in checked)
+    _leave(gate, entries, is_incomplete=is_empty or (is_unreadable and gate.fail_on is not FailOn.NEVER))
+
+
+def _leave(gate: Gate, entries: "Sequence[Entry]", *, is_incomplete: bool) -> None:
+    """Exit with the code of a run; `is_incomplete`: something could not be read."""
+    gate.tell_waivers()
+    if is_incomplete:
         raise typer.Exit(ExitCode.UNREADABLE)
-    if FileVerdict.REFUSED in verdicts:
+    if gate.has_failed(entries):
         raise typer.Exit(ExitCode.REFUSED)
 
 
@@ -103,9 +123,16 @@ def audit(
         typer.Argument(metavar="DIR", help="Folders with *.bin beside Release_Notes.html, at any depth."),
     ],
     parts: Annotated[list[str] | None, Parts] = None,
-    format: Annotated[Format, _Format] = Format.TEXT,  # noqa: A002 - the option's name
+    format: Annotated[Format, FormatOption] = Format.TEXT,  # noqa: A002 - the option's name
     json: Annotated[bool, AsJson] = False,
+    outputs: Annotated[list[str] | None, OutputOption] = None,
     notes: Annotated[bool, _Notes] = False,
+    quiet: Annotated[bool, QuietOption] = False,
+    verbose: Annotated[bool, VerboseOption] = False,
+    waivers: Annotated[str | None, WaiversOption] = None,
+    known_faults: Annotated[bool, KnownFaultsOption] = False,
+    baseline: Annotated[str | None, BaselineOption] = None,
+    fail_on: Annotated[FailOn | None, FailOnOption] = None,
 ) -> None:
     """Compare images with ST's release notes.
 
@@ -113,36 +140,34 @@ def audit(
     that part. Exits with 3 when a finding is an error.
 
     Example: imagekit audit STM32WB_Copro_Wireless_Binaries
-    """
-    from imagekit.report import audit as report
-    from imagekit.rules.registry import Severity
 
-    format = _format_of(format, as_json=json)  # noqa: A001 - as above
+    Example: imagekit audit STM32WB_Copro_Wireless_Binaries --known-st-faults
+    """
+    from imagekit.releases.audit import accept_findings
+    from imagekit.report import audit as report
+
+    started = time.monotonic()
+    files_to_write, detail = outputs_of(outputs or []), detail_of(quiet=quiet, verbose=verbose, notes=notes)
+    format = format_of(format, as_json=json)  # noqa: A001 - as above
+    gate = gate_of(folders, waivers=waivers, known_faults=known_faults, baseline=baseline, fail_on=fail_on)
     chips = chips_of(parts or [])
-    require("lxml", "audit")
     pages, is_empty = expanded(folders, (os.sep + report.NOTES.lower(),), report.NOTES)
     _complain_of_folders_without_notes(folders, pages)
-    releases, has_failed = _audit_all(pages, chips)
-    if pages and not releases and not has_failed:
+    found, is_broken = _audit_all(pages, chips)
+    if pages and not found and not is_broken:
         complain(f"{shown(folders[0])}: there is no image beside any Release_Notes.html")
-    if format is Format.JSON:
-        print_json(report.document(releases))
-    else:
-        entries, last_line = report.of_audit(releases), report.totals(releases, with_notes=notes)
-        _print_entries("imagekit audit", entries, format, last_line, with_notes=notes)
-    if has_failed or is_empty or not releases:
-        raise typer.Exit(ExitCode.UNREADABLE)
-    if any(finding.severity is Severity.ERROR for release in releases for finding in release.findings):
-        raise typer.Exit(ExitCode.REFUSED)
-
-
-def _format_of(format_: Format, *, as_json: bool) -> Format:
-    """Return the format: `--json` is another way to write `--format json`; exits when both contradict each other."""
-    if not as_json:
-        return format_
-    if format_ not in (Format.TEXT, Format.JSON):
-        raise typer.BadParameter(f"--json and --format {format_} contradict each other", param_hint="--json")
-    return Format.JSON
+    releases = [accept_findings(release, gate.accept) for release in found]
+    entries = report.of_audit(releases)
+    result = Report(
+        name="imagekit audit",
+        entries=entries,
+        document=lambda: report.document(releases),
+        last_line=report.totals(releases, entries, detail=detail),
+        detail=detail,
+        duration_s=time.monotonic() - started,
+    )
+    publish(result, format, files_to_write)
+    _leave(gate, entries, is_incomplete=is_broken or is_empty or not releases)
 
 
 def _complain_of_folders_without_notes(folders: Sequence[str], pages: Sequence[str]) -> None:
@@ -158,42 +183,35 @@ def _complain_of_folders_without_notes(folders: Sequence[str], pages: Sequence[s
 
 def _audit_all(pages: Sequence[str], chips: "Sequence[Chip]") -> "tuple[list[AuditedRelease], bool]":
     """Audit the folder of each page; return the results, and whether a page could not be read."""
+    from imagekit.releases.audit import audit_folders
+
+    # Other software has release notes too: a page without an image beside it is left out.
+    images = {page: paths for page in pages if (paths := _images_beside(page))}
+    with progress(sum(len(paths) for paths in images.values()), "auditing") as done:
+        results = audit_folders(images, read_text, read_image, chips, done)
     releases: list[AuditedRelease] = []
-    has_failed = False
-    with progress(len(pages), "auditing") as done:
-        for page in pages:
-            try:
-                release = _audit_one(page, chips)
-            except (ImagekitError, OSError) as error:
-                trace(error)
-                complain(f"{shown(page)}: {why(error)}")
-                has_failed = True
-            else:
-                releases += [release] if release is not None else []
-            done(1)
-    return releases, has_failed
+    is_broken = False
+    for page, result in results:
+        if isinstance(result, ImagekitError | OSError):
+            trace(result)
+            complain(f"{shown(page)}: {why(result)}")
+            is_broken = True
+        else:
+            releases.append(result)
+    return releases, is_broken
 
 
-def _audit_one(page: str, chips: "Sequence[Chip]") -> "AuditedRelease | None":
-    """Audit the folder of a page of release notes; None when it holds no image, as for notes about other software."""
-    from imagekit.releases.audit import audit as audit_release
-    from imagekit.rules.check import check_files
-
-    folder = folder_of(page)
-    place = folder or "."
-    notes = read_text(page)
-    files = [path for path in files_in(place, (".bin",)) if folder_of(path) == place]
-    if not files:
-        return None
-    return audit_release(folder, notes, check_files(files, read_image, chips))
+def _images_beside(page: str) -> list[str]:
+    place = folder_of(page) or "."
+    return [path for path in files_in(place, (".bin",)) if folder_of(path) == place]
 
 
 @app.command(name="rules", rich_help_panel=VALIDATE)
 def rules_(json: Annotated[bool, AsJson] = False) -> None:
     """List every rule.
 
-    Prints the id and severity of each rule, and what is true when it finds nothing. To see what a finding means and
-    what to do about it: imagekit explain WB201.
+    Prints id, severity and title of each rule. To see what a finding means and what to do about it: imagekit explain
+    WB201.
 
     Example: imagekit rules
     """
@@ -204,25 +222,3 @@ def rules_(json: Annotated[bool, AsJson] = False) -> None:
         print_json(report.document(RULES.values()))
     else:
         print_result(report.text(RULES.values()))
-
-
-def _print_entries(name: str, entries: "list[Entry]", format_: Format, last_line: str, *, with_notes: bool) -> None:
-    """Print entries in any format but JSON; `last_line` ends the text for people."""
-    if format_ is Format.SARIF:
-        from imagekit.report.sarif import sarif
-
-        print_json(sarif(entries))
-    elif format_ is Format.JUNIT:
-        from imagekit.report.junit import junit
-
-        print_result(junit(name, entries))
-    elif format_ is Format.GITHUB:
-        from imagekit.report.github import annotations
-
-        if text := annotations(entries):
-            print_result(text)
-    else:
-        from imagekit.report.check import listing
-
-        lines = listing(entries, with_notes=with_notes, width=terminal_width(), paint=painter(), name=shown)
-        print_result("\n".join([*lines, last_line]))

@@ -1,17 +1,21 @@
 """Compare a folder of ST's images with the release notes beside it: which rows are wrong, and by how much."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from imagekit.errors import ReleaseNotesError
+from imagekit import parallel
+from imagekit.errors import ImagekitError, ReleaseNotesError
 from imagekit.image.model import FUS_1_2, FUS_2, Image
 from imagekit.releases import release_notes
 from imagekit.releases.address_cell import AddressCell, Outcome
 from imagekit.releases.release_notes import Cell, Row
+from imagekit.rules import check
 from imagekit.rules.check import CheckedFile
-from imagekit.rules.registry import Rule, Severity
+from imagekit.rules.registry import Chip, Rule, Severity
 from imagekit.rules.release_notes import FUS_2_MARK, NO_FILE, NO_ROW, TWO_ROWS, VERSION
+from imagekit.rules.waivers import Accept, Place, message_of
 from imagekit.targets import TARGETS
 
 _BY_NAME = {target.name: target for target in TARGETS}
@@ -32,6 +36,8 @@ class AuditFinding:
     computed: str | None = None
     line: int | None = None
     """The line of the table cell in Release_Notes.html; None for what is not in the notes."""
+    waived: str | None = None
+    """The reason why it is accepted; None when it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,58 @@ def audit(path: str, notes: bytes, files: Sequence[CheckedFile]) -> AuditedRelea
         too_high=outcomes.count(Outcome.TOO_HIGH),
         findings=tuple(sorted(findings, key=lambda finding: (finding.line or 0, finding.file, finding.rule))),
     )
+
+
+Result = AuditedRelease | ImagekitError | OSError
+
+
+def audit_folders(
+    images_by_page: Mapping[str, Sequence[str]],
+    read_notes: Callable[[str], bytes],
+    read_image: Callable[[str], bytes],
+    chips: Chip | Sequence[Chip],
+    done: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - progress is optional
+) -> list[tuple[str, Result]]:
+    """Audit the folder of each page of release notes, on all cores; return each page with its result or its error.
+
+    All images are checked together, so that bytes which several folders hold are verified once.
+    """
+    paths = [path for images in images_by_page.values() for path in images]
+    checked = {file.path: file for file in check.check_files(paths, read_image, chips, done)}
+
+    def audit_share(pages: Sequence[str]) -> list[tuple[str, Result]]:
+        return [(page, _audit_page(page, read_notes, map(checked.__getitem__, images_by_page[page]))) for page in pages]
+
+    pages = list(images_by_page)
+    count = max(1, min(parallel.cores(), len(pages)))
+    shares = [pages[start::count] for start in range(count)]
+    results = dict(result for share in parallel.map_shares(audit_share, shares) for result in share)
+    return [(page, results[page]) for page in pages]
+
+
+def _audit_page(page: str, read_notes: Callable[[str], bytes], files: Iterable[CheckedFile]) -> Result:
+    try:
+        return audit(os.path.dirname(page), read_notes(page), tuple(files))  # noqa: PTH120 - the path as the user typed it
+    except (ImagekitError, OSError) as error:
+        return error
+
+
+def accept_findings(release: AuditedRelease, accept: Accept) -> AuditedRelease:
+    """Mark the findings that a waiver accepts."""
+    sha256_by_name = {PurePath(file.path).name: file.sha256 for file in release.files}
+    findings = []
+    for finding in release.findings:
+        place = Place(
+            rule=finding.rule,
+            path=str(PurePath(release.path) / finding.file),
+            message=message_of(finding.message, finding.target, finding.published),
+            sha256=sha256_by_name.get(finding.file),
+            target=finding.target,
+            published=finding.published,
+        )
+        findings.append(replace(finding, waived=accept(place)))
+    files = check.accept_findings(release.files, accept)
+    return replace(release, files=tuple(files), findings=tuple(findings))
 
 
 def _cells(row: Row, image: Image) -> list[AddressCell]:

@@ -1,5 +1,6 @@
 """Apply the rules to many files: on all cores, each content assessed once, only the verdicts kept."""
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from imagekit.rules import findings as image_findings
 from imagekit.rules.folder import folder_findings
 from imagekit.rules.not_an_image import not_an_image
 from imagekit.rules.registry import Chip, Finding, Severity
+from imagekit.rules.waivers import Accept, Place
 from imagekit.text import why
 
 _FILES_PER_PROCESS = 25
@@ -40,6 +42,8 @@ class CheckedFile:
     findings: tuple[Finding, ...]
     image: Image | None
     """None when the file is not an image."""
+    sha256: str | None = None
+    """None when the file could not be read."""
 
 
 def check_files(
@@ -101,11 +105,14 @@ def _check_file(
     catalogue: Catalogue | None = None,
 ) -> CheckedFile:
     """Check one file by itself; `assessments` are those of the contents seen before."""
+    data = b""
     try:
-        data, hex_address = _read_image(path, read)
-        image = Image.parse(data)
+        data = read(path)
+        content, hex_address = _from_hex(path, data)
+        image = Image.parse(content)
     except ParseError as error:
-        return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(error),), None)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(error),), None, sha256)
     except OSError as error:
         unreadable = ParseError("unreadable", why(error))
         return CheckedFile(path, FileVerdict.UNREADABLE, (not_an_image(unreadable),), None)
@@ -115,12 +122,11 @@ def _check_file(
     findings = for_every_part(
         [(chip.part, image_findings(assessment, chip, path=path, hex_address=hex_address)) for chip in chips]
     )
-    return CheckedFile(path, _verdict(findings), findings, assessment.image)
+    return CheckedFile(path, _verdict(findings), findings, assessment.image, image.sha256)
 
 
-def _read_image(path: str, read: Callable[[str], bytes]) -> tuple[bytes, int | None]:
+def _from_hex(path: str, data: bytes) -> tuple[bytes, int | None]:
     """Return the bytes of an image, and the address at which an Intel HEX file puts them."""
-    data = read(path)
     if not path.lower().endswith(".hex"):
         return data, None
     from imagekit.application.intel_hex import read_hex
@@ -137,8 +143,24 @@ def for_every_part(found: Sequence[tuple[str | None, tuple[Finding, ...]]]) -> t
 
 
 def _verdict(findings: Sequence[Finding]) -> FileVerdict:
-    refused = any(finding.severity is Severity.ERROR for finding in findings)
+    refused = any(finding.severity is Severity.ERROR and finding.waived is None for finding in findings)
     return FileVerdict.REFUSED if refused else FileVerdict.ACCEPTED
+
+
+def accept_findings(files: Sequence[CheckedFile], accept: Accept) -> list[CheckedFile]:
+    """Mark the findings that a waiver accepts. A file whose errors are all accepted is accepted."""
+    return [_accept_in(file, accept) for file in files]
+
+
+def _accept_in(file: CheckedFile, accept: Accept) -> CheckedFile:
+    findings = []
+    for finding in file.findings:
+        place = Place(rule=finding.rule, path=file.path, message=finding.message, sha256=file.sha256)
+        findings.append(replace(finding, waived=accept(place)))
+    verdict = _verdict(findings)
+    if file.verdict is FileVerdict.UNREADABLE and verdict is FileVerdict.REFUSED:
+        verdict = FileVerdict.UNREADABLE
+    return replace(file, findings=tuple(findings), verdict=verdict)
 
 
 def _with_folder_findings(checked: Sequence[CheckedFile]) -> list[CheckedFile]:

@@ -30,10 +30,10 @@ def not_installable(subject: Subject) -> Iterator[str]:
 
 @image_rule("WB302", Severity.WARNING, "Installing the image resets the chip to factory state")
 def factory_reset(subject: Subject) -> Iterator[str]:
-    """Installing Safeboot erases the wireless stack and the application (release notes of STM32CubeWB, "Safeboot"). It
-    is never a routine update.
+    """Only with `--part` and in bundles: installing Safeboot erases the wireless stack and the application (release
+    notes of STM32CubeWB, "Safeboot"). It is never a routine update.
     """
-    if subject.image.kind is ImageKind.SAFEBOOT:
+    if subject.chip.target is not None and subject.image.kind is ImageKind.SAFEBOOT:
         yield "installing Safeboot is a factory reset: it erases the stack and the application"
 
 

@@ -55,6 +55,9 @@ class Finding:
     part: str | None = None
     """The part that it is about, as the user named it; None when it holds for every part that was named."""
 
+    waived: str | None = None
+    """The reason why it is accepted; None when it counts."""
+
     @property
     def text(self) -> str:
         """The message, after the part that it is about."""

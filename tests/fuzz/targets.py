@@ -28,7 +28,7 @@ from imagekit.option_bytes.verdicts import judge_fields, judge_together
 from imagekit.releases import release_notes
 from imagekit.report import bundle as bundle_report
 from imagekit.report import check as check_report
-from imagekit.report import explanation, github, inspect, junit, sarif
+from imagekit.report import explanation, github, html, inspect, junit, sarif
 from imagekit.rules import findings
 from imagekit.rules.check import CheckedFile, FileVerdict
 from imagekit.rules.registry import Chip, Finding, Severity
@@ -91,8 +91,9 @@ def run_image(data: bytes) -> None:
     checked = [CheckedFile("a.bin", _verdict(some), some, image) for some in found.values()]
     json.dumps(check_report.document(checked))
     listed = check_report.of_check(checked)
-    json.dumps(sarif.sarif(listed))
-    junit.junit("check", listed), github.annotations(listed), check_report.listing(listed, with_notes=True, width=60)
+    json.dumps(sarif.sarif("imagekit check", listed))
+    junit.junit("check", listed), github.annotations("check", listed), html.html("check", listed, "")
+    check_report.listing(listed, detail=check_report.Detail.ALL, width=60)
 
 
 def _verdict(found: Iterable[Finding]) -> FileVerdict:
