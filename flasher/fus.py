@@ -92,7 +92,7 @@ class FusClient(Cpu2):
             self._info = info
             self.wait_for_nvm_job()
         elif places is not None and info is not None and info.is_fus:
-            self._places, self._info = places, info
+            self.use_mailbox(places, info)
             self._settle()
         elif not self._boots_stack():
             self._watch_without_mailbox()

@@ -111,6 +111,7 @@ class Scenario:
         """Give the old stack its version and bonding data, in their section if the behaviour has one."""
         secret = chip.fus.secret
         assert secret.stack is not None
+        assert self.old_version is not None
         secret.stack = replace(secret.stack, version=self.old_version)
         secret.bonding, secret.nvm_sectors = "present", chip.behaviour.nvm_section_sectors
 
@@ -160,7 +161,7 @@ def _scenarios() -> Iterator[Scenario]:
 
 
 def _behaviour_scenarios() -> Iterator[Scenario]:
-    """The main scenarios with every setting of what is unknown about silicon, alone and in a covering sample of pairs."""
+    """The main scenarios with every setting of what is unknown about silicon, alone and in a sample of pairs."""
     mains = (
         Scenario(name="fresh", has_application=True),
         Scenario(name="replace-on-fus1", old="stack-4k", has_application=True),
