@@ -20,13 +20,12 @@ from flasher.sim.parts import find_part
 from flasher.sim.session import dll_settings
 from imagekit.bundle.manifest import FusPolicy
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
+from tests.support.behaviours import is_set_in_the_library
 from tests.support.bundles import bundle, private, public
 from tests.support.direct_probe import DirectProbe
 from tests.support.images import FIXTURES, content, throw_away_keys
 
 SERIAL = 260_000_001
-_SET_IN_THE_LIBRARY = ("dll_memory_cache", "dll_unknown_command", "vector_catch")
-"""Behaviours that only the simulated J-Link library has."""
 FUS_0_5_3, FUS_1_2_0, FUS_2_2_0 = 0x0005_0300, 0x0102_0000, 0x0202_0000
 EVERYTHING = Consent(accept=frozenset({"fus-1.0.2", "fus-1.2.0", "fus-2.2.0", "factory-reset"}))
 
@@ -102,12 +101,9 @@ class Bench:
 
     def _probe(self) -> FlasherProbe:
         clock, settings = SimulatedClock(self.faulty), dll_settings(self.chip.behaviour)
-        is_usual_library = all(
-            getattr(self.chip.behaviour, name) == getattr(Behaviour(), name) for name in _SET_IN_THE_LIBRARY
-        )
         if self.after_reset:
             settings.after_reset = self.after_reset
-        if is_usual_library and not self.through_pylink:
+        if not self.through_pylink and not is_set_in_the_library(self.chip.behaviour):
             return DirectProbe(self.faulty, clock, settings.after_reset)
         self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], settings)
         return JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
