@@ -392,7 +392,7 @@ def test_each_register_stands_at_its_place_in_memory() -> None:
     assert fields["SBRV"] == 0xF << 16 & 0x3FFFF | 15
 
 
-def test_no_field_of_a_damaged_word_is_good_and_the_command_ends_with_3(tmp_path: Path) -> None:
+def test_no_field_of_a_damaged_word_is_good(tmp_path: Path) -> None:
     dump = tmp_path / "dump.txt"
     dump.write_text("0x1FFF8070 : 000010CE 00000000\n0x1FFF8078 : 9E2BD000 61D42FFF\n")
     option_bytes = decode(dump.read_bytes(), select_target("WB55RG"))
@@ -404,7 +404,7 @@ def test_no_field_of_a_damaged_word_is_good_and_the_command_ends_with_3(tmp_path
     assert "SFR is 0x000010CE and its complement 0x00000000" in result.stdout
 
 
-def test_a_single_damaged_word_is_damage_and_no_other_kind_of_file() -> None:
+def test_a_single_damaged_word_is_damage() -> None:
     assert decode(b"0x1FFF8070 : 000010CE 00000000", select_target("WB55RG")).damaged
 
 
