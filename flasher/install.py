@@ -32,12 +32,12 @@ from flasher.plan import (
     InstallStep,
     Range,
     difference,
-    find_images,
     hindrances,
     make_plan,
     refuse_delete,
 )
 from imagekit.bundle.verified import VerifiedBundle
+from imagekit.flash_scan import find_images
 from imagekit.image.model import Version
 
 Result = TypeVar("Result")
