@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+from flasher.sim.behaviour import Behaviour
+
 SETTINGS: dict[str, tuple[Any, ...]] = {
     "nvm_job_seconds": (0.0, 5.0, 30.0),
     "nvm_section_sectors": (0, 4),
