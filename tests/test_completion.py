@@ -106,7 +106,8 @@ def test_bash_itself_completes(tmp_path: Path) -> None:
     script = """
         eval "$(_IMAGEKIT_COMPLETE=source_bash imagekit)"
         complete -p imagekit
-        for words in "imagekit con" "imagekit bundle sh" "imagekit check --format j" "imagekit address -p STM32WB5MMG"; do
+        for words in "imagekit con" "imagekit bundle sh" "imagekit check --format j" \\
+                "imagekit address -p STM32WB5MMG"; do
             COMP_WORDS=($words); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
             _imagekit_completion imagekit
             echo "${COMPREPLY[*]}"
