@@ -1,4 +1,4 @@
-"""Small helpers for text that a user reads: printable, counted, fitted into little room."""
+"""Small helpers for text that a user reads: printable, counted, fitted into a given width."""
 
 import unicodedata
 from collections.abc import Callable
@@ -9,12 +9,17 @@ Measure = Callable[[str], float]
 
 
 def why(error: ImagekitError | OSError) -> str:
-    """What went wrong: imagekit's own words, or the operating system's."""
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    """Return what went wrong, in the words of imagekit or of the operating system."""
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error)
 
 
 def printable(text: str) -> str:
-    """A text from outside without what a terminal would act on."""
+    """Return a text from a file, a name, a journal or a chip as it can be printed everywhere.
+
+    Control characters, bidirectional controls, lone surrogates and line ends become escapes, such as `\\x1b`.
+    """
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
@@ -25,26 +30,27 @@ def hex_word(word: int) -> str:
 
 def counted(number: int, what: str) -> str:
     """Return `1 sector`, `2 sectors`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    ending = "" if number == 1 else "s"
+    return f"{number} {what}{ending}"
 
 
 def cells(text: str) -> int:
-    """Return the columns that a text takes in a terminal: two for each wide character, as of Chinese or Japanese."""
+    """Return the columns that a text takes in a terminal: two for a wide character, such as a Chinese one."""
     return sum(2 if is_wide(char) else 1 for char in text if not unicodedata.combining(char))
 
 
 def is_wide(char: str) -> bool:
-    """Whether a character is as wide as two Latin ones (Unicode Standard Annex 11, wide and fullwidth)."""
+    """Return whether a character is as wide as two Latin ones (Unicode Standard Annex 11, wide and fullwidth)."""
     return unicodedata.east_asian_width(char) in "WF"
 
 
 def padded(text: str, room: int) -> str:
-    """Return a text with spaces behind it, as wide as the room."""
+    """Return a text with spaces after it, as wide as the room."""
     return text + " " * (room - cells(text))
 
 
 def shortened(text: str, room: float, measure: Measure = cells) -> str:
-    """Return a text without its middle, where it is too wide: the ends tell the files of one release apart."""
+    """Return a text without its middle when it is too wide: the ends tell the files of one release apart."""
     if measure(text) <= room:
         return text
     kept = len(text) - 1

@@ -247,12 +247,12 @@ def test_check_takes_hex_and_binaries(tmp_path: Path) -> None:
     [
         ("app.bin", "a binary needs its address, such as app.bin@0x08000000"),
         ("a@0x08000000.bin", "such as a@0x08000000.bin@0x08000000"),
-        ("app.bin@", "no address '': write the address as 0x08000000"),
-        ("app.bin@here", "no address 'here': write the address as 0x08000000"),
-        ("app.bin@-4", "-4 is not in flash, which starts at 0x08000000: write the address as"),
+        ("app.bin@", "'' is not an address: write it as 0x08000000"),
+        ("app.bin@here", "'here' is not an address: write it as 0x08000000"),
+        ("app.bin@-4", "-4 is not in flash: write the address as 0x08000000"),
         ("app.bin@0x08100000", "0x08100000 is not in flash"),
         ("app.bin@0x20000000", "0x20000000 is not in flash"),
-        ("-", "standard input does not tell its kind"),
+        ("-", "standard input does not tell its format"),
     ],
 )
 def test_wrong_usage_is_2(given: str, words: str) -> None:
@@ -264,7 +264,7 @@ def test_wrong_usage_is_2(given: str, words: str) -> None:
 def test_without_a_part_it_says_why_it_needs_one() -> None:
     result = check("app.elf", "--notes")
     assert result.exit_code == 2
-    assert "needs --part: only the part tells where an image starts" in result.stderr
+    assert "needs --part: the address of an image depends on the part" in result.stderr
 
 
 def test_files_that_are_none_are_4_in_one_line(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_pipe_is_no_application(ending: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ending.partition("@")[0])
     result = check(tmp_path / ending)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
-    assert "is no regular file" in result.stderr
+    assert "is not a regular file" in result.stderr
 
 
 @pytest.mark.parametrize(("ending", "limit"), [("hex", LARGEST_HEX), ("BIN", LARGEST_FLASH), ("elf", LARGEST_ELF)])
@@ -307,7 +307,7 @@ def test_without_pyelftools_it_says_what_to_install(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005
     result = check(path)
     assert result.exit_code == 2
-    assert "this needs pyelftools: pip install 'stm32wb-imagekit[elf]'" in result.stderr
+    assert "this command needs pyelftools: pip install 'stm32wb-imagekit[elf]'" in result.stderr
 
 
 def test_the_environment_names_the_application(tmp_path: Path) -> None:

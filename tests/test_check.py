@@ -73,7 +73,10 @@ def test_json(release: Path) -> None:
             "severity": "error",
             "message": "this is a web page, not a binary: download the raw file again",
             "part": None,
+<<<<<<< HEAD
             "waived": None,
+=======
+>>>>>>> icli
         }
     ]
 
@@ -352,7 +355,11 @@ def test_identical_contents_are_in_one_share(tmp_path: Path, count: int) -> None
 @pytest.mark.parametrize("cores", [1, 2, 5])
 def test_the_result_does_not_depend_on_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     paths = [str(path) for path in sorted(IMAGES.glob("*.bin"))] + ["missing"]
+<<<<<<< HEAD
     expected = [check._check_file(path, lambda path: Path(path).read_bytes(), [Chip()], {}) for path in paths]
+=======
+    expected = [check._check_one(path, lambda path: Path(path).read_bytes(), [Chip()], {}) for path in paths]
+>>>>>>> icli
     monkeypatch.setattr("imagekit.parallel.cores", lambda: cores)
     files = check_files(paths, lambda path: Path(path).read_bytes(), Chip())
     assert [(file.path, file.verdict, file.image) for file in files] == [
@@ -429,3 +436,21 @@ def test_folders_are_taken_in_the_order_of_their_numbers(tmp_path: Path) -> None
         (tmp_path / release / "x.bin").write_bytes(content("stack-4k"))
     files = json.loads(run(tmp_path, "--format", "json").stdout)["files"]
     assert [Path(file["path"]).parent.name for file in files] == ["v1.5.0", "v1.11.0", "v1.23.0"]
+
+
+def test_every_part_is_checked_and_a_finding_names_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", tuple)
+    image = str(IMAGES / "stack-4k.bin")
+    both = run(image, "--part", "STM32WB15CC", "--part", "STM32WB55RG", "--json")
+    found = json.loads(both.stdout)["files"][0]["findings"]
+    assert [finding["part"] for finding in found if finding["rule"] == "WB301"] == ["STM32WB15CC"]
+    assert [finding["part"] for finding in found if finding["rule"] == "WB201"] == [None]
+    assert "WB301 STM32WB15CC: " in run(image, "--part", "STM32WB15CC", "--part", "STM32WB55RG").stdout
+
+
+def test_a_finding_for_one_of_two_parts_refuses_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    image = str(IMAGES / "stack-4k.bin")
+    assert run(image, "--part", "STM32WB55RG").exit_code == 0
+    for parts in (("STM32WB15CC", "STM32WB55RG"), ("STM32WB55RG", "STM32WB15CC")):
+        assert run(image, "--part", parts[0], "--part", parts[1]).exit_code == 3

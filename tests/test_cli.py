@@ -160,7 +160,7 @@ def test_a_key_of_another_series_gets_no_address(monkeypatch: pytest.MonkeyPatch
 
 def test_every_option_has_an_environment_variable() -> None:
     env = {"IMAGEKIT_PART": "wb55rg", "IMAGEKIT_SFSA": "0xCB", "IMAGEKIT_FUS": "1.2.0", "IMAGEKIT_JSON": "1"}
-    assert run("address", STACK, env=env).stdout.startswith("0x080CA000\n")
+    assert json.loads(run("address", STACK, env=env).stdout)["address"] == "0x080CA000"
     assert list(documents(run("inspect", STACK, env=env))[0]["install_addresses"]) == ["STM32WB5xxG"]  # type: ignore[call-overload]
 
 
@@ -329,9 +329,9 @@ def test_a_defect_of_ours_is_one_line_and_1(
 
     monkeypatch.setattr("imagekit.assessment.assess", broken)
     monkeypatch.setattr(sys, "argv", ["imagekit", "inspect", STACK])
-    assert console._exit_code(app, "imagekit") == 1
+    assert console._exit_code(app, "imagekit", is_completing=False) == 1
     assert capsys.readouterr().err == (
-        "imagekit: RuntimeError: boom: this is a defect of imagekit; 'imagekit --debug ...' shows where\n"
+        "imagekit: RuntimeError: boom: this is a defect of imagekit. Run 'imagekit --debug ...' to see where.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a shell asks for when somebody presses Tab, and what it gets: docs/completion.md."""
+"""What a shell asks for when Tab is pressed, and what it gets: docs/completion.md."""
 
 import os
 import shutil
@@ -44,6 +44,10 @@ LINES = [
     ("imagekit inspect -p STM32WB1M", ["STM32WB1MMC"]),
     ("imagekit inspect --part wb30", ["wb30ce"]),
     ("imagekit --debug key", ["keys"]),
+    ("imagekit inspect --part NUCLEO-WB5", ["NUCLEO-WB55RG"]),
+    ("imagekit map --fus 1.2", ["1.2.0"]),
+    ("imagekit plan --want BLE_Stack_fu", ["BLE_Stack_full"]),
+    ("imagekit explain FUS_STATE_IMG_NOT_F", ["FUS_STATE_IMG_NOT_FOUND"]),
 ]
 
 
@@ -60,6 +64,12 @@ def test_a_shell_is_offered_what_fits(shell: str, line: str, words: list[str]) -
     else:
         separator = {"fish": "\t"}.get(shell, ":::")
         assert [found.split(separator)[0] for found in result.stdout.splitlines()] == words
+
+
+def test_zsh_shows_apostrophes() -> None:
+    """Between typer's quotes, zsh drops an ASCII apostrophe."""
+    result = ask("zsh", "imagekit aud")
+    assert "ST\N{RIGHT SINGLE QUOTATION MARK}s release notes" in result.stdout
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -96,7 +106,7 @@ def test_bash_itself_completes(tmp_path: Path) -> None:
     script = """
         eval "$(_IMAGEKIT_COMPLETE=source_bash imagekit)"
         complete -p imagekit
-        for words in "imagekit con" "imagekit bundle sh" "imagekit check --format j" "imagekit address -p STM32WB5M"; do
+        for words in "imagekit con" "imagekit bundle sh" "imagekit check --format j" "imagekit address -p STM32WB5MMG"; do
             COMP_WORDS=($words); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
             _imagekit_completion imagekit
             echo "${COMPREPLY[*]}"

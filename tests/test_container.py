@@ -145,6 +145,9 @@ def test_few_line_ends_prove_nothing(line_ends: int, is_mangled: bool) -> None:
     assert not not_an_image.has_inserted_carriage_returns(b"\x80\r\n" * line_ends + b"\n")
 
 
+VECTOR_TABLE = b"".join(word.to_bytes(4, "little") for word in (SP, *CODE))
+
+
 @pytest.mark.parametrize(
     ("data", "reason", "words"),
     [
@@ -154,7 +157,18 @@ def test_few_line_ends_prove_nothing(line_ends: int, is_mangled: bool) -> None:
         (b"PK\x03\x04" + content("stack-4k") + b"central", "no-signature-footer", "a ZIP archive"),
         (b"\x1f\x8b" + content("stack-4k") + b"crc", "no-signature-footer", "a gzip archive"),
         (b":10000000" + b"00" * 16 + b"F0\r\n" + b":00000001FF\r\n" * 12, "no-signature-footer", "Intel HEX"),
-        (b"S00600004844521B\r\n" * 10, "no-signature-footer", "S-records"),
+        (b"S00600004844521B\r\n" * 10, "no-signature-footer", "S-records text: convert it"),
+        (b"DfuSe\x01" + bytes(300), "no-signature-footer", "a DfuSe file"),
+        (bytes(300) + b"\x1a\x01UFD\x10" + bytes(4), "no-signature-footer", "a DFU file"),
+        (b"UF2\nWQ]\x9e" + bytes(504), "no-signature-footer", "a UF2 file"),
+        (b"\x7fELF\x01\x01\x01" + bytes(300), "no-signature-footer", "an ELF file, .*--app"),
+        (b"\x1e\xf1\xee\x0b" + bytes(300), "no-signature-footer", "a Zigbee OTA file"),
+        (b"Filetype: Flipper SubGhz Keystore File\n" + b"x" * 300, "no-signature-footer", "a file of a Flipper Zero"),
+        (b"const unsigned char fw[] = {\n" + b"0x12, 0x34, " * 40, "no-signature-footer", "C source"),
+        (b"PK\x03\x04 stm32wb5x_FUS_fw.bin" + bytes(300), "no-signature-footer", "a ZIP archive of a release"),
+        (bytes(byte ^ 0xFF for byte in content("stack-4k")), "no-signature-footer", "every byte .* is inverted"),
+        (bytes(byte ^ 0x5A for byte in content("stack-4k")), "no-signature-footer", "is XORed with 0x5A"),
+        (VECTOR_TABLE + content("stack-4k") + bytes(64), "unencrypted", "a flash dump: .* holds 1 image"),
         (b"\xfe\xff" + content("stack-4k").decode("latin-1").encode("utf-16-be"), "text-mangled", "UTF-16"),
         (bytes(5000), "no-signature-footer", "all 5000 bytes are 0x00: erased or blank"),
         (b"\xff" * 4096, "no-signature-footer", "all 4096 bytes are 0xFF"),

@@ -15,9 +15,14 @@ def help_of(words: tuple[str, ...], columns: int = 80) -> str:
 
 @pytest.mark.parametrize("words", GROUPS, ids=" ".join)
 def test_no_line_of_a_list_of_commands_is_cut(words: tuple[str, ...]) -> None:
-    listed = help_of(words).partition("Commands:")[2]
-    assert listed
-    assert "..." not in listed
+    listed = re.split(r"^(?:Commands|Look at an image):$", help_of(words), flags=re.MULTILINE)
+    assert len(listed) == 2
+    assert "..." not in listed[1]
+
+
+def test_help_groups_the_commands_in_the_order_of_a_first_use() -> None:
+    headings = re.findall(r"^(\S.*):$", help_of(()).partition("Options:")[2], re.MULTILINE)
+    assert headings == ["Look at an image", "Plan and draw", "Validate a release", "Ship"]
 
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)

@@ -21,14 +21,20 @@ from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixtur
 
 PAGE = (FIXTURES.parent / "docs" / "json.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", PAGE, re.MULTILINE))
-WB55 = ("--part", "STM32WB55RG")
+WB55, WB15 = ("--part", "STM32WB55RG"), ("--part", "STM32WB15CC")
 IMAGE, TEXT = str(IMAGES / "stack-4k.bin"), str(IMAGES / "text.bin")
 DUMP = "SFSA=0xF4"
 
 DOCUMENTS = [
     ("inspect", "imagekit inspect --json", ("inspect", "--json", str(IMAGES / "stack-fus2-4k.bin"), TEXT)),
-    ("check", "imagekit check --format json", ("check", "--format", "json", IMAGE, TEXT)),
-    ("plan", "imagekit plan --emit json", ("plan", "--emit", "json", *WB55, "--fus", "1.2.0", IMAGE)),
+    ("address", "imagekit address --json", ("address", "--json", IMAGE, *WB55)),
+    ("rules", "imagekit rules --json", ("rules", "--json")),
+    ("map", "imagekit map --json", ("map", "--json", IMAGE, *WB55)),
+    ("keys", "imagekit keys show --json", ("keys", "show", "--json", str(public_file("p256")))),
+    ("contents", "imagekit catalogue show --json", ("catalogue", "show", "--json", "--series", "WB1x")),
+    ("plans", "imagekit plan --json", ("plan", "--json", *WB55, *WB15, "--fus", "1.2.0", IMAGE)),
+    ("check", "imagekit check --json", ("check", "--format", "json", IMAGE, TEXT)),
+    ("plan", "imagekit plan --json", ("plan", "--emit", "json", *WB55, "--fus", "1.2.0", IMAGE)),
     ("bundle", "imagekit bundle verify --json", ("bundle", "show", "--json", str(BUNDLES / "good-p256.wbz"))),
     ("option-bytes", "imagekit explain --option-bytes", ("explain", "--json", "--option-bytes", DUMP, *WB55)),
     ("explanations", "imagekit explain [CODE]", ("explain", "--json", "WB201", "0x11")),

@@ -161,8 +161,8 @@ def test_the_old_stack_is_deleted_first(tmp_path: Path) -> None:
     assert (note in alone.stdout, note in result.stdout) == (False, True)
     columns = [line.split("│") for line in result.stdout.splitlines() if "a stack" in line]
     assert {tuple("a stack" in cell for cell in row) for row in columns} == {(False, True, False, False, False)}
-    assert "as SFSA says" in result.stdout
-    assert "no stack, as assumed" in alone.stdout
+    assert "as SFSA shows" in result.stdout
+    assert "assumed: no stack" in alone.stdout
     fits = application(tmp_path / "fits.elf", Segment(0x08000000, bytes(0xF0000)))
     assert run("stack-4k.bin", "--part", "STM32WB55RG", "--app", fits, "--sfsa", "0xF0").exit_code == 0
     # No stack: what lies above is then the image's matter alone.
@@ -203,10 +203,7 @@ def test_every_image_counts_and_safeboot_erases_the_application(tmp_path: Path) 
 
 def test_ram_is_of_the_last_stack_and_judged_for_stacks_alone(tmp_path: Path) -> None:
     files = ("stack-4k.bin", "stack-fus2-4k.bin", "fus-2.2.0.bin")
-    assert (
-        "SRAM2 under stack 1.24.0, as the footer of stack-fus2-4k.bin says"
-        in run(*files, "--part", "STM32WB55RG").stdout
-    )
+    assert "SRAM2 with stack 1.24.0, as its footer gives it" in run(*files, "--part", "STM32WB55RG").stdout
     app = application(tmp_path / "app.elf", Segment(0x08000000, bytes(16)), Segment(0x20030000, memory=0x10000))
     result = run("fus-2.2.0.bin", "--part", "STM32WB55RG", "--app", app)
     assert (result.exit_code, result.stderr, "both use" in result.stdout) == (0, "", False)
@@ -215,10 +212,10 @@ def test_ram_is_of_the_last_stack_and_judged_for_stacks_alone(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("start", "size", "cells"),
     [
-        (0x20033000, 1, ["CPU1 keeps 10 KiB", "CPU2 takes 2 KiB", "both use 1 byte", "CPU2 takes 20479 bytes"]),
-        (0x20032000, 0x1000, ["CPU1 keeps 10 KiB", "both use 2 KiB", "CPU2 takes 20 KiB"]),
-        (0x20037FFE, 2, ["CPU1 keeps 10 KiB", "CPU2 takes 22526 bytes", "both use 2 bytes"]),
-        (0x20030000, 0x2800, ["CPU1 keeps 10 KiB", "CPU2 takes 22 KiB"]),
+        (0x20033000, 1, ["application 10 KiB", "stack 2 KiB", "both use 1 byte", "stack 20479 bytes"]),
+        (0x20032000, 0x1000, ["application 10 KiB", "both use 2 KiB", "stack 20 KiB"]),
+        (0x20037FFE, 2, ["application 10 KiB", "stack 22526 bytes", "both use 2 bytes"]),
+        (0x20030000, 0x2800, ["application 10 KiB", "stack 22 KiB"]),
     ],
 )
 def test_what_both_use_is_drawn_where_it_is(start: int, size: int, cells: list[str], tmp_path: Path) -> None:
@@ -234,7 +231,7 @@ def test_a_hex_file_is_judged_where_it_goes(tmp_path: Path) -> None:
     app = application(tmp_path / "app.elf", Segment(0x08000000, bytes(0xE1000)))
     result = run(path, "--part", "STM32WB55RG", "--app", app)
     assert result.exit_code == 0
-    assert "the file puts the image at 0x080E0000; it goes to 0x080F3000, and is drawn there" in result.stderr
+    assert "the file puts the image at 0x080E0000, but its address is 0x080F3000, where it is drawn" in result.stderr
     path.write_bytes(write_hex([(0x080F3000, content("stack-4k"))]))
     assert run(path, "--part", "STM32WB55RG", "--app", app).stderr == ""
 
@@ -261,12 +258,38 @@ def test_only_svg_files_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert run("stack.svg", "--part", "STM32WB55RG", "--svg", "NEW.SVG").exit_code == 0
 
 
-def test_a_terminal_that_is_too_narrow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for width, is_told in ((80, True), (99, True), (100, False), (None, False)):
-        monkeypatch.setattr("imagekit.cli.layout.terminal_width", lambda width=width: width)
-        result = run(*PICTURES["1m-fus2-stack"])
-        words = "imagekit: the picture needs 100 columns: widen the terminal, or use --svg\n"
-        assert (result.exit_code, result.stderr, "gap for FUS 2" in result.stdout) == (0, words * is_told, True)
+@pytest.mark.parametrize(("width", "is_list"), [(40, True), (60, True), (80, True), (100, False), (None, False)])
+def test_a_narrow_terminal_gets_a_list(width: int | None, is_list: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.cli.layout.terminal_width", lambda: width)
+    result = run(*PICTURES["1m-fus2-stack"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert ("│" not in result.stdout) is is_list
+    assert "gap for FUS 2" in " ".join(result.stdout.split())
+    assert max(map(len, result.stdout.splitlines())) <= (width or 100)
+
+
+def test_several_parts_are_drawn_each() -> None:
+    result = run("stack-4k.bin", "--part", "STM32WB55RG", "--part", "STM32WB55CC")
+    assert [line.split(":")[0] for line in result.stdout.splitlines() if "KiB of flash" in line] == [
+        "STM32WB55RG",
+        "STM32WB55CC",
+    ]
+    assert run("stack-4k.bin", "-p", "STM32WB55RG", "-p", "STM32WB55CC", "--svg", "-").exit_code == 2
+
+
+def test_the_svg_has_literal_colours_for_light_and_dark() -> None:
+    text = run(*PICTURES["1m-fus2-stack"], "--svg", "-").stdout
+    assert "var(" not in text
+    light, _, dark = text.partition("@media (prefers-color-scheme:dark){")
+    assert ".paper{fill:#ffffff}" in light
+    assert ".paper{fill:#14171a}" in dark
+
+
+def test_fus_is_drawn_with_its_version_before_and_after() -> None:
+    text = run("fus-2.2.0.bin", "--part", "STM32WB55RG", "--fus", "1.2.0").stdout
+    row = next(line for line in text.splitlines() if "FUS 1.2.0" in line)
+    assert row.split("│")[1].strip() == "FUS 1.2.0"
+    assert row.split("│")[-2].strip() == "FUS 2.2.0"
 
 
 def test_wide_and_long_names_fit(tmp_path: Path) -> None:
@@ -358,6 +381,7 @@ def test_every_real_image_is_drawn_on_every_part_that_it_fits(path: Path) -> Non
             placement = place(image, target)
         except PlacementError:
             continue
-        drawing = picture("part", target, [MapStep(name=path.name, image=image, placement=placement, fus=None)])
+        step = MapStep(title="stack", name=path.name, image=image, placement=placement, fus=None)
+        drawing = picture("part", target, [step])
         assert f"0x{placement.address:08X}" in text(drawing)
         ET.fromstring(svg(drawing))  # noqa: S314 - our own text

@@ -1,1 +1,1 @@
-"""The command line. One module for each group of commands; `program` assembles them."""
+"""The command line: one module for each group of commands. `program` puts them together."""

@@ -17,7 +17,7 @@ from imagekit.bundle.write import BundleContent
 from imagekit.cli.console import about, complain, shown
 from imagekit.cli.key_files import private_key
 from imagekit.errors import BundleError, ExitCode
-from imagekit.files import exists, is_device, is_same, read_image
+from imagekit.files import exists, is_device, is_folder, is_same, read_image
 from imagekit.rules import RULES, findings
 from imagekit.rules.check import for_every_part
 from imagekit.rules.registry import Chip, Finding, Severity
@@ -162,7 +162,7 @@ def signing_keys(paths: Sequence[str]) -> "list[PrivateKey]":
 def refuse_output(out: str, inputs: Sequence[str]) -> None:
     """Exit when OUT cannot be a new bundle: it is an input, it exists, or it was forgotten and is the first image."""
     refuse_own_inputs(out, inputs)
-    is_file = out != "-" and not is_device(out)
+    is_file = out != "-" and not is_device(out) and not is_folder(out)
     if is_file and not out.lower().endswith(".wbz"):
         raise typer.BadParameter(
             f"{shown(out)} does not end with .wbz: OUT comes first, then the images", param_hint="OUT"

@@ -150,9 +150,8 @@ def _refuse_at_sight(data: bytes) -> None:
     if error := not_an_image.text_in_place_of_image(data):
         raise error
     if len(data) > LARGEST_FLASH:
-        raise ParseError(
-            "too-large", f"more than {LARGEST_FLASH} bytes, the largest STM32WB flash: a dump, or no image at all"
-        )
+        what = not_an_image.other_file(data) or "a flash dump, or not an image"
+        raise ParseError("too-large", f"more than {LARGEST_FLASH} bytes, the largest STM32WB flash: {what}")
     if len(data) < SMALLEST_IMAGE:
         line = not_an_image.first_line(data)
         raise ParseError(

@@ -11,11 +11,11 @@ MAP_SCHEMA = "imagekit.map/1"
 
 _CROSS = "\N{BOX DRAWINGS LIGHT DIAGONAL CROSS}"
 BOXES = f"─│┌┐└┘├┤┬┴┼═…·{_CROSS}"
-"""The characters of the picture beyond ASCII."""
+"""The characters of the drawing that are not in ASCII."""
 
 _ASCII = str.maketrans(BOXES, "-|+++++++++=~.X")
 _GUTTER = 12
-# Three columns and the addresses take 100 characters at the most.
+# Three columns and the addresses take at most 100 characters.
 _WIDTHS = {3: 28, 4: 26, 5: 24, 6: 22}
 _FILLS = {RegionKind.GAP: "·", RegionKind.UNUSED: "·", RegionKind.COLLISION: _CROSS}
 _ROLES = {RegionKind.COLLISION: "error"}
@@ -41,7 +41,7 @@ def text(picture: Picture, *, boxes: bool = True, width: int | None = None, pain
 
 def as_list(picture: Picture, width: int, *, paint: Paint = plain) -> str:
     """Return the map as a list, for a terminal that is too narrow for the drawing: one region below the other."""
-    lines = [paint(picture.title, "bold")]
+    lines = [paint(line, "bold") for line in _folded(picture.title, width, "")]
     for column in picture.columns:
         heading = f"{column.title}: {column.name}" if column.name else column.title
         lines += ["", *_folded(f"{heading} ({column.sfsa_label})", width, "")]
@@ -119,13 +119,13 @@ def columns_of(picture: Picture) -> int:
 
 
 def _wrapped(region: Region, cell: int) -> list[str]:
-    """The lines of a region's label."""
+    """Return the lines of a region's label."""
     lines = wrapped(region.label, cell - 2)
     return [*lines, region.size] if region.size else lines
 
 
 def _flash(picture: Picture, cell: int, paint: Paint) -> Iterator[str]:
-    """The columns side by side, the highest address first."""
+    """Yield the columns side by side, the highest address first."""
     columns = [column.regions for column in picture.columns]
     rows = bands(
         columns,
@@ -148,7 +148,7 @@ def _flash(picture: Picture, cell: int, paint: Paint) -> Iterator[str]:
     yield _edge(cuts[0], ("└", "┴", "┘"), cell, len(cells))
 
 
-_LARGE = 64 * 1024  # bytes from which a band is drawn higher
+_LARGE = 64 * 1024  # bytes; a band of at least this size is drawn higher
 
 
 def _edge(address: int, corners: tuple[str, str, str], cell: int, count: int, *, is_open: bool = False) -> str:
@@ -157,7 +157,7 @@ def _edge(address: int, corners: tuple[str, str, str], cell: int, count: int, *,
 
 
 def _boundary(address: int, columns: Sequence[Column], parts: Sequence[str]) -> str:
-    """The row of a boundary: a line in the columns that have it, the label of a region that goes on in the others."""
+    """Return the row of a boundary: a line in the columns that have it, the region that continues in the others."""
     lines = [any(region.start == address for region in column.regions) for column in columns]
     ends = zip([False, *lines], [*lines, False], strict=True)
     junctions = [_JUNCTIONS[left, right] for left, right in ends]
@@ -170,7 +170,7 @@ def _boundary(address: int, columns: Sequence[Column], parts: Sequence[str]) -> 
 def _column_rows(
     column: Column, rows: Sequence[tuple[int, int, int]], starts: dict[int, int], cell: int, paint: Paint
 ) -> Iterator[str]:
-    """All rows of a column, downwards, those of boundaries too."""
+    """Yield all rows of a column, downwards, including those of boundaries."""
     for region in reversed(column.regions):
         span = rows[starts[region.start] : starts[region.end]]
         height = sum(one for _, _, one in span) + len(span) - 1
@@ -185,17 +185,17 @@ def _column_rows(
 
 
 def _filled(inside: str, fill: str, cell: int) -> str:
-    """One row of a region."""
+    """Return one row of a region."""
     return fill * cell if not inside else f" {inside} ".ljust(cell, fill)
 
 
 def _line(column: Column, address: int, cell: int) -> str:
-    """The line below a region; SFSA's says so."""
+    """Return the line below a region, with SFSA where that is it."""
     return f"══ {column.sfsa_label} ".ljust(cell, "═") if address == column.sfsa else "─" * cell
 
 
 def _strip(strip: Strip, paint: Paint) -> Iterator[str]:
-    """One SRAM, from left to right."""
+    """Yield one SRAM, from left to right."""
     widths = _cell_widths(strip.regions)
     line = partial(_strip_line, strip.regions, widths, paint)
     yield " " * 12 + "┌" + "┬".join("─" * width for width in widths) + "┐"
@@ -213,7 +213,7 @@ def _strip_line(regions: Sequence[Region], widths: Sequence[int], paint: Paint, 
 
 
 def _cell_widths(regions: Sequence[Region]) -> list[int]:
-    """The widths of a strip's cells: by size, but wide enough for their words."""
+    """Return the widths of a strip's cells: by size, but wide enough for their words."""
     room = max(_STRIP_WIDTH - 1 - len(regions), _LEAST_CELL * len(regions))
     whole = regions[-1].end - regions[0].start
     spare = room - _LEAST_CELL * len(regions)

@@ -1,4 +1,4 @@
-"""A plan as the commands of other tools: STM32_Programmer_CLI, and a J-Link Commander script.
+"""A plan as commands for other tools: STM32_Programmer_CLI, and a J-Link Commander script.
 
 Sources: release notes of STM32CubeWB v1.23.0, "How to flash the Wireless Coprocessor Binary via SWD/JTAG (Command Line
 Interface)", steps 1 - 9, and v1.11.0 for -fwdelete; UM2237 (-fwupgrade, -startwirelessstack); SEGGER's pages ST_STM32WB
@@ -18,7 +18,7 @@ from imagekit.text import hex_word, printable
 from imagekit.upgrade.plan import UpgradePlan
 from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 
-# What a shell, cmd or PowerShell reads as its own between double quotes.
+# What a shell, cmd or PowerShell interprets between double quotes.
 _UNSAFE = frozenset('"$`%!')
 _TOOL = "STM32_Programmer_CLI -c port=swd"
 _READ_FUS = f"{_TOOL} -startfus\n{_TOOL} mode=UR -r32 0x20030030 1\n{_TOOL} mode=UR -r32 0x20010010 1"
@@ -29,22 +29,21 @@ def cubeprogrammer(plan: UpgradePlan, part: str) -> str:
     """Return the plan as commands of STM32_Programmer_CLI over ST-LINK, for sh and PowerShell. Raises EmitError."""
     lines = [
         *_head(plan, part, "STM32_Programmer_CLI 2.20 or later, over SWD with an ST-LINK"),
-        "Give one command at a time and look at its answer: imagekit explain ANSWER. Do not go on after an error, and",
-        "never repeat or interrupt -fwupgrade. A FUS upgrade that ended with an error may have worked: read the",
-        "version first.",
-        "STM32CubeProgrammer writes its own program to the start of flash, over your application.",
+        "Do NOT interrupt or repeat -fwupgrade. Give one command at a time and look at its answer (imagekit explain",
+        "ANSWER). Stop after an error. A FUS upgrade that ended with an error may have worked: read the version first.",
+        "STM32CubeProgrammer writes its own program to the start of flash, and overwrites your application.",
     ]
     if not plan.steps:
         return _joined("# ", [*lines, "Nothing to do."])
     text = _joined("# ", lines) + f"\n{_READ_FUS}\n# expected at one of the two: {_word(plan.start.fus)}\n"
     for number, step in enumerate(plan.steps, start=1):
         text += "\n" + _joined("# ", _comment(number, step)) + f"\n{_cubeprogrammer(step)}\n"
-    text += "\n# Boot options: ST's default (release notes, step 9); if yours were others, set those"
-    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1\n\n# Now flash your application again."
+    text += "\n# Boot options: ST's default (release notes, step 9). If yours were different, set those."
+    return text + f"\n{_TOOL} mode=UR -ob nSWboot0=1 nboot1=1 nboot0=1\n\n# Now program your application again."
 
 
 def _cubeprogrammer(step: UpgradeStep) -> str:
-    """The command of a step, and what it must be followed by."""
+    """Return the command of a step, and what must follow it."""
     if step.action is Action.DELETE_STACK:
         return f"{_TOOL} -fwdelete"
     if step.action is Action.START_STACK:
@@ -60,27 +59,29 @@ def _cubeprogrammer(step: UpgradeStep) -> str:
 def jlink(plan: UpgradePlan, part: str) -> str:
     """Return the first image of the plan as a J-Link Commander script, the rest in comments.
 
-    One image for each run: nothing in such a script can wait for FUS, and an interrupted FUS upgrade is the end of a
-    chip. Raises EmitError for what SEGGER's FUS support is not known to do.
+    One run installs one image: such a script cannot wait for FUS, and an interrupted FUS upgrade destroys a chip.
+
+    Raises:
+        EmitError: it is not known whether SEGGER's FUS support can do it.
     """
     target = plan.start.target
     device = _device(plan)
     lines = [
         *_head(plan, part, "J-Link Commander V7.86f or later: JLinkExe -CommandFile FILE (Windows: JLink.exe)"),
         "The J-Link library deletes the stack before each image by itself, writes the image, and starts FUS.",
-        'It prints O.K. even when FUS found no image: look for "No valid image or signature found" in its output.',
-        "FUS's version, while FUS runs: mem32 0x20030000, 1 gives its table's address; of mem32 ADDRESS, 4 the fourth",
-        "word is the version (01020000 is 1.2.0), if the first is A94656B9.",
+        'It prints O.K. even when FUS finds no image: look for "No valid image or signature found" in its output.',
+        "The version of FUS, while FUS runs: mem32 0x20030000, 1 gives the address of its table. The fourth word of mem32",
+        "ADDRESS, 4 is the version (01020000 is 1.2.0), if the first is A94656B9.",
     ]
     if is_small_wb5x(target):
         lines.append(
-            "WARNING: on a WB55CE a J-Link of before V7.86f looked for the image in other sectors than ST's, and did "
-            "nothing; whether later ones find it nobody has reported. Read the stack's version afterwards"
+            "WARNING: on a WB55CE, J-Link before V7.86f looked for the image in other sectors than ST's and "
+            "did nothing. There is no report about later versions. Read the version of the stack afterwards."
         )
     if target.series is Series.WB1X:
         lines.append(
-            "WARNING: on a WB15 an upgrade failed with a J-Link of before V7.86f, for no known reason; whether later "
-            "ones do it nobody has reported. Read the stack's version afterwards"
+            "WARNING: on a WB15, an upgrade failed with J-Link before V7.86f for an unknown reason. There is no report "
+            "about later versions. Read the version of the stack afterwards."
         )
     if not plan.steps:
         return _joined("// ", [*lines, "Nothing to do."])
@@ -95,20 +96,20 @@ def jlink(plan: UpgradePlan, part: str) -> str:
 
 
 def _device(plan: UpgradePlan) -> str:
-    """The J-Link device with FUS; raises EmitError where there is none, or where it would not find the image."""
+    """Return the J-Link device with FUS. Raises EmitError when there is none, or when it would not find the image."""
     target = plan.start.target
     device = {Series.WB5X: "STM32WB55xx - FUS", Series.WB1X: "STM32WB15CC - FUS"}.get(target.series)
     if device is None:
         raise EmitError(f"SEGGER names no J-Link device with FUS for {target.name}: use --emit cubeprogrammer")
     if needs_fus_first(target, plan.start.fus):
-        raise EmitError("J-Link deletes the stack first, and ST wants a newer FUS first: use --emit cubeprogrammer")
+        raise EmitError("J-Link deletes the stack first, but ST requires a newer FUS first: use --emit cubeprogrammer")
     for step in plan.steps:
         if step.action is Action.INSTALL_SAFEBOOT:
-            raise EmitError("no source tells whether J-Link Commander installs Safeboot: use --emit cubeprogrammer")
+            raise EmitError("it is not known whether J-Link Commander installs Safeboot: use --emit cubeprogrammer")
         # "... a valid signature in the last 5 unsecured sectors" (SEGGER, STM32WB55; log in forum thread 7375).
         if step.placement and step.placement.gap_sectors + step.placement.spare_sectors > _SEARCHED - 1:
             raise EmitError(
-                f"J-Link looks for an image in the last {_SEARCHED} sectors below FUS, and this one ends "
+                f"J-Link looks for an image in the last {_SEARCHED} sectors below FUS, but this one ends "
                 f"{step.placement.gap_sectors} sectors below: use --emit cubeprogrammer"
             )
     return device
@@ -118,13 +119,13 @@ _SEARCHED = 5
 
 
 def _jlink_words(step: UpgradeStep, images: int) -> Iterator[str]:
-    """What is to be said of a step that is no command of the script."""
+    """Yield what there is to know about a step that is not a command of the script."""
     if step.action is Action.DELETE_STACK:
-        yield "the next loadbin does it"
+        yield "the next loadbin does this"
     elif step.action is Action.START_STACK:
-        yield "FUS starts it by itself; J-Link Commander has no command for it. If it does not run, reset the chip"
+        yield "FUS starts it without a command. If it does not run, reset the chip."
     elif images > 1:
-        yield f"in a run of its own, when FUS {step.fus.text} was read back: {_loadbin(step)}"
+        yield f"in a separate run, after FUS {step.fus.text} was read back: {_loadbin(step)}"
 
 
 def _loadbin(step: UpgradeStep) -> str:
@@ -132,10 +133,10 @@ def _loadbin(step: UpgradeStep) -> str:
 
 
 def _head(plan: UpgradePlan, part: str, tool: str) -> Iterator[str]:
-    """What every script begins with."""
+    """Yield what every script begins with."""
     start = plan.start
     yield f"imagekit {__version__}: {part} ({start.target.name}) with FUS {start.fus.text} to {plan.goal.title}"
-    yield f"For {tool}. Not tried on a chip by imagekit's authors."
+    yield f"For {tool}. Not tried on a chip by the authors of imagekit."
     for warning in plan.warnings:
         yield f"WARNING: {warning}"
     if not plan.steps:
@@ -143,8 +144,8 @@ def _head(plan: UpgradePlan, part: str, tool: str) -> Iterator[str]:
 
 
 def _comment(number: int, step: UpgradeStep) -> Iterator[str]:
-    """A step in words: what, what is irreversible, how the address came about."""
-    yield f"{number}. {title(step)}" + (": CANNOT BE UNDONE" if step.irreversible else "")
+    """Yield a step in words: what it does, whether it is irreversible, how its address was computed."""
+    yield f"{number}. {title(step)}" + (": IRREVERSIBLE" if step.irreversible else "")
     if step.why != AS_WANTED:
         yield step.why
     yield f"needs {step.needs}; gives {step.gives}"
@@ -154,7 +155,7 @@ def _comment(number: int, step: UpgradeStep) -> Iterator[str]:
 
 
 def _word(fus: Version) -> str:
-    """FUS's version as it stands in memory (shci.h): `0x010200xx`, without the build."""
+    """Return the version of FUS as it is in memory (shci.h): `0x010200xx`, without the build."""
     word = f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
     return f"{word} (step 4 of ST's notes of v1.23.0 prints 02000X00 for it)" if fus == Version(2, 1, 0) else word
 
@@ -164,9 +165,9 @@ def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
 
 
 def _file(step: UpgradeStep) -> str:
-    """The path between double quotes; raises EmitError for one that a shell would read as more than a path."""
+    """Return the path in double quotes. Raises EmitError for a path that a shell would interpret."""
     path = step.candidate.path if step.candidate else ""
-    # A backslash is a separator on Windows; sh would take one before the closing quote, or one of two.
+    # A backslash is a separator on Windows, but sh removes one before the closing quote, and one of two.
     if (
         not path
         or path.startswith("-")
@@ -175,7 +176,7 @@ def _file(step: UpgradeStep) -> str:
         or _UNSAFE & set(path)
         or not path.isprintable()
     ):
-        raise EmitError(f"{printable(path)}: a script cannot name this file safely: copy it to a plain name")
+        raise EmitError(f"{printable(path)}: a script cannot name this file safely: rename it to letters and digits")
     return f'"{path}"'
 
 

@@ -1,7 +1,7 @@
 """The map of a part's flash as one SVG file: without scripts, without other files, light and dark.
 
-Kinds of region differ in words and, where it matters, in pattern, not in colour alone. The colours are tints of the set
-by M. Okabe and K. Ito, "Color Universal Design" (2008), that colour-blind people tell apart.
+Kinds of region differ in words and, where it matters, in pattern, not in colour only. The colours are tints of the set
+by M. Okabe and K. Ito, "Color Universal Design" (2008), which colour-blind people can tell apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ _HATCHED = {RegionKind.GAP: "gap", RegionKind.UNUSED: "gap", RegionKind.COLLISIO
 
 
 def svg(picture: Picture) -> str:
-    """Draw the picture as an SVG document, 800 units wide."""
+    """Draw the map as an SVG document, 800 units wide."""
     flash, end = _flash(picture)
     strips, end = _strips(picture, end + 40)
     notes = [line for note in picture.notes for line in wrapped(note, _WIDTH - 2 * _MARGIN, _pixels)]
@@ -128,7 +128,7 @@ def _rules(scheme: int) -> Iterator[str]:
 
 
 def _flash(picture: Picture) -> tuple[list[str], int]:
-    """The columns, and the height at which they end."""
+    """Return the columns, and the height at which they end."""
     count = len(picture.columns)
     width = (_WIDTH - 2 * _MARGIN - _GUTTER - _BETWEEN * (count - 1)) // count
     rows = bands(
@@ -159,7 +159,7 @@ def _column(column: Column, x: int, width: int, heights: dict[int, int]) -> Iter
     for region in column.regions:
         yield from _box(region, x, heights[region.end], width, heights[region.start] - heights[region.end])
         yield from _label(region, x, heights[region.end], width, heights[region.start] - heights[region.end])
-    # A collision's frame is drawn last: neighbours must not cover it.
+    # The frame of a collision is drawn last, so that its neighbours do not cover it.
     for region in column.regions:
         if region.kind is RegionKind.COLLISION:
             high, low = heights[region.end], heights[region.start]
@@ -167,7 +167,7 @@ def _column(column: Column, x: int, width: int, heights: dict[int, int]) -> Iter
     if column.sfsa is not None:
         y = heights[column.sfsa]
         yield f'<path class="sfsa" d="M{x} {y}H{x + width}"/>'
-        # In a narrow column the words that the notes say too are left out.
+        # A narrow column has no room for the words that are in the notes too.
         label = column.sfsa_label
         yield _tag(label if _tag_width(label) < width else label.partition(",")[0], x + width, y)
 
@@ -193,7 +193,7 @@ def _label(region: Region, x: int, y: int, width: int, height: int) -> Iterator[
 
 
 def _plate(kind: RegionKind, lines: Sequence[str], x: int, first: int, width: int) -> str:
-    """Plain ground under a label, where the region is hatched."""
+    """Return a plain ground under a label, for a hatched region."""
     wide = min(width - 6, round(max(map(_bold_pixels, lines))) + 10)
     return (
         f'<rect class="{kind.value}" x="{x + 5}" y="{first - 13}" width="{wide}" '
@@ -202,7 +202,7 @@ def _plate(kind: RegionKind, lines: Sequence[str], x: int, first: int, width: in
 
 
 def _tag(label: str, right: int, y: int) -> str:
-    """SFSA's name on its line, at the right."""
+    """Return the name of SFSA on its line, at the right."""
     wide = _tag_width(label)
     return (
         f'<rect class="paper" x="{right - wide - 6}" y="{y - 9}" width="{wide}" height="18" rx="4"/>'
@@ -215,7 +215,7 @@ def _tag_width(label: str) -> int:
 
 
 def _strips(picture: Picture, y: int) -> tuple[list[str], int]:
-    """The SRAMs below one another, and the height at which they end."""
+    """Return the SRAMs below one another, and the height at which they end."""
     title = shortened(picture.strips_title, _WIDTH - 2 * _MARGIN, _bold_pixels)
     parts = [_text(_MARGIN, y, title, "strong")]
     y += 12
@@ -246,12 +246,12 @@ def _strip(strip: Strip, y: int) -> Iterator[str]:
 
 
 def _wrapped(region: Region, width: int) -> list[str]:
-    """The lines of a region's label, its size last."""
+    """Return the lines of a region's label, its size last."""
     return [*wrapped(region.label, width - 14, _bold_pixels), *wrapped(region.size, width - 14, _pixels)]
 
 
 def _pixels(text: str) -> float:
-    """Pixels that a text takes at 12 pixels in common sans-serif fonts, rather more than less."""
+    """Return the width of a text in pixels, at 12 pixels in common sans-serif fonts: an upper estimate."""
     return sum(
         _WIDEST_LETTER if char in "MW@%mw…" or is_wide(char) else _CAPITAL if char.isupper() else _LETTER
         for char in text
@@ -268,7 +268,7 @@ def _text(x: int, y: int, text: str, style: str) -> str:
 
 
 def _description(picture: Picture) -> str:
-    """The picture in words, for those who do not see it."""
+    """Return the map in words, for people who cannot see it."""
     columns = []
     for column in picture.columns:
         regions = "; ".join(
