@@ -73,10 +73,7 @@ def test_json(release: Path) -> None:
             "severity": "error",
             "message": "this is a web page, not a binary: download the raw file again",
             "part": None,
-<<<<<<< HEAD
             "waived": None,
-=======
->>>>>>> icli
         }
     ]
 
@@ -355,11 +352,7 @@ def test_identical_contents_are_in_one_share(tmp_path: Path, count: int) -> None
 @pytest.mark.parametrize("cores", [1, 2, 5])
 def test_the_result_does_not_depend_on_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
     paths = [str(path) for path in sorted(IMAGES.glob("*.bin"))] + ["missing"]
-<<<<<<< HEAD
     expected = [check._check_file(path, lambda path: Path(path).read_bytes(), [Chip()], {}) for path in paths]
-=======
-    expected = [check._check_one(path, lambda path: Path(path).read_bytes(), [Chip()], {}) for path in paths]
->>>>>>> icli
     monkeypatch.setattr("imagekit.parallel.cores", lambda: cores)
     files = check_files(paths, lambda path: Path(path).read_bytes(), Chip())
     assert [(file.path, file.verdict, file.image) for file in files] == [

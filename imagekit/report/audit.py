@@ -16,15 +16,9 @@ NOTES = "Release_Notes.html"
 
 
 def of_audit(releases: Iterable[AuditedRelease]) -> list[Entry]:
-<<<<<<< HEAD
     """Return an entry for each file of each release, and one for release notes that name files which do not exist.
 
     A file with an error in its row of the release notes is refused too: it must not be installed as they say.
-=======
-    """Return an entry for each file of each release with the verdict of `check`, and for notes that name missing files.
-
-    A file that ST's notes are wrong about is refused too: it must not be installed as they say.
->>>>>>> icli
     """
     return [entry for release in releases for entry in _entries(release)]
 
@@ -36,26 +30,12 @@ def _entries(release: AuditedRelease) -> list[Entry]:
         file = finding.file if finding.file in verdicts else NOTES
         by_file[file].append(_located(release.path, finding))
     entries = []
-<<<<<<< HEAD
     for file in sorted(verdicts.keys() | by_file.keys()):
         findings = tuple(by_file[file])
         verdict = verdicts.get(file, FileVerdict.ACCEPTED)
         if verdict is FileVerdict.ACCEPTED and any(_is_error(finding) for finding in findings):
             verdict = FileVerdict.REFUSED
         entries.append(Entry(_beside(release.path, file), verdict, findings))
-=======
-    for release in releases:
-        verdicts = {PurePath(file.path).name: file.verdict for file in release.files}
-        by_file: dict[str, list[Located]] = defaultdict(list)
-        for finding in release.findings:
-            by_file[finding.file if finding.file in verdicts else NOTES].append(_located(release.path, finding))
-        for file in sorted(verdicts.keys() | by_file.keys()):
-            found = tuple(by_file[file])
-            verdict = verdicts.get(file, FileVerdict.ACCEPTED)
-            if verdict is FileVerdict.ACCEPTED and any(finding.severity is Severity.ERROR for finding in found):
-                verdict = FileVerdict.REFUSED
-            entries.append(Entry(_beside(release.path, file), verdict, found))
->>>>>>> icli
     return entries
 
 
@@ -64,7 +44,6 @@ def _is_error(finding: Located) -> bool:
 
 
 def _located(folder: str, finding: AuditFinding) -> Located:
-<<<<<<< HEAD
     """A finding about a row is in the release notes, any other is in the file."""
     if finding.line is None:
         path, message = _beside(folder, finding.file), finding.message
@@ -77,40 +56,21 @@ def _address(finding: AuditFinding) -> str:
     if finding.target is None:
         return ""
     return f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
-=======
-    """Return a finding with its place: for a row, in the release notes; for anything else, in the file."""
-    if not finding.line:
-        return Located(finding.rule, finding.severity, finding.message, _beside(folder, finding.file), None)
-    where = ""
-    if finding.target:
-        where = f"{finding.target}: published {finding.published}, computed {finding.computed or 'none'}: "
-    message = f"{finding.file}: {where}{finding.message}"
-    return Located(finding.rule, finding.severity, message, _beside(folder, NOTES), finding.line)
->>>>>>> icli
 
 
 def _beside(folder: str, name: str) -> str:
     return str(PurePath(folder) / name)
 
 
-<<<<<<< HEAD
 def totals(releases: Sequence[AuditedRelease], entries: Sequence[Entry], *, detail: Detail) -> str:
     """Count the releases, their files and addresses, the waived findings, and the notes that were not listed."""
-=======
-def totals(releases: Sequence[AuditedRelease], *, with_notes: bool) -> str:
-    """Count the releases, their files and their addresses, and what was not listed."""
->>>>>>> icli
     files = sum(len(release.files) for release in releases)
     text = (
         f"{counted(len(releases), 'release folder')}, {counted(files, 'file')}: "
         f"{sum(release.equal for release in releases)} addresses equal, "
         f"{sum(release.lower for release in releases)} lower, {sum(release.too_high for release in releases)} too high"
     )
-<<<<<<< HEAD
     return text + remarks([finding for entry in entries for finding in entry.findings], detail)
-=======
-    return text + hidden([finding.severity for release in releases for finding in release.findings], with_notes)
->>>>>>> icli
 
 
 def document(releases: Sequence[AuditedRelease]) -> Json:

@@ -28,11 +28,7 @@ class Detail(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Located:
-<<<<<<< HEAD
     """A finding, and its place: a file, and a line in it if there is one."""
-=======
-    """A finding and its place: a file, and a line in it if there is one."""
->>>>>>> icli
 
     rule: str
     severity: Severity
@@ -45,11 +41,7 @@ class Located:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-<<<<<<< HEAD
     """One file, the verdict on it, and its findings."""
-=======
-    """One file, its verdict, and what was found."""
->>>>>>> icli
 
     path: str
     verdict: FileVerdict
@@ -74,7 +66,6 @@ def listing(
     paint: Paint = plain,
     name: Callable[[str], str] = str,
 ) -> list[str]:
-<<<<<<< HEAD
     """List files with their findings, errors first. `name` returns a path as it can be shown."""
     lines = []
     for entry in entries:
@@ -85,20 +76,6 @@ def listing(
         lines.append(f"{paint(name(entry.path), 'bold')}: {paint(entry.verdict.value, role)}")
         for finding in sorted(shown, key=lambda finding: finding.severity.rank):
             lines.append(_finding_row(finding, width, paint))
-=======
-    """List the files that have findings, each with its findings, errors first. `name` makes a path printable."""
-    lines = []
-    for entry in entries:
-        found = [finding for finding in entry.findings if with_notes or finding.severity is not Severity.NOTE]
-        if not found:
-            continue
-        role = "good" if entry.verdict is FileVerdict.ACCEPTED else "error"
-        lines.append(f"{paint(name(entry.path), 'bold')}: {paint(entry.verdict.value, role)}")
-        for finding in sorted(found, key=lambda finding: finding.severity.rank):
-            where = f"line {finding.line}: " if finding.line else ""
-            severity = finding.severity.value
-            lines.append(row(severity, f"{finding.rule} {where}{finding.message}", severity, width, paint))
->>>>>>> icli
     return lines
 
 
@@ -122,7 +99,6 @@ def totals(entries: Sequence[Entry], *, detail: Detail) -> str:
     verdicts = [entry.verdict for entry in entries]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in FileVerdict)
     text = f"{counted(len(entries), 'file')}: {counts}"
-<<<<<<< HEAD
     return text + remarks([finding for entry in entries for finding in entry.findings], detail)
 
 
@@ -136,15 +112,6 @@ def remarks(findings: Sequence[Located], detail: Detail) -> str:
     if notes and detail in (Detail.FINDINGS, Detail.QUIET):
         text += f"; {counted(notes, 'note')} not shown (--notes)"
     return text
-=======
-    return text + hidden([finding.severity for entry in entries for finding in entry.findings], with_notes)
-
-
-def hidden(severities: Sequence[Severity], with_notes: bool) -> str:
-    """Return how many notes were not listed, if any."""
-    notes = severities.count(Severity.NOTE)
-    return "" if with_notes or not notes else f"; {counted(notes, 'note')} not shown (--notes)"
->>>>>>> icli
 
 
 def document(files: Sequence[CheckedFile]) -> Json:

@@ -5,11 +5,7 @@ from collections.abc import Sequence
 from imagekit.report.check import Entry, Located
 from imagekit.rules.check import FileVerdict
 from imagekit.rules.registry import Severity
-<<<<<<< HEAD
-from imagekit.text import counted
-=======
-from imagekit.text import printable
->>>>>>> icli
+from imagekit.text import counted, printable
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
@@ -31,10 +27,6 @@ def _annotation(finding: Located) -> str:
 
 
 def _escaped(text: str) -> str:
-<<<<<<< HEAD
     """Text in one line, without control characters that a terminal or log would interpret."""
-=======
-    """Return a printable text in one line, with the characters escaped that a workflow command gives a meaning."""
->>>>>>> icli
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return printable(text)

@@ -1,11 +1,7 @@
-<<<<<<< HEAD
 """JUnit XML: what build servers show as tests. One test case for each file; a refused file is a failure.
 
 The element order and attributes are those of Maven Surefire 3 and of Jenkins' JUnit schema.
 """
-=======
-"""JUnit XML, which build servers show as tests: one test case for each file; a refused file is a failed test."""
->>>>>>> icli
 
 import re
 from collections.abc import Sequence
@@ -18,11 +14,7 @@ from imagekit.rules.registry import Severity
 from imagekit.text import printable
 
 _ELEMENTS = {FileVerdict.REFUSED: "failure", FileVerdict.UNREADABLE: "error"}
-<<<<<<< HEAD
 # XML 1.0, section 2.2: other characters are not allowed in a document. Nor any that a terminal interprets: DEL and C1.
-=======
-# XML 1.0, section 2.2: a document can hold no other character. DEL and C1, which terminals act on, are excluded too.
->>>>>>> icli
 _NOT_XML = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -38,28 +30,10 @@ def junit(name: str, entries: Sequence[Entry], duration_s: float = 0.0) -> str:
     }
     suite = ET.Element("testsuite", {"name": name, **numbers})
     for entry in entries:
-<<<<<<< HEAD
         _add_case(suite, entry, name)
     ET.indent(suite)
     # ASCII with character references is valid in every encoding that the output may get.
     document: bytes = ET.tostring(suite, encoding="us-ascii", xml_declaration=True)
-=======
-        path = PurePath(entry.path)
-        case = ET.SubElement(suite, "testcase", {"classname": _xml(path.parent.as_posix()), "name": _xml(path.name)})
-        errors = [finding for finding in entry.findings if finding.severity is Severity.ERROR]
-        others = [finding for finding in entry.findings if finding.severity is not Severity.ERROR]
-        if element := _ELEMENTS.get(entry.verdict):
-            text = "\n".join(_line(finding) for finding in errors)
-            worst = (errors or others)[0]
-            first = {"type": worst.rule, "message": _xml(worst.message)}
-            ET.SubElement(case, element, first).text = _xml(text)
-        if others:
-            text = "\n".join(f"{finding.severity.value}: {_line(finding)}" for finding in others)
-            ET.SubElement(case, "system-out").text = _xml(text)
-    ET.indent(root)
-    # In ASCII with character references, so that the declared encoding is right for every output.
-    document: bytes = ET.tostring(root, encoding="us-ascii", xml_declaration=True)
->>>>>>> icli
     return document.decode("ascii")
 
 
@@ -98,7 +72,6 @@ def _label(finding: Located) -> str:
 
 
 def _line(finding: Located) -> str:
-<<<<<<< HEAD
     """A finding in one line, with its place in the release notes."""
     text = f"{finding.rule} {finding.message}"
     if finding.line:
@@ -106,11 +79,6 @@ def _line(finding: Located) -> str:
     if finding.waived is not None:
         text += f" (waived: {finding.waived})"
     return text
-=======
-    """Return a finding in one line, with its place in the release notes."""
-    where = f"{finding.path}:{finding.line}: " if finding.line else ""
-    return f"{finding.rule} {where}{finding.message}"
->>>>>>> icli
 
 
 def _xml(text: str) -> str:

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """SARIF 2.1.0 (OASIS standard): what code scanning services take.
-=======
-"""SARIF 2.1.0 (OASIS standard), which code scanning services read."""
->>>>>>> icli
 
 Beyond the standard, GitHub and Azure DevOps require names and help links of rules, fingerprints of results and an
 identity of the run (rules GH* and ADO* of the SARIF Multitool).
@@ -64,13 +60,8 @@ def _rule(rule: Rule) -> Json:
 
 def _result(finding: Located, rule_index: int) -> Json:
     location = {
-<<<<<<< HEAD
         "artifactLocation": _artifact(finding.path),
         "region": {"startLine": finding.line or 1},  # code scanning services require a line, even for a binary
-=======
-        "artifactLocation": {"uri": _uri(finding.path)},
-        "region": {"startLine": finding.line or 1},  # code scanning services need a line, even for a binary
->>>>>>> icli
     }
     result: Json = {
         "ruleId": finding.rule,
@@ -92,22 +83,13 @@ def _fingerprint(finding: Located) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a printable text without the placeholders and links of a SARIF message (sections 3.11.5, 3.11.6)."""
+    """Text without the placeholders and links that SARIF reads in a message (section 3.11.5, 3.11.6)."""
     return printable(text).replace("{", "{{").replace("}", "}}").replace("[", "\\[").replace("]", "\\]")
 
 
-<<<<<<< HEAD
 def _artifact(path: str) -> Json:
     """A path as a URI reference: a relative path stays relative (RFC 3986; SARIF, section 3.4.3)."""
     pure = PurePath(path)
     if pure.is_absolute():
         return {"uri": pure.as_uri()}
     return {"uri": PurePosixPath("/", pure.as_posix()).as_uri().removeprefix("file:///")}
-=======
-def _uri(path: str) -> str:
-    """Return a path as a URI reference: a relative path stays relative (RFC 3986; SARIF, section 3.4.3)."""
-    pure = PurePath(path)
-    if pure.is_absolute():
-        return pure.as_uri()
-    return PurePosixPath("/", pure.as_posix()).as_uri().removeprefix("file:///")
->>>>>>> icli
