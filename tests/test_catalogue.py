@@ -331,4 +331,28 @@ def test_inspect_names_the_releases_of_the_bytes(monkeypatch: pytest.MonkeyPatch
         {"release": "v1.23.0", "path": "STM32WB5x/stm32wb5x_BLE_LLD_fw.bin"},
     ]
     text = CliRunner().invoke(app, ["inspect", str(IMAGES / "stack-4k.bin")]).stdout
-    assert "known as  BLE_LLD of v1.22.0, STM32WB5x/stm32wb5x_BLE_LLD_fw.bin, and 1 more" in text
+    assert "known as  BLE_LLD\n" in text
+    assert "            Bluetooth LE low level driver" in text
+    assert "            first in v1.22.0, last in v1.23.0\n" in text
+
+
+def test_show_what_lists_every_version_of_a_variant() -> None:
+    result = run("show", "--what", "ble_stack_full", "--series", "WB5x")
+    assert result.exit_code == 0
+    head, *rows = result.stdout.splitlines()[:9]
+    assert head == "BLE_Stack_full 1.24.0, WB3x and WB5x, v1.24.0"
+    assert rows[0].startswith("  size      ")
+    assert "  FUS       2.0.0 or later" in rows
+    assert "  goes to   STM32WB5xxG 0x080D0000" in rows
+    assert run("show", "--what", "nothing").exit_code == 3
+
+
+def test_an_update_is_added_to_the_built_in_catalogue(release: Path, tmp_path: Path) -> None:
+    folder = (release / "STM32CubeWB-1.24.0").rename(release / "STM32CubeWB-1.25.0")
+    out = tmp_path / "out.json"
+    assert run("update", folder, "-o", out).exit_code == 0
+    updated = catalogue.loads(out.read_bytes())
+    assert updated.releases[-2:] == ("v1.24.0", "v1.25.0")
+    assert updated.contents[image("stack-4k").sha256].first_release == "v1.25.0"
+    shown = run("show", "--catalogue", out, "--version", "9.9.9")
+    assert "not in this catalogue (ST releases v1.1.0 to v1.25.0)" in shown.stderr

@@ -200,10 +200,13 @@ NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
 def is_waivable(rule: str, assessment: Assessment) -> bool:
     """Say whether an error can be accepted in writing.
 
-    FUS and Safeboot cannot be taken back: one that no key verifies must be one that the catalogue knows to be ST's.
+    Installing FUS or Safeboot is irreversible: an image that no key verifies must be in the catalogue, and an image for
+    another series is never accepted.
     """
-    is_blind = rule == "WB201" and assessment.image.kind is not ImageKind.STACK and not assessment.known
-    return rule not in NEVER_WAIVED and not is_blind
+    is_stack = assessment.image.kind is ImageKind.STACK
+    is_blind = rule == "WB201" and not is_stack and not assessment.known
+    is_of_another_series = rule == "WB307" and not is_stack
+    return rule not in NEVER_WAIVED and not is_blind and not is_of_another_series
 
 
 def unaccepted(

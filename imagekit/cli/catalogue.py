@@ -1,7 +1,8 @@
-"""The commands about what ST has published: catalogue build, catalogue show."""
+"""The commands about what ST has published: catalogue build, catalogue update, catalogue show."""
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,10 @@ from imagekit.cli.options import (
     KnownContents,
     expanded,
     group,
+    image_names,
     known_contents,
     number_of,
     output_name,
-    require,
     version_of,
     write_result,
 )
@@ -26,28 +27,27 @@ from imagekit.files import folder_of, in_folder, name_of, read_image, read_text
 from imagekit.text import counted
 
 if TYPE_CHECKING:
+    from imagekit.catalogue import Catalogue, Content
+    from imagekit.releases.catalogue_build import PublishedFile
     from imagekit.releases.release_notes import Row
     from imagekit.targets import Series
 
 
 catalogue = group(app, "catalogue", "The images that ST has published.", VALIDATE)
+_Out = typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="The file to write; - prints it.")
+_Release = typer.Option(
+    envvar="IMAGEKIT_RELEASE",
+    metavar="VERSION",
+    help="The release, where no folder name gives it.",
+    show_default=False,
+)
 
 
 @catalogue.command(name="build")
 def catalogue_build(
     folders: Annotated[list[str], typer.Argument(metavar="DIR", help="STM32CubeWB release folders.")],
-    out: Annotated[
-        str, typer.Option("--out", "-o", envvar="IMAGEKIT_OUT", metavar="FILE", help="The file to write; - prints it.")
-    ],
-    release: Annotated[
-        str | None,
-        typer.Option(
-            envvar="IMAGEKIT_RELEASE",
-            metavar="VERSION",
-            help="The release, where no folder name gives it.",
-            show_default=False,
-        ),
-    ] = None,
+    out: Annotated[str, _Out],
+    release: Annotated[str | None, _Release] = None,
 ) -> None:
     """Make a catalogue from ST's releases.
 
@@ -57,10 +57,31 @@ def catalogue_build(
 
     Example: imagekit catalogue build v1.23.0 v1.24.0 -o catalogue.json
     """
-    from imagekit.catalogue import StName, dumps
-    from imagekit.releases.catalogue_build import build, published_file
+    _write(out, _read_releases(folders, release, out), base=None)
 
-    require("lxml", "audit")
+
+@catalogue.command(name="update")
+def catalogue_update(
+    folders: Annotated[list[str], typer.Argument(metavar="DIR", help="STM32CubeWB release folders.")],
+    out: Annotated[str, _Out],
+    release: Annotated[str | None, _Release] = None,
+    known: Annotated[str | None, KnownContents] = None,
+) -> None:
+    """Add releases to the built-in catalogue.
+
+    For releases that are newer than this imagekit. Writes the built-in catalogue, or that of --catalogue, together with
+    the images in the folders. Use the result with --catalogue or IMAGEKIT_CATALOGUE.
+
+    Example: imagekit catalogue update STM32CubeWB-1.25.0 -o catalogue.json
+    """
+    _write(out, _read_releases(folders, release, out), base=known_contents(known))
+
+
+def _read_releases(folders: Sequence[str], release: str | None, out: str) -> "tuple[list[PublishedFile], int]":
+    """Read the files in release folders; return them, and how many were left out. Exits when there is none."""
+    from imagekit.catalogue import StName
+    from imagekit.releases.catalogue_build import published_file
+
     version = version_of("--release", release)
     paths, is_empty = expanded(folders, (".bin",), "*.bin")
     files = []
@@ -72,10 +93,22 @@ def catalogue_build(
     if is_empty or not files:
         complain(f"{shown(out)}: not written: found no file that ST named, such as stm32wb5x_FUS_fw.bin")
         raise typer.Exit(ExitCode.UNREADABLE)
-    write_result(out, dumps(build(files)).encode())
+    return files, len(paths) - len(files)
+
+
+def _write(out: str, read: "tuple[list[PublishedFile], int]", *, base: "Catalogue | None") -> None:
+    """Write the catalogue of files, added to another catalogue if there is one."""
+    from imagekit.catalogue import dumps
+    from imagekit.releases.catalogue_build import build
+
+    files, left_out = read
+    result = build(files)
+    if base is not None:
+        result = base.updated(result)
+    write_result(out, dumps(result).encode())
     summary = f"{output_name(out)}: {counted(len(files), 'file')}"
-    if len(files) < len(paths):
-        summary += f", {len(paths) - len(files)} left out because of their names"
+    if left_out:
+        summary += f", {left_out} left out because of their names"
     complain(summary)
 
 
@@ -83,6 +116,17 @@ def catalogue_build(
 def catalogue_show(
     sha256: Annotated[
         str | None, typer.Argument(metavar="[SHA256]", help="The start of an image's SHA-256.", show_default=False)
+    ] = None,
+    what: Annotated[
+        str | None,
+        typer.Option(
+            "--what",
+            envvar="IMAGEKIT_WHAT",
+            metavar="NAME",
+            help="ST's name of an image, such as BLE_Stack_full: lists its versions with sizes, FUS and addresses.",
+            show_default=False,
+            autocompletion=image_names,
+        ),
     ] = None,
     series: Annotated[
         str | None, typer.Option(envvar="IMAGEKIT_SERIES", metavar="SERIES", help="WB1x, WB3x or WB5x.")
@@ -111,6 +155,8 @@ def catalogue_show(
     image matches.
 
     Example: imagekit catalogue show --series WB5x --version 1.13.3 --sectors 36
+
+    Example: imagekit catalogue show --what BLE_Stack_full --series WB5x
     """
     from imagekit.report import catalogue as report
 
@@ -128,7 +174,7 @@ def catalogue_show(
             sram2a_kib=number_of("--sram2a", sram2a),
             sram2b_kib=number_of("--sram2b", sram2b),
         )
-        if content.sha256.startswith((sha256 or "").lower())
+        if content.sha256.startswith((sha256 or "").lower()) and _is_called(content, what)
     ]
     if not matches:
         complain(f"no image matches: {report.not_in_catalogue(contents)}")
@@ -136,8 +182,16 @@ def catalogue_show(
     if json:
         print_json(report.document(matches))
         return
+    if what is not None:
+        print_result(report.history(matches))
+        return
     fields = (sha256, series, magic, version, sectors, sram2a, sram2b)
     print_result(report.text(matches, identifying=any(field is not None for field in fields)))
+
+
+def _is_called(content: "Content", name: str | None) -> bool:
+    """Return whether ST published an image under a name; every image matches None."""
+    return name is None or name.casefold() in [variant.casefold() for variant in content.variants]
 
 
 def _series_of(text: str | None) -> "Series | None":

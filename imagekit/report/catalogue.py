@@ -1,9 +1,15 @@
 """What `catalogue show` prints: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from imagekit.catalogue import Catalogue, Content, shipped
+from imagekit.catalogue import Catalogue, Content, image_of, purpose, shipped
+from imagekit.errors import PlacementError
+from imagekit.fus_versions import fus_range
+from imagekit.image.model import Image, Version
+from imagekit.placement import place
 from imagekit.report.layout import Json, plain, row
+from imagekit.targets import TARGETS, Target
+from imagekit.text import hex_word
 
 CONTENTS_SCHEMA = "imagekit.contents/1"
 
@@ -29,6 +35,59 @@ def text(matches: Sequence[Content], *, identifying: bool) -> str:
         told = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
         last += f", {told}"
     return "\n".join([*lines, last])
+
+
+def history(matches: Sequence[Content]) -> str:
+    """List every version of a variant, newest first, with its sizes, the FUS that it needs and its addresses."""
+    lines = []
+    for content in sorted(matches, key=_age, reverse=True):
+        first, last = content.first_release, content.last_release
+        released = first if first == last else f"{first} to {last}"
+        lines.append(f"{title(content)}, {' and '.join(content.series) or 'series unknown'}, {released}")
+        lines += [row(label, line, "", None, plain) for label, line in _history_rows(content)]
+    return "\n".join(lines)
+
+
+def _age(content: Content) -> tuple[Version, Version]:
+    return Version.from_text(content.last_release), Version.from_text(content.version or "0.0.0")
+
+
+def _history_rows(content: Content) -> Iterator[tuple[str, str]]:
+    image = image_of(content)
+    if image is None:
+        yield "is", "not an image"
+    else:
+        left = f"SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB left to the application"
+        yield "size", f"{content.size} bytes, {content.sectors} sectors; {left}"
+        oldest, below = fus_range(image, content.variants)
+        yield "FUS", f"{oldest.text} or later" if below is None else f"{oldest.text} or later, below {below.text}"
+        for target in TARGETS:
+            if target.series in (content.published_series or image.series):
+                yield "goes to", f"{target.name} {_address(image, target)}"
+    if content.known_bad:
+        yield "bad", content.known_bad
+
+
+def _address(image: Image, target: Target) -> str:
+    try:
+        return hex_word(place(image, target).address)
+    except PlacementError:
+        return "does not fit"
+
+
+def title(content: Content) -> str:
+    """Return the name of an image: `BLE_Stack_full 1.24.0`; several names if ST published it under several."""
+    name = " = ".join(content.variants)
+    if content.version is None:
+        return name
+    return f"{name} {Version.from_text(content.version).text}"
+
+
+def summary(content: Content) -> list[str]:
+    """Return what a known image is, in a few lines: its name, what it is for, and its releases."""
+    purposes = dict.fromkeys(filter(None, map(purpose, content.variants)))
+    releases = f"first in {content.first_release}, last in {content.last_release}"
+    return [title(content), *purposes, releases]
 
 
 def document(matches: Sequence[Content]) -> Json:

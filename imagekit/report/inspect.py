@@ -9,7 +9,7 @@ from imagekit.image.container import FUS_2_STACK_MAGIC
 from imagekit.image.model import Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.placement import Placement
-from imagekit.report.catalogue import not_in_catalogue
+from imagekit.report.catalogue import not_in_catalogue, summary
 from imagekit.report.check import finding_entry
 from imagekit.report.layout import Json, Paint, plain, row
 from imagekit.rules.registry import Finding
@@ -57,7 +57,7 @@ def inspection(
         ("needs", _needs(assessment), ""),
         ("signed", *_signed(assessment)),
         *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
-        ("known as", _known(assessment, catalogue), ""),
+        *(("" if index else "known as", line, "") for index, line in enumerate(_known(assessment, catalogue))),
         ("sha256", image.sha256, "dim"),
         *(
             (finding.severity.value, f"{finding.rule} {finding.text}", finding.severity.value)
@@ -202,13 +202,11 @@ def _addresses(assessment: Assessment, target: Target | None) -> Iterator[tuple[
         yield index == 0, f"{member.name} {member.flash_kib:>4} KiB  {where}"
 
 
-def _known(assessment: Assessment, catalogue: Catalogue | None) -> str:
-    """Return where ST published it."""
+def _known(assessment: Assessment, catalogue: Catalogue | None) -> list[str]:
+    """Return the name of the image, what it is for, and its releases."""
     if assessment.known is None:
-        return not_in_catalogue(catalogue)
-    first, *others = assessment.known.published
-    also = f", and {len(others)} more" if others else ""
-    return f"{first.variant} of {first.release}, {first.path}{also}"
+        return [not_in_catalogue(catalogue)]
+    return summary(assessment.known)
 
 
 def address_document(path: str, image: Image, placement: Placement, part: str, notes: tuple[str, ...]) -> Json:

@@ -83,7 +83,7 @@ def _fingerprint(finding: Located) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a printable text without the placeholders and links of a SARIF message (sections 3.11.5, 3.11.6)."""
+    """Text without the placeholders and links that SARIF reads in a message (section 3.11.5, 3.11.6)."""
     return printable(text).replace("{", "{{").replace("}", "}}").replace("[", "\\[").replace("]", "\\]")
 
 

@@ -1,14 +1,16 @@
-"""Rules about whether and where an image can be installed on a part (WB301 to WB304)."""
+"""Rules about whether and where an image can be installed on a part (WB301 to WB304, WB307)."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 
+from imagekit.assessment import Assessment
+from imagekit.catalogue import StName
 from imagekit.errors import PlacementError
 from imagekit.fus_versions import lock_up, refusal
 from imagekit.image.model import ImageKind
 from imagekit.placement import place
-from imagekit.rules.registry import Severity, Subject, image_rule
-from imagekit.targets import FLASH_BASE, Target
+from imagekit.rules.registry import AsWarning, Severity, Subject, image_rule
+from imagekit.targets import FLASH_BASE, Target, series_names
 
 ADDRESS_STANDS = frozenset({"WB105", "WB201"})
 """Errors with which an install address is right all the same: the larger sector count is used, and for some of ST's FUS
@@ -95,5 +97,42 @@ def _highest_address(subject: Subject) -> int | None:
     return max(addresses, default=None)
 
 
-INSTALLATION_RULES = (not_installable, factory_reset, refused_by_fus, wrong_hex_address)
+@image_rule("WB307", Severity.ERROR, "The image was published for another series than the part")
+def published_for_another_series(subject: Subject) -> Iterator[str | AsWarning]:
+    """Only with `--part`: WB3x and WB5x have the same sector size and signing key, so only the catalogue or the file
+    name tells for which of them ST published an image. An image of the other series can be installed, but it is not
+    made for the part. Use the file of the same name for your series. It is a warning if neither the catalogue nor the
+    name tells the series.
+    """
+    target, image = subject.chip.target, subject.image
+    if target is None or target.series not in image.series:
+        return  # WB301 refuses an image with other sectors
+    other = series_elsewhere(subject.assessment, subject.st_name, target)
+    if other:
+        yield other
+    elif subject.assessment.known is None and subject.st_name is None and len(image.series) > 1:
+        yield AsWarning(f"neither the catalogue nor the file name tells whether it is for {series_names(image.series)}")
+
+
+def series_elsewhere(assessment: Assessment, name: StName | None, target: Target) -> str:
+    """Return why an image is not for the series of a target, by the catalogue or else by its name; empty if it is."""
+    if assessment.known:
+        series = assessment.known.published_series
+        if series and target.series not in series:
+            return (
+                f"ST published it for {series_names(series)} only: use the file of that name for {target.series.value}"
+            )
+        return ""
+    if name and name.series is not target.series:
+        return f"its name says {name.series.value}, but {target.name} is {target.series.value}"
+    return ""
+
+
+INSTALLATION_RULES = (
+    not_installable,
+    factory_reset,
+    refused_by_fus,
+    wrong_hex_address,
+    published_for_another_series,
+)
 """In the order in which findings are reported."""

@@ -99,7 +99,14 @@ class Subject:
         return StName.parse(self.name)
 
 
-Evidence = Callable[[Subject], Iterator[str]]
+@dataclass(frozen=True, slots=True)
+class AsWarning:
+    """A message of a rule that is otherwise an error, where the evidence only allows a warning."""
+
+    message: str
+
+
+Evidence = Callable[[Subject], Iterator[str | AsWarning]]
 """Checks one image and yields a message for each problem."""
 
 
@@ -112,8 +119,11 @@ class ImageRule:
 
     def findings(self, subject: Subject) -> Iterator[Finding]:
         """Yield one finding for each piece of evidence."""
-        for message in self.evidence(subject):
-            yield finding_of(self.rule, message)
+        for evidence in self.evidence(subject):
+            if isinstance(evidence, AsWarning):
+                yield Finding(self.rule.id, Severity.WARNING, evidence.message)
+            else:
+                yield finding_of(self.rule, evidence)
 
 
 def declare(id_: str, name: str, severity: Severity, title: str, help_: str) -> Rule:

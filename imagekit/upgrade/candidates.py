@@ -29,11 +29,15 @@ class Candidate:
         return self.assessment.image
 
     @property
+    def st_name(self) -> StName | None:
+        """The file name, if it has the form of ST's names."""
+        return StName.parse(PurePath(self.path).name)
+
+    @property
     def variants(self) -> tuple[str, ...]:
         """ST's names for it: those of the catalogue, or that of the file."""
-        name = StName.parse(PurePath(self.path).name)
-        if name and not self.assessment.variants:
-            return (name.variant,)
+        if self.st_name and not self.assessment.variants:
+            return (self.st_name.variant,)
         return self.assessment.variants
 
     @property
@@ -47,8 +51,7 @@ class Candidate:
 
     def is_named_for(self, target: Target) -> bool:
         """Whether its file name, if it has ST's form, says the target's series."""
-        name = StName.parse(PurePath(self.path).name)
-        return name is None or name.series is target.series
+        return self.st_name is None or self.st_name.series is target.series
 
     def is_for(self, target: Target) -> bool:
         """Whether its sectors and its signing key, if known, are those of the target's series."""

@@ -18,9 +18,9 @@ from imagekit.image.model import FUS_2, Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.placement import bonding_is_reserved, place, reserved_note
 from imagekit.rules import findings
-from imagekit.rules.installation import ADDRESS_STANDS
+from imagekit.rules.installation import ADDRESS_STANDS, series_elsewhere
 from imagekit.rules.registry import Chip, Severity
-from imagekit.targets import Target, series_names
+from imagekit.targets import Target
 from imagekit.text import printable
 from imagekit.upgrade.candidates import Candidate
 from imagekit.upgrade.fus_path import fus_upgrades
@@ -100,8 +100,18 @@ def _notes_on_unused(candidates: Sequence[Candidate], steps: Sequence[UpgradeSte
 
 def _unusable(candidates: Sequence[Candidate], target: Target) -> dict[str, str]:
     """The images that must not be installed on a target, by SHA-256, each with the reason."""
-    reasons = ((candidate.image.sha256, _why_unusable(candidate.assessment, target)) for candidate in candidates)
-    return {sha256: reason for sha256, reason in reasons if reason}
+    unusable: dict[str, str] = {}
+    for candidate in candidates:
+        reason = _why_unusable(candidate.assessment, target)
+        if reason:
+            unusable[candidate.image.sha256] = reason
+    named_right = {candidate.image.sha256 for candidate in candidates if candidate.is_named_for(target)}
+    for candidate in candidates:
+        sha256 = candidate.image.sha256
+        elsewhere = series_elsewhere(candidate.assessment, candidate.st_name, target)
+        if elsewhere and sha256 not in named_right:
+            unusable.setdefault(sha256, f"WB307 {elsewhere}")
+    return unusable
 
 
 def _refuse_image(goal: Candidate, unusable: dict[str, str]) -> None:
@@ -124,9 +134,6 @@ def _why_unusable(assessment: Assessment, target: Target) -> str:
     for finding in findings(assessment, Chip(target=target)):
         if finding.severity is Severity.ERROR and finding.rule not in accepted:
             return f"{finding.rule} {finding.message}"
-    series = known.published_series if known else ()
-    if series and target.series not in series:
-        return f"ST published it for {series_names(series)} only: use the file of that name for {target.series.value}"
     if is_fus:
         return lock_up(assessment.image, target, None)
     return ""

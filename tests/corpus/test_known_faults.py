@@ -1,0 +1,93 @@
+"""ST's known faults: an untouched release passes, and every other difference fails with its rule."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from imagekit.cli.program import app
+from tests.support.corpus import CORPUS, needs_corpus
+
+pytestmark = needs_corpus
+RELEASES = sorted(path for path in CORPUS.glob("v*") if path.is_dir()) if CORPUS.is_dir() else []
+STACK = "stm32wb5x_BLE_Stack_full_fw.bin"
+
+
+def audit(folder: Path) -> tuple[int, set[str]]:
+    """Return the exit code and the rules of the findings that are not accepted, notes about files left out."""
+    result = CliRunner().invoke(app, ["audit", str(folder), "--known-st-faults", "--format", "json"])
+    findings = [finding for release in json.loads(result.stdout)["releases"] for finding in release["findings"]]
+    counting = [finding for finding in findings if finding["waived"] is None]
+    return result.exit_code, {
+        finding["rule"] for finding in counting if finding["severity"] != "note" or finding["rule"].startswith("WB5")
+    }
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)
+def test_a_release_as_published_passes(release: Path) -> None:
+    assert audit(release) == (0, set())
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    source = CORPUS / "v1.23.0" / "STM32WB5x"
+    if not source.exists():
+        pytest.skip("this corpus lacks v1.23.0")
+    folder = tmp_path / "STM32WB5x"
+    shutil.copytree(source, folder, copy_function=shutil.copyfile)
+    return folder
+
+
+def change_a_byte(folder: Path) -> None:
+    data = bytearray((folder / STACK).read_bytes())
+    data[1000] ^= 1
+    (folder / STACK).write_bytes(data)
+
+
+def rename(folder: Path) -> None:
+    (folder / STACK).rename(folder / "stm32wb5x_BLE_Stack_basic_fw.bin")
+
+
+def lower_an_address(folder: Path) -> None:
+    _replace_in_row(folder, "0x080D0000", "0x080CF000")
+
+
+def raise_an_address(folder: Path) -> None:
+    _replace_in_row(folder, "0x080D0000", "0x080D1000")
+
+
+def _replace_in_row(folder: Path, old: str, new: str) -> None:
+    notes = folder / "Release_Notes.html"
+    text = notes.read_text(encoding="utf-8")
+    assert old in text
+    notes.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def take_another_release(folder: Path) -> None:
+    shutil.copyfile(CORPUS / "v1.22.1" / "STM32WB5x" / STACK, folder / STACK)
+
+
+def remove(folder: Path) -> None:
+    (folder / STACK).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        (change_a_byte, {"WB201"}),
+        (rename, {"WB404", "WB506", "WB507"}),
+        (lower_an_address, {"WB502"}),
+        (raise_an_address, {"WB501"}),
+        (take_another_release, {"WB505"}),
+        (remove, {"WB507"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_changed_release_fails_with_its_rule(release: Path, change: Callable[[Path], None], rules: set[str]) -> None:
+    change(release)
+    code, found = audit(release)
+    assert code == 3
+    assert rules <= found
