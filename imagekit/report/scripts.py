@@ -70,8 +70,8 @@ def jlink(plan: UpgradePlan, part: str) -> str:
         *_head(plan, part, "J-Link Commander V7.86f or later: JLinkExe -CommandFile FILE (Windows: JLink.exe)"),
         "The J-Link library deletes the stack before each image by itself, writes the image, and starts FUS.",
         'It prints O.K. even when FUS finds no image: look for "No valid image or signature found" in its output.',
-        "The version of FUS, while FUS runs: mem32 0x20030000, 1 gives the address of its table. The fourth word of mem32",
-        "ADDRESS, 4 is the version (01020000 is 1.2.0), if the first is A94656B9.",
+        "The version of FUS, while FUS runs: mem32 0x20030000, 1 gives the address of its table. The fourth word of",
+        "mem32 ADDRESS, 4 is the version (01020000 is 1.2.0), if the first is A94656B9.",
     ]
     if is_small_wb5x(target):
         lines.append(
