@@ -390,7 +390,7 @@ def test_a_forgotten_out_does_not_cost_the_first_image(folder: Path) -> None:
     assert (folder / "fus.bin").read_bytes() == Path(FUS).read_bytes()
 
 
-def test_a_read_only_file_stays_as_it_is_whoever_asks(folder: Path) -> None:
+def test_a_read_only_file_is_not_replaced(folder: Path) -> None:
     (folder / "product.wbz").write_bytes(b"kept")
     (folder / "product.wbz").chmod(0o444)
     refused(create(), 4, "product.wbz: exists already. Delete it, or name another file.")
@@ -576,7 +576,7 @@ def test_a_file_keeps_its_mode_and_never_gets_one_by_its_path(folder: Path, monk
     assert (folder / "new").read_bytes() == b"2"
 
 
-def test_what_was_made_is_read_back_before_anybody_gets_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_bundle_is_read_back_before_it_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     create(key="")
     before = (folder / "product.wbz").read_bytes()
     (folder / "sig").write_bytes(sign_bytes("p256", read_envelope(_envelope(folder / "product.wbz")).signed))

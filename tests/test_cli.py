@@ -360,7 +360,7 @@ def test_closed_standard_input_is_unreadable() -> None:
     assert (result.returncode, result.stderr) == (4, b"imagekit: standard input: standard input is closed\n")
 
 
-def test_nobody_reads_the_complaints() -> None:
+def test_a_closed_standard_error_is_not_an_error() -> None:
     assert spawn("inspect", "missing", line="{} 2>&1 | true").returncode == 4
     if Path("/dev/full").exists():
         assert spawn("inspect", "missing", line="{} 2>/dev/full").returncode == 4

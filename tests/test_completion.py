@@ -46,7 +46,7 @@ LINES = [
     ("imagekit --debug key", ["keys"]),
     ("imagekit inspect --part NUCLEO-WB5", ["NUCLEO-WB55RG"]),
     ("imagekit map --fus 1.2", ["1.2.0"]),
-    ("imagekit plan --want BLE_Stack_fu", ["BLE_Stack_full"]),
+    ("imagekit plan --want BLE_Stack_l", ["BLE_Stack_light"]),
     ("imagekit explain FUS_STATE_IMG_NOT_F", ["FUS_STATE_IMG_NOT_FOUND"]),
 ]
 
@@ -106,8 +106,7 @@ def test_bash_itself_completes(tmp_path: Path) -> None:
     script = """
         eval "$(_IMAGEKIT_COMPLETE=source_bash imagekit)"
         complete -p imagekit
-        for words in "imagekit con" "imagekit bundle sh" "imagekit check --format j" \\
-                "imagekit address -p STM32WB5MMG"; do
+        for words in "imagekit con" "imagekit bundle sh" "imagekit check --format j" "imagekit map -p STM32WB5MMG"; do
             COMP_WORDS=($words); COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))
             _imagekit_completion imagekit
             echo "${COMPREPLY[*]}"

@@ -41,7 +41,7 @@ def test_to_hex_and_back(image: str, part: str, address: int, tmp_path: Path) ->
     result = run(IMAGES / f"{image}.bin", there, "--part", part)
     assert (result.exit_code, result.stdout) == (0, "")
     assert f"the image is at 0x{address:08X}-" in result.stderr
-    assert "programming it installs nothing: FUS must be told to" in result.stderr
+    assert "To program it does not install it: FUS must be told to install it." in result.stderr
     records = IntelHex(str(there))
     assert (records.minaddr(), records.tobinstr()) == (address, content(image))
     assert run(there, back, "--part", part).exit_code == 0
@@ -90,7 +90,7 @@ def test_application_and_image_in_one_block_are_no_image(size: int, tmp_path: Pa
     (tmp_path / "x.hex").write_bytes(write_hex([(0x080F3000 - 4096, bytes(range(256)) * 16 + content("stack-4k"))]))
     result = run(tmp_path / "x.hex", tmp_path / "x.bin")
     assert (result.exit_code, (tmp_path / "x.bin").exists()) == (3, False)
-    assert "something else is in one with the image" in result.stderr
+    assert "the file joins the image with other data" in result.stderr
 
 
 def test_a_hex_file_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_links_to_inputs_are_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("command", ["convert", "map"])
 def test_help_says_that_out_is_replaced(command: str) -> None:
     text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"}).stdout
-    assert "is replaced when it is there" in " ".join(text.split())
+    assert "is replaced if it exists" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("type_", [3, 5])

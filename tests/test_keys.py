@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A terminal at which somebody types these, one for each question."""
+    """A terminal at which these are typed, one for each question."""
     typed: list[str] = []
     monkeypatch.setattr("imagekit.cli.key_files.sys.stdin", _Terminal())
     monkeypatch.setattr(typer, "prompt", lambda *_, **__: typed.pop(0))
@@ -107,7 +107,7 @@ def test_no_key_is_ever_written_over(there: str, is_link: bool, folder: Path) ->
 
 
 def test_the_private_key_is_not_called_as_the_public_one(folder: Path) -> None:
-    refused(run("generate", "release.pub"), 2, "is the public key's name")
+    refused(run("generate", "release.pub"), 2, "would be the name of the public key")
     assert list(folder.iterdir()) == []
 
 
@@ -151,11 +151,11 @@ def test_a_passphrase_opens_the_key(folder: Path, terminal: list[str], monkeypat
         assert left.value.exit_code == 4
 
 
-def test_without_a_terminal_nobody_is_asked(folder: Path) -> None:
-    refused(run("generate", "release.pem", "--passphrase"), 2, "there is none")
+def test_without_a_terminal_a_passphrase_is_refused(folder: Path) -> None:
+    refused(run("generate", "release.pem", "--passphrase"), 2, "there is no terminal to ask for the passphrase")
     assert list(folder.iterdir()) == []
     (folder / "release.pem").write_bytes(private_pem(GOOD, PASSPHRASE))
-    refused(run("show", "release.pem"), 4, "it is asked on the terminal, and there is none")
+    refused(run("show", "release.pem"), 4, "this key has a passphrase, and there is no terminal")
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_a_wrong_passphrase(passphrase: str | None, words: str) -> None:
     ("error", "code", "words"),
     [
         (typer.Abort(), 130, ""),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), 4, "no text in the terminal's encoding"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), 4, "not text in the encoding of the terminal"),
     ],
 )
 @pytest.mark.parametrize("arguments", [("show", "mine.pem"), ("generate", "new.pem", "--passphrase")])
-def test_nobody_answers(
+def test_a_passphrase_that_is_not_given(
     error: Exception, code: int, words: str, arguments: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "mine.pem").write_bytes(private_pem(GOOD, PASSPHRASE))
@@ -324,7 +324,7 @@ def test_a_private_key_that_others_can_read(mode: int, warns: bool, folder: Path
     (folder / "mine.pem").chmod(mode)
     result = run("show", "mine.pem")
     assert result.exit_code == 0
-    assert ("others can read this private key" in result.stderr, result.stderr.count("\n")) == (warns, warns)
+    assert ("other users can read this private key" in result.stderr, result.stderr.count("\n")) == (warns, warns)
 
 
 def test_only_the_public_file_is_there(folder: Path) -> None:

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 
 def _names(incomplete: str) -> list[str]:
-    """The names of what is explained that begin so."""
+    """Return the names that begin so; the names in ST's headers, such as FUS_STATE_..., once something is typed."""
     from imagekit.explanations import explanations
 
-    return beginning_so(incomplete, dict.fromkeys(one.name for one in explanations()))
+    names = dict.fromkeys(explanation.name for explanation in explanations())
+    if incomplete:
+        names |= dict.fromkeys(alias for explanation in explanations() for alias in explanation.aliases)
+    return beginning_so(incomplete, [name for name in names if " " not in name])
 
 
 @app.command(rich_help_panel=LOOK)
