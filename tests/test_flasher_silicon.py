@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -155,7 +155,7 @@ def purge(run: Bench) -> None:
 
     def work(current: Session) -> None:
         current.cpu2.begin()
-        plan: InstallPlan = None  # type: ignore[assignment] - the step does not look at it
+        plan = cast("InstallPlan", None)  # the step does not look at it
         step = InstallStep(action="purge-nvm", why="accepted by name", name="purge-nvm")
         target = current.chip.identity.target
         end = min(target.sector_address(current.chip.sfsa()), target.limit)
