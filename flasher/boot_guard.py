@@ -9,11 +9,13 @@ from contextlib import suppress
 
 from flasher import registers as reg
 from flasher.chip import ChipDriver
+from flasher.device import Options
 from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, SilentError
 from flasher.flash import ERASE_SECONDS, finish, unlock
 from flasher.plan import FUS_1_1_0, Facts
 from flasher.retry import Wait, retry, wait_until
 from flasher.session import ATTEMPTS, Session
+from imagekit.image.model import Version
 
 FACTORY_RESET = "factory-reset"
 """What must be accepted when option bytes were damaged while this tool wrote them."""
@@ -25,17 +27,17 @@ _DAMAGED = "the power failed while the option bytes were being written; run this
 # --- during an installation
 
 
-def boot_from_sram1(session: Session, facts: Facts) -> None:
+def boot_from_sram1(session: Session, options: Options, fus: Version) -> None:
     """Make CPU1 boot a loop in SRAM1, so that it leaves CPU2 alone during the resets of FUS (psdb).
 
     Not with FUS before 1.1.0: losing power while option bytes are written would kill that chip. The plan makes sure
     that CPU1 has nothing to boot there.
     """
-    optr = facts.options.words["OPTR"]
+    optr = options.words["OPTR"]
     wanted = optr & ~reg.OPTR_BOOT
-    if facts.info.fus < FUS_1_1_0 or optr == wanted:
+    if fus < FUS_1_1_0 or optr == wanted:
         return
-    session.journal.note("option-bytes", optr=f"0x{optr:08X}", fus=facts.info.fus.text)
+    session.journal.note("option-bytes", optr=f"0x{optr:08X}", fus=fus.text)
     write_boot_bits(session.chip, wanted)
     session.cpu2.begin()
 

@@ -256,6 +256,12 @@ class Cpu2:
             return
         if places is None or info is None:
             raise ChipError("the application has started CPU2 meanwhile, without a usable mailbox")
+        self.use_mailbox(places, info)
+
+    def use_mailbox(self, places: Places, info: DeviceInfo) -> None:
+        """Use a mailbox with which CPU2 runs. Another program may have started it just now, and taken its event."""
+        if places != OURS:
+            self.chip.clock.sleep(EVENT_SECONDS)
         self._places, self._info = places, info
 
     def reconnect(self) -> None:

@@ -35,6 +35,8 @@ PURGE = Wait("deleting the stack and the bonding data", 300.0, POLL_SECONDS)
 UPGRADE = Wait("the installation", 600.0, POLL_SECONDS)
 START = Wait("starting the stack", 300.0, POLL_SECONDS)
 """No source has a limit for these. Logs show 7 s, 12 s and one reset; an NVM job of unknown length can come on top."""
+_QUIET_SECONDS = 0.4
+"""What each look at a quiet FUS waits in addition."""
 _ENTER_ATTEMPTS, _TAKE_OVER_ATTEMPTS = 10, 3
 _STACK_RUNS = Answer(ERROR, NOT_RUNNING)
 """What counts as the answer while a stack runs."""
@@ -90,7 +92,7 @@ class FusClient(Cpu2):
             self._info = info
             self.wait_for_nvm_job()
         elif places is not None and info is not None and info.is_fus:
-            self._places, self._info = places, info
+            self.use_mailbox(places, info)
             self._settle()
         elif not self._boots_stack():
             self._watch_without_mailbox()
@@ -158,6 +160,8 @@ class FusClient(Cpu2):
                 return watch.judge_ff(answer, self.chip.clock.now())
             if watch.error is None and answer is not None and answer.error and self.info.is_fus:
                 watch.error = answer
+            if watch.quiet_since is not None:
+                self.chip.clock.sleep(_QUIET_SECONDS)
             return watch.judge(answer, self.chip.clock.now())
 
         try:

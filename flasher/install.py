@@ -120,7 +120,7 @@ def carry_out(session: Session, plan: InstallPlan) -> None:
     """Carry out exactly this plan, on exactly the chip that it was made for."""
     session.retried(lambda: _refuse_change(session, plan))
     _note_begin(session, plan)
-    boot_from_sram1(session, plan.facts)
+    boot_from_sram1(session, plan.facts.options, plan.facts.info.fus)
     flash = UserFlash(session, bytearray(plan.facts.flash))
     for step in plan.steps:
         if session.stop():
@@ -185,7 +185,7 @@ def delete(session: Session) -> Facts:
     if facts.info.stack is None:
         return facts
     refuse_delete(facts)
-    boot_from_sram1(session, facts)
+    boot_from_sram1(session, facts.options, facts.info.fus)
     session.step = "delete-stack"
     session.journal.note("step", step=session.step)
     session.tell("begin")
@@ -204,6 +204,7 @@ def start_stack(session: Session) -> DeviceInfo:
     if info.is_fus:
         session.step = "start-stack"
         session.tell("begin")
+        boot_from_sram1(session, _refuse_options(session), info.fus)
         session.cpu2.start_stack()
         session.tell("end")
     return session.cpu2.info

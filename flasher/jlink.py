@@ -40,16 +40,47 @@ _QUIET = (
     "SetRestartOnClose = 0",
     "SetInitWorkRAMOnConnect = 0",
 )
-"""No dialogs, no new firmware for the probe, CPU1 and its RAM left alone. Which version knows which is not documented:
-one that does not know a word says so in the log."""
-_HANDS_OFF = ("DisableFlashDL", "ExcludeFlashCacheRange 0x08000000-0x080FFFFF", "InhibitConnectRetries = 1")
-"""CPU2 changes flash behind the library's back; and a chip that does not answer at once, the library resets by its pin,
-also while FUS is at work (its log: "Resetting via Reset pin and trying again"). A library that cannot be told to leave
-both alone is refused."""
+"""No dialogs, no new firmware for the probe, CPU1 and its RAM left alone. Which version knows which is not documented.
+A library that does not know one of these is accepted; `flasher doctor` shows its answers."""
+_HANDS_OFF = (
+    "DisableFlashDL",
+    "ExcludeFlashCacheRange 0x08000000-0x080FFFFF",
+    "InhibitConnectRetries = 1",
+    "SetEnableMemCache = 0",
+)
+"""A library that does not accept all of these is refused.
+
+CPU2 changes flash and SRAM2 without the library, whose caches would show old bytes. A chip that does not answer at
+once is reset by the library through its pin, also while FUS runs (log: "Resetting via Reset pin and trying again").
+"""
 _SETTLE_SECONDS = 0.05
+_DP_SELECT, _AP_CSW, _AP_TAR, _AP_DRW = 2, 0, 1, 3
+_CSW_SIZE_AND_INCREMENT, _CSW_WORD = 0x37, 0b10
 _ADVICE = "install SEGGER's J-Link software from segger.com, or name the library with --jlink-dll"
 _PYLINK_ERRORS = (pylink.errors.JLinkException, ValueError, TypeError, AttributeError, OSError)
 """What pylink raises: -5 from the library is a ValueError, a missing symbol an AttributeError."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswer:
+    """What the library answered to a command string: a code, 0 for success, and an error text, empty for success.
+
+    Libraries answer an unknown string with the text, or with a code alone (V6.18c, V7.84e, V7.86c).
+    """
+
+    command: str
+    code: int
+    text: str
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the library knows the string and has done what it says."""
+        return self.code == 0 and not self.text
+
+    @property
+    def reason(self) -> str:
+        """The error text, or the code where there is no text."""
+        return self.text or f"code {self.code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +113,7 @@ class JLink:
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._jlink: Any = None
         self._info: ProbeInfo | None = None
+        self._answers: dict[str, CommandAnswer] = {}
         self._word_counts = 4
         """What the library says when it has written one word: 4 (bytes; pylink's own test demands it) or 1."""
 
@@ -147,11 +179,9 @@ class JLink:
             jlink = self._made()
             jlink.open(serial)
         with self._translated(ProbeUnavailableError, f"J-Link {serial} or its library cannot be used"):
-            for command in _QUIET:  # after open(): before it, V9.14 and later find no probe any more (pylink issue 254)
-                with suppress(pylink.errors.JLinkException):
-                    jlink.exec_command(command)
-            for command in _HANDS_OFF:
-                jlink.exec_command(command)
+            for command in _QUIET:  # only after open(): before it, V9.14 and later find no probe (pylink issue 254)
+                self._execute(command)
+            self._keep_hands_off()
             library = getattr(self._library, "_path", None) or "simulated"
             self._info = ProbeInfo(
                 kind=self._kind,
@@ -183,8 +213,53 @@ class JLink:
                 if under_reset:
                     jlink.set_reset_pin_high()
                     self._clock.sleep(_SETTLE_SECONDS)
+            self._keep_hands_off()  # a new connection forgets some of it
             if not under_reset and len(jlink.memory_read32(CPUID, 1)) != 1:
                 raise TargetUnavailableError("the chip answers nothing", self.log)
+
+    def _execute(self, command: str) -> CommandAnswer:
+        """Send a command string, and note its answer for `command_answers`."""
+        try:
+            answer = CommandAnswer(command, int(self._jlink.exec_command(command)), "")
+        except pylink.errors.JLinkException as error:
+            answer = CommandAnswer(command, -1, str(error))
+        self._answers[command] = answer
+        return answer
+
+    def _keep_hands_off(self) -> None:
+        """Make the library leave the chip and its flash alone. Raises ProbeUnavailableError when it refuses."""
+        for command in _HANDS_OFF:
+            answer = self._execute(command)
+            if not answer.is_accepted:
+                raise ProbeUnavailableError(
+                    f"the J-Link library V{self._jlink.version} does not accept {command!r} ({answer.reason}), so it "
+                    "might reset the chip or show old memory; install another version",
+                    self.log,
+                )
+
+    def command_answers(self) -> tuple[CommandAnswer, ...]:
+        """Return the library's answer to every command string that was sent, the last one to each."""
+        return tuple(self._answers.values())
+
+    def target_volts(self) -> float:
+        """Return the voltage of the target as the probe measures it. Raises ProbeError."""
+        with self._translated(TransferError, "reading the target voltage failed"):
+            return float(self._opened().hardware_status.VTarget) / 1000
+
+    def read32_through_ap(self, address: int) -> int:
+        """Read a word through the registers of AP0, which no cache of the library can answer. Raises ProbeError.
+
+        Registers: Arm Debug Interface (IHI 0031), MEM-AP. CSW is restored, since the library relies on it.
+        """
+        with self._translated(TransferError, f"reading 0x{address:08X} through AP0 failed"):
+            jlink = self._opened()
+            jlink.coresight_write(_DP_SELECT, 0, ap=False)
+            csw = jlink.coresight_read(_AP_CSW)
+            jlink.coresight_write(_AP_CSW, csw & ~_CSW_SIZE_AND_INCREMENT | _CSW_WORD)
+            jlink.coresight_write(_AP_TAR, address)
+            word = int(jlink.coresight_read(_AP_DRW))
+            jlink.coresight_write(_AP_CSW, csw)
+            return word
 
     def _made(self) -> Any:
         """The pylink object: it lives from an open to a close, since it keeps what the library has forgotten."""

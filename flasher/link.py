@@ -28,6 +28,17 @@ class ProbeChoice:
 
 
 @contextmanager
+def unconnected_chip(choice: ProbeChoice) -> Iterator[ChipDriver]:
+    """Open the probe and leave connecting to the caller. The probe is released at the end. Raises FlasherError."""
+    with open_probe(choice.request()) as opened:
+        chip = ChipDriver(opened.probe, opened.clock)
+        try:
+            yield chip
+        finally:
+            chip.disconnect()
+
+
+@contextmanager
 def connected_chip(choice: ProbeChoice, on_fault: Callable[[FaultOutcome], None]) -> Iterator[ChipDriver]:
     """Connect to the chip. It is released at the end, whatever happens.
 

@@ -96,12 +96,11 @@ def only_probe(request: ProbeRequest, search: Search) -> ProbeRequest:
         return replace(request, kind=probe.kind, address=probe.serial)
     if search.found:
         names = ", ".join(probe.name for probe in search.found)
-        raise ProbeUnavailableError(f"{len(search.found)} probes are connected ({names}). Choose one with --probe NAME")
+        raise ProbeUnavailableError(f"{len(search.found)} probes are connected ({names}); choose one with --probe NAME")
     reasons = "; ".join(str(problem) for problem in search.problems)
-    raise ProbeUnavailableError(f"no probe is connected. {reasons}" if reasons else _NOTHING)
-
-
-_NOTHING = "no probe is connected. Connect one, or check its USB cable"
+    if reasons:
+        raise ProbeUnavailableError(f"no probe is connected: {reasons}")
+    raise ProbeUnavailableError("no probe is connected; connect one, or check its USB cable")
 
 
 def _load(text: str) -> Any:

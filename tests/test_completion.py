@@ -1,4 +1,4 @@
-"""What a shell asks for when somebody presses Tab, and what it gets: docs/completion.md."""
+"""What a shell asks for when the user presses Tab, and what it gets: docs/completion.md."""
 
 import os
 import shutil
@@ -44,6 +44,9 @@ LINES = [
     ("imagekit inspect -p STM32WB1M", ["STM32WB1MMC"]),
     ("imagekit inspect --part wb30", ["wb30ce"]),
     ("imagekit --debug key", ["keys"]),
+    ("flasher sim fau", ["fault", "faults"]),
+    ("flasher install --thr", ["--threshold"]),
+    ("flasher journal --format c", ["csv"]),
 ]
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pylink
 import pytest
@@ -42,7 +42,7 @@ QUIET = [
     "DisableAutoUpdateFW", "SuppressInfoUpdateFW", "SuppressGUI", "HideDeviceSelection", "SetRestartOnClose",
     "SetInitWorkRAMOnConnect",
 ]  # fmt: skip
-HANDS_OFF = ["DisableFlashDL", "ExcludeFlashCacheRange", "InhibitConnectRetries"]
+HANDS_OFF = ["DisableFlashDL", "ExcludeFlashCacheRange", "InhibitConnectRetries", "SetEnableMemCache"]
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_commands_come_after_open_alone_whatever_the_version(
     probe = made(dll, chip)
     probe.connect()
     assert commands[0] == f"open {SERIAL}"
-    assert [text.split()[0] for text in commands[1:]] == [*QUIET, *HANDS_OFF, "Device"]
+    assert [text.split()[0] for text in commands[1:]] == [*QUIET, *HANDS_OFF, "Device", *HANDS_OFF]
     assert not any("SilentUpdateFW" in text for text in commands), "it would reflash the probe"
     probe.close()
 
@@ -292,14 +292,46 @@ def test_a_library_that_does_not_know_a_cosmetic_command_is_taken(chip: Simulate
     probe.close()
 
 
-@pytest.mark.parametrize("unknown", ["DisableFlashDL", "ExcludeFlashCacheRange"])
-def test_a_library_that_would_keep_its_hands_on_the_flash_is_refused(chip: SimulatedChip, unknown: str) -> None:
-    settings = Settings(unknown_commands=frozenset({unknown.lower()}))
+@pytest.mark.parametrize("answer", ["text", "code"])
+@pytest.mark.parametrize("unknown", HANDS_OFF)
+def test_a_library_that_would_not_keep_its_hands_off_is_refused(
+    chip: SimulatedChip, unknown: str, answer: Literal["text", "code"]
+) -> None:
+    """The refusal names the string and the version. V6.18c, V7.84e and V7.86c answer with a code alone."""
+    settings = Settings(unknown_commands=frozenset({unknown.lower()}), unknown_answer=answer)
     dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], settings)
-    with pytest.raises(ProbeUnavailableError, match=f"library cannot be used: .*Unknown command: {unknown}"):
+    reason = {"text": f"ERROR: Unknown command: {unknown}", "code": r"code 1\)"}[answer]
+    with pytest.raises(
+        ProbeUnavailableError, match=rf"the J-Link library V\S+ does not accept '{unknown}.*' \({reason}"
+    ):
         made(dll, chip).connect()
     assert not dll.counters.calls[DLL_CONNECT]
     assert not dll.desk.probes[0].busy, "it was closed again"
+
+
+def test_the_memory_cache_is_switched_off_on_every_connection(chip: SimulatedChip) -> None:
+    """A cached word of SRAM2 would hide what CPU2 writes while CPU1 is halted."""
+    chip.halt()
+    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(memory_cache=True))
+    probe = made(dll, chip)
+    for _ in range(2):
+        probe.connect()
+        before = probe.read32(SRAM1)
+        chip.ram.put_words(SRAM1, before ^ 1)
+        assert probe.read32(SRAM1) == before ^ 1
+        probe.close()
+
+
+def test_the_answers_to_all_command_strings_are_kept(probe: JLink) -> None:
+    answers = probe.command_answers()
+    assert [answer.command.split()[0] for answer in answers] == [*QUIET, *HANDS_OFF]
+    assert all(answer.is_accepted for answer in answers)
+
+
+def test_a_word_is_read_through_the_access_port_too(probe: JLink, chip: SimulatedChip) -> None:
+    chip.ram.put_words(SRAM1, 0x12345678)
+    assert probe.read32_through_ap(SRAM1) == 0x12345678
+    assert probe.read32(SRAM1) == 0x12345678
 
 
 # --- connecting

@@ -30,15 +30,17 @@ from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
 from flasher.plan import Consent, InstallPlan
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
+from flasher.sim.dll import AfterReset, Fails, Probe, SimulatedDll, Survives, Unsettled
 from flasher.sim.dll_link import CallError
 from flasher.sim.errors import AccessError, HostKilledError
 from flasher.sim.faults import Fault, FaultyChip, Kind
 from flasher.sim.fus import Fus
 from flasher.sim.image import find_traces
 from flasher.sim.install import Installer
+from flasher.sim.session import dll_settings
 from imagekit.bundle.verified import VerifiedBundle
 from tests.support.applications import VECTORS
+from tests.support.behaviours import covering_pairs, name_of, one_at_a_time
 from tests.support.flashing import (
     EVERYTHING,
     FUS_0_5_3,
@@ -78,6 +80,8 @@ class Scenario:
     part: str = "STM32WB55CC"
     fus: int = FUS_1_2_0
     old: str | None = None
+    old_version: int | None = None
+    """Another version for the old stack, so that it is replaced by the same image. Its bonding data is present then."""
     has_application: bool = False
     sram2rst: int = 1
     switches: tuple[tuple[str, Any], ...] = ()
@@ -94,12 +98,27 @@ class Scenario:
         chip.options.set_by_cpu2(SRAM2RST=self.sram2rst)
         if self.old is not None:
             assert chip.fus.install_at_factory(content(self.old)) == 0
+        if self.old_version is not None:
+            self._bond(chip)
         if self.has_application:
             chip.flash.put_cells(FLASH_BASE, VECTORS + bytes(range(256)) * 20)
             chip.flash.put_cells(FLASH_BASE + 7 * chip.part.page, b"settings" * 100)
         chip.power_cycle()
         chip.advance(0.5)
         return chip
+
+    def _bond(self, chip: SimulatedChip) -> None:
+        """Give the old stack its version and bonding data, in their section if the behaviour has one."""
+        secret = chip.fus.secret
+        assert secret.stack is not None
+        assert self.old_version is not None
+        secret.stack = replace(secret.stack, version=self.old_version)
+        secret.bonding, secret.nvm_sectors = "present", chip.behaviour.nvm_section_sectors
+
+    @property
+    def keeps_bonding_data(self) -> bool:
+        """Whether bonding data must be there at the end: FUS 2, both stacks in the new format, a section for them."""
+        return self.old_version is not None and dict(self.switches).get("nvm_section_sectors", 0) > 0
 
 
 @cache
@@ -141,6 +160,26 @@ def _scenarios() -> Iterator[Scenario]:
         yield replace(whole, name=f"unsettled-{seed}", after_reset=_Seeded(seed))
 
 
+def _behaviour_scenarios() -> Iterator[Scenario]:
+    """The main scenarios with every setting of what is unknown about silicon, alone and in a sample of pairs."""
+    mains = (
+        Scenario(name="fresh", has_application=True),
+        Scenario(name="replace-on-fus1", old="stack-4k", has_application=True),
+        Scenario(
+            name="renew",
+            images=("stack-fus2-4k",),
+            fus=FUS_2_2_0,
+            old="stack-fus2-4k",
+            old_version=0x0117_0001,
+            has_application=True,
+        ),
+    )
+    rows = [*one_at_a_time(), *covering_pairs()]
+    for main in mains:
+        for row in rows:
+            yield replace(main, name=f"{main.name}/{name_of(row)}", switches=tuple(row.items()))
+
+
 @dataclass(frozen=True, slots=True)
 class _Seeded:
     seed: int
@@ -177,15 +216,18 @@ class Bench(FaultyChip):
 
     def _do(self, fault: Fault, address: int) -> None:
         fus, operation = self.chip.fus, self.chip.fus.secret.operation
-        is_at_work = self.chip.cpu2.state.running == "fus" and operation is not None and operation.is_writing
+        runs, has_nvm_job = self.chip.cpu2.state.running, fus.secret.nvm_job is not None
+        is_at_work = has_nvm_job or (runs == "fus" and operation is not None and operation.is_writing)
         self.is_struck, self.is_killed = True, fault.kind == "host-killed"
         self.is_harm_spared = is_at_work and fault.kind in ("reset", "power-cut")
         if self.is_harm_spared:
-            before, fus.behaviour = fus.behaviour, replace(fus.behaviour, interrupted_write="abort")
+            before = fus.behaviour
+            spared = replace(before, interrupted_write="abort", nvm_reset_bricks=False)
+            fus.behaviour = self.chip.cpu2._behaviour = spared
             try:
                 super()._do(fault, address)
             finally:
-                fus.behaviour = before
+                fus.behaviour = self.chip.cpu2._behaviour = before
         elif fault.kind == "link-lost" and not fault.value and fault.at % 2:
             self.unplug()
             raise AccessError(address, "the probe was unplugged")
@@ -265,7 +307,9 @@ class Run:
 def run_once(scenario: Scenario, chip: SimulatedChip, folder: Path, fault: Fault | None, consent: Consent) -> Run:
     """One run, as a new process: a new library, a new connection, the journal as it lies on the disk."""
     bench = Bench(chip, fault)
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=bench)], Settings(after_reset=scenario.after_reset()))
+    settings = dll_settings(chip.behaviour)
+    settings.after_reset = scenario.after_reset()
+    dll = SimulatedDll([Probe(serial=SERIAL, chip=bench)], settings)
     bench.unplug = dll.desk.probes[0].unplug
     clock = SimulatedClock(bench)
     probe = JLink(dll, clock, kind="sim", after_failure=dll.raise_stored)
@@ -289,7 +333,7 @@ def between_runs(chip: SimulatedChip, at: int) -> None:
     """Power, and time; now and then somebody switches the board off and on, but not while FUS is at work."""
     chip.power_on()
     chip.advance(PAUSES[at // 2 % 3])
-    if at // 6 % 2 and chip.fus.secret.operation is None:
+    if at // 6 % 2 and chip.fus.secret.operation is None and chip.fus.secret.nvm_job is None:
         chip.power_cycle()
         chip.advance(PAUSES[0])
 
@@ -311,7 +355,7 @@ class Case:
         """The fault; a short read gives half of what was asked for."""
         value = {"power-cut": CUTS[self.at % 4], "link-away": AWAY}.get(self.kind, 0)
         if self.kind == "short-read":
-            value = int(clean_run(SCENARIOS[self.scenario])[0][self.at - 1].split()[2]) // 8 * 4
+            value = int(clean_run(EVERY_SCENARIO[self.scenario])[0][self.at - 1].split()[2]) // 8 * 4
         kind: Kind = "link-lost" if self.kind == "link-away" else self.kind
         return Fault(kind=kind, at=self.at, value=value if self.value is None else self.value)
 
@@ -414,9 +458,17 @@ def changed_options(was: Before, chip: SimulatedChip) -> list[str]:
     ]
 
 
+def lost_bonding_data(scenario: Scenario, chip: SimulatedChip, verdict: "Verdict") -> list[str]:
+    """Say when bonding data is lost that had to be kept: no reset struck FUS or an NVM job, no factory reset."""
+    is_excused = verdict.struck_while_writing or verdict.factory_reset
+    if not scenario.keeps_bonding_data or is_excused or chip.fus.secret.bonding == "kept":
+        return []
+    return [f"bonding data is {chip.fus.secret.bonding}"]
+
+
 def run_case(case: Case, folder: Path) -> Verdict:
     """Run a case to its end."""
-    scenario = SCENARIOS[case.scenario]
+    scenario = EVERY_SCENARIO[case.scenario]
     chip, verdict, watch = scenario.board(), Verdict(case), Watch()
     was = before(scenario, chip)
     faults = iter((case, case.again, None))
@@ -438,6 +490,7 @@ def run_case(case: Case, folder: Path) -> Verdict:
             if run.error is None:
                 verdict.installed_by = number
                 verdict.wrong += [f"{why} though run {number} succeeded" for why in missing(scenario, chip)]
+                verdict.wrong += lost_bonding_data(scenario, chip, verdict)
                 break
             between_runs(chip, case.at)
     verdict.blind = watch.wrong
@@ -468,11 +521,13 @@ def judge(strike: Case | None, run: Run) -> Iterator[str]:
 
 
 SCENARIOS = {one.name: one for one in _scenarios()}
+BEHAVIOURS = {scenario.name: scenario for scenario in _behaviour_scenarios()}
+EVERY_SCENARIO = {**SCENARIOS, **BEHAVIOURS}
 
 
 def cases(scenario: str, every: int = 1) -> Iterator[Case]:
     """Every case of a scenario; short reads at reads alone."""
-    accesses, _ = clean_run(SCENARIOS[scenario])
+    accesses, _ = clean_run(EVERY_SCENARIO[scenario])
     for at in range(1, len(accesses) + 1, every):
         for kind in STRIKES:
             if kind != "short-read" or accesses[at - 1].startswith("read"):
@@ -484,6 +539,17 @@ def pairs(scenario: str, number: int, seed: int = 1) -> Iterator[Case]:
     every, random = list(cases(scenario)), Random(f"{seed} {scenario}")  # noqa: S311 - the same ones each time
     for _ in range(number):
         yield replace(random.choice(every), again=random.choice(every))
+
+
+def sample(scenario: str, number: int, seed: int = 1) -> Iterator[Case]:
+    """So many cases for each kind of fault, at accesses that the seed chooses."""
+    accesses, _ = clean_run(EVERY_SCENARIO[scenario])
+    random = Random(f"{seed} {scenario}")  # noqa: S311 - the same ones each time
+    reads = [at for at, access in enumerate(accesses, start=1) if access.startswith("read")]
+    for kind in STRIKES:
+        places = reads if kind == "short-read" else range(1, len(accesses) + 1)
+        for at in random.sample(places, min(number, len(places))):
+            yield Case(scenario, kind, at)
 
 
 @contextmanager
