@@ -258,7 +258,7 @@ def test_the_program_loads_the_simulator_only_when_it_is_asked_for() -> None:
 def test_ctrl_c_counts_between_two_steps(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As if it had come during the first step. Afterwards the old handler is back (a shell's `&` ignores the signal)."""
+    """As if it had come during the first step. Afterwards the old handler is back (with `&` it ignores the signal)."""
     before = signal.getsignal(signal.SIGINT)
     hear = flasher.cli.run.Run.hear
 
