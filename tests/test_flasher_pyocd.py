@@ -19,11 +19,11 @@ from pyocd.core.session import Session
 from pyocd.coresight.ap import AccessPort, APv1Address
 from pyocd.probe.stlink.usb import STLinkUSBInterface
 
-import flasher.pyocd
 import flasher.usb_access
 from flasher.errors import ProbeLostError, ProbeUnavailableError, TargetUnavailableError, TransferError
 from flasher.probe import ProbeRequest
-from flasher.pyocd import PyOcd, find_probes
+from flasher.pyocd import PyOcd, adapter, find_probes, finding, open_probe
+from flasher.pyocd.library import safe_options
 from flasher.registers import CPUID, DBGMCU_CR, SRAM1
 from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
 from flasher.sim.dll import Survives
@@ -64,7 +64,8 @@ def stlink(settings: StLinkSettings, **cable: Any) -> PyOcd:
 
 def test_without_pyocd_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyocd", None)
-    monkeypatch.delitem(sys.modules, "flasher.pyocd")
+    for name in [name for name in sys.modules if name.startswith("flasher.pyocd")]:
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(
         ProbeUnavailableError, match=r"need pyOCD .*: pip install 'stm32wb-imagekit\[pyocd\]'$"
     ) as caught:
@@ -119,7 +120,7 @@ def test_the_evil_folder_is_evil(evil: Path) -> None:
 
 def raw_access(rig: Rig) -> Any:
     """pyOCD's own object for AP0, as a program that keeps it uses it."""
-    session = Session(rig.probe._found()[0], auto_open=False, options=flasher.pyocd._options(4000))  # type: ignore[attr-defined]
+    session = Session(rig.probe._found()[0], auto_open=False, options=safe_options(4000))  # type: ignore[attr-defined]
     session.open(init_board=False)
     session.target.dp.connect()
     access = AccessPort.create(session.target.dp, APv1Address(0))
@@ -352,6 +353,19 @@ def test_under_reset_works_when_the_pin_is_driven_late() -> None:
     probe.close()
 
 
+def test_a_pin_that_a_killed_run_left_low_is_released(kind: str) -> None:
+    rig = Rig(kind)
+    rig.probe.connect()
+    rig.probe._probe.assert_reset(True)  # type: ignore[attr-defined]
+    assert rig.chip.state.held
+    rig.probe.connect()
+    rig.clock.sleep(0.1)
+    rig.probe.connect()
+    assert not rig.chip.state.held
+    assert rig.probe.read32(SRAM1) == int.from_bytes(rig.chip.read(SRAM1, 4, 4), "little")
+    rig.probe.close()
+
+
 def test_under_reset_without_the_pin_is_an_error(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(kind, after_reset=Survives())
     monkeypatch.setattr(rig.chip, "hold_reset", lambda: None)
@@ -411,12 +425,26 @@ def test_a_second_probe_plugged_in_later_is_not_taken() -> None:
     probe.close()
 
 
-def test_without_a_probe_on_this_computer_none_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The real search, which finds nothing here."""
+def test_pyocds_own_search_finds_the_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that the user may not open disturbs it."""
+    chip = simulated()
+    devices = [StLinkDevice(StLink(chip, serial="A1")), StLinkDevice(StLink(chip, serial="B2"), Cable(denied=True))]
+    monkeypatch.setattr(
+        "pyocd.probe.stlink.usb.usb_find",
+        lambda *, find_all, custom_match: [device for device in devices if find_all and custom_match(device)],
+    )
+    assert [probe.name for probe in find_probes(ProbeRequest(kind="stlink"))] == ["stlink:A1"]
+    with open_probe(ProbeRequest(kind="stlink", address="A1")) as opened:
+        opened.probe.connect()
+        assert opened.probe.read32(CPUID) == 0x410F_C241
+        opened.probe.close()
+
+
+def test_without_a_probe_none_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(flasher.usb_access, "_SYSFS", tmp_path)
     for name in ("stlink", "cmsis-dap"):
-        kind = flasher.pyocd._KINDS[name]
-        monkeypatch.setitem(flasher.pyocd._KINDS, name, flasher.pyocd._Kind(kind.name, list, kind.wrap, kind.make))
+        kind = finding.KINDS[name]
+        monkeypatch.setitem(finding.KINDS, name, finding.Kind(kind.name, list, kind.wrap, kind.make))
         assert find_probes(ProbeRequest(kind=name)) == ()
         with pytest.raises(ProbeUnavailableError, match="is connected; plug one in, or check the cable"):
             PyOcd(name, SimulatedClock(simulated())).connect()
@@ -457,7 +485,7 @@ def test_the_udev_rule_of_the_docs_covers_every_stlink() -> None:
 
 
 def test_a_missing_libusb_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flasher.pyocd, "_has_libusb", lambda: False)
+    monkeypatch.setattr(adapter, "has_libusb", lambda: False)
     with pytest.raises(
         ProbeUnavailableError, match="no libusb: ST-LINKs cannot be reached; pip install libusb-package"
     ):

@@ -34,7 +34,7 @@ def port(chip: SimulatedChip) -> DebugPort:
 
 
 def switch(port: DebugPort) -> None:
-    """IHI 0031 B5.2.1: at least 50 ones, 0xE79E, at least 50 ones, idle."""
+    """IHI 0031: at least 50 ones, 0xE79E, at least 50 ones, idle."""
     for bits, count in ((~0, 51), (0xE79E, 16), (~0, 51), (0, 8)):
         port.sequence(bits, count)
     assert port.read_dp(IDR) == 0x6BA0_2477

@@ -1,6 +1,6 @@
 """The chip's debug port as a probe sees it over SWD: the line, the DP, and both access ports, register by register.
 
-Source: Arm Debug Interface v5 (IHI 0031): chapter B2 (DP registers), B4 (SWD protocol), B5 (switching), C2 (MEM-AP).
+Source: Arm Debug Interface v5 (IHI 0031): DP registers, SWD protocol, switching from JTAG to SWD, MEM-AP.
 AP0 belongs to CPU1. AP1 belongs to CPU2 and is closed while the chip is secure, which it always is here.
 What the documents leave open about an STM32WB is a setting; each default is the one that is harder on a client.
 """
@@ -22,7 +22,7 @@ IDRS = (0x2477_0011, 0x8477_0001)
 BASE = 0xE00F_F003
 """BASE of AP0: the ROM table of a Cortex-M4 (Arm, Cortex-M4 TRM)."""
 
-# DP registers by A[3:2] (IHI 0031 B2.2) and MEM-AP registers (C2.6).
+# DP registers by A[3:2] and MEM-AP registers (IHI 0031).
 DP_ABORT = DP_IDR = 0x0
 DP_CTRL_STAT, DP_SELECT, DP_RDBUFF = 0x4, 0x8, 0xC
 AP_CSW, AP_TAR, AP_DRW, AP_BASE, AP_IDR = 0x00, 0x04, 0x0C, 0xF8, 0xFC
@@ -33,7 +33,7 @@ POWER_REQUESTS = 1 << 30 | 1 << 28
 POWER_ACKNOWLEDGED = 1 << 31 | 1 << 29
 DEVICE_ENABLED = 1 << 6
 CSW_RESET = 0x0300_0000 | DEVICE_ENABLED
-"""CSW after a reset of the AP: accesses of bytes, no increment. IHI 0031 C2.6.4 does not define the value of Size."""
+"""CSW after a reset of the AP: accesses of bytes, no increment. IHI 0031 does not define Size then."""
 CSW_WRITABLE = 0x7F00_0F37
 _WIDTHS = {0: 1, 1: 2, 2: 4}
 _INCREMENT_SINGLE = 1
@@ -43,7 +43,7 @@ _JTAG_TO_SWD = 0xE79E
 
 
 class Ack(IntEnum):
-    """The three bits by which a target answers (IHI 0031 B4.2); NONE is a line that nobody drives."""
+    """The three bits by which a target answers (IHI 0031); NONE is a line that nobody drives."""
 
     OK = 1
     WAIT = 2
@@ -309,7 +309,7 @@ class DebugPort:
         return min(max(error.address - address, 0), max(size - width, 0)) // width * width
 
     def _read_lanes(self, port: int) -> int:
-        """One access through DRW, on the byte lanes of its address (IHI 0031 C2.2.6)."""
+        """One access through DRW, on the byte lanes of its address (IHI 0031)."""
         width, step = self._unit(port)
         shift = self._tar[port] % 4 * 8
         data = self._read_memory(self._tar[port], width, width)

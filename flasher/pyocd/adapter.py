@@ -1,138 +1,33 @@
-"""ST-LINK and CMSIS-DAP probes through pyOCD, which is used as a USB and SWD library only.
+"""The adapter: one class for every probe that pyOCD reaches."""
 
-The only importer of pyOCD; loaded only when such a probe is asked for. Of pyOCD it uses the USB drivers, the debug port
-and one access port: no discovery, no core objects, no caches, no flash code. Nothing is written to the chip when it
-attaches. pyOCD's traps are cured here and named where they are cured (pyOCD 0.46.0).
-"""
-
-import errno
-import logging
-import os
-import re
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
-from flasher.errors import (
-    ProbeError,
-    ProbeLostError,
-    ProbeUnavailableError,
-    TargetUnavailableError,
-    TransferError,
-)
+from pyocd import __version__ as pyocd_version
+from pyocd.core import exceptions
+from pyocd.core.session import Session
+from pyocd.coresight import dap
+from pyocd.coresight.ap import AccessPort, APv1Address
+
+from flasher.errors import ProbeError, ProbeLostError, ProbeUnavailableError, TargetUnavailableError, TransferError
 from flasher.probe import Clock, FoundProbe, OpenedProbe, ProbeInfo, ProbeRequest, RealClock
+from flasher.pyocd.finding import KINDS, board_name, firmware, has_libusb, may_open
+from flasher.pyocd.library import LOG, PYOCD_ERRORS, safe_options
+from flasher.pyocd.reasons import NO_RULE, UNDER_RESET, translate
 from flasher.registers import C_DEBUGEN, C_HALT, CPUID, DBGKEY, DEMCR, DHCSR, S_HALT, VC_CORERESET
 from flasher.usb_access import forbidden_probe
 
-try:
-    import usb.core
-    from pyocd import __version__ as pyocd_version
-    from pyocd.board.board_ids import BOARD_ID_TO_INFO
-    from pyocd.core import exceptions
-    from pyocd.core.session import Session
-    from pyocd.coresight import dap
-    from pyocd.coresight.ap import AccessPort, APv1Address
-    from pyocd.probe.cmsis_dap_probe import CMSISDAPProbe
-    from pyocd.probe.pydapaccess.dap_access_cmsis_dap import DAPAccessCMSISDAP, _get_interfaces
-    from pyocd.probe.stlink.usb import STLinkUSBInterface
-    from pyocd.probe.stlink_probe import StlinkProbe
-except ImportError as error:
-    raise ProbeUnavailableError(
-        f"ST-LINK and CMSIS-DAP probes need pyOCD ({error}): pip install 'stm32wb-imagekit[pyocd]'"
-    ) from error
-
-# pyOCD polls without a pause for 5 s until the debug power is acknowledged; a chip that is awake does it at once.
-dap.DP_POWER_REQUEST_TIMEOUT = 0.5
-
-_LOG: deque[str] = deque(maxlen=50)
 _BLOCK = 1024
-"""TAR counts up within 1 KiB (IHI 0031 C2.2.2): OpenOCD and psdb split blocks, pyOCD's ST-LINK driver does not."""
+"""TAR counts up within 1 KiB (IHI 0031, MEM-AP): psdb splits blocks there, pyOCD's ST-LINK driver does not."""
 _WAIT_ATTEMPTS, _WAIT_SECONDS = 5, 0.001
 """pyOCD's ST-LINK driver never repeats an access that was answered WAIT; OpenOCD does it 8 times, probe-rs longer."""
 _SETTLE_SECONDS, _RESET_SECONDS = 0.05, 2.0
 _AIRCR, _SYSRESETREQ, _S_RESET_ST = 0xE000_ED0C, 0x05FA_0004, 1 << 25  # Arm v7-M, B3.2.6 and C1.6.2
 _RAM = 0x2000_0000
-_LOWEST_VOLTS = 1.5
-"""An STM32WB needs 1.71 V (DS11929, table 24); what an ST-LINK measures is not exact."""
-_ASLEEP = 11
-"""ST-LINK's status "debug power error" (OpenOCD: STLINK_JTAG_GET_IDCODE_ERROR is 9, ..._DBG_POWER_ERROR 11)."""
-_NO_RULE = "this user may not open it: install the udev rule of docs/flasher.md, then unplug it and plug it in again"
-_HANGS = "run the command again; do NOT unplug a probe that powers the board: FUS may still be running"
-_OTHER_PROGRAM = "another program uses it: close debuggers, STM32CubeIDE and gdb servers"
-_UNDER_RESET = "try --under-reset"
-
-_PYOCD_ERRORS = (
-    exceptions.Error,
-    OSError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What pyOCD raises beside its own errors: raw USBErrors (OSError), assertions and parsing errors about packets."""
 
 _Value = TypeVar("_Value")
-
-
-class _Handler(logging.Handler):
-    """Keeps what pyOCD logs for error reports; without a handler Python prints it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        _LOG.append(record.getMessage())
-
-
-logging.getLogger("pyocd").addHandler(_Handler())
-logging.getLogger("pyocd").propagate = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of probe: its name in text, how it is found on USB, and pyOCD's object for one."""
-
-    name: str
-    find: Callable[[], Iterable[Any]]
-    wrap: Callable[[Any], Any]
-    make: Callable[[Any], Any]
-
-
-_KINDS = {
-    "stlink": _Kind("ST-LINK", STLinkUSBInterface.get_all_connected_devices, STLinkUSBInterface, StlinkProbe),
-    "cmsis-dap": _Kind(
-        "CMSIS-DAP probe",
-        _get_interfaces,
-        lambda interface: interface,
-        lambda interface: CMSISDAPProbe(DAPAccessCMSISDAP(None, interface=interface)),
-    ),
-}
-
-
-def _options(speed_khz: int) -> dict[str, Any]:
-    """Every option that matters here: what is not given, a pyocd.yaml in the working folder could set.
-
-    Also with `no_config`, pyOCD executes a pyocd_user.py of the project folder unless another script is named, and
-    moves the process to PYOCD_PROJECT_DIR unless a folder is named (core/session.py).
-    """
-    return {
-        "no_config": True,
-        "user_script": os.devnull,
-        "project_dir": str(Path.cwd()),
-        "target_override": "cortex_m",
-        "connect_mode": "attach",
-        "resume_on_disconnect": False,
-        "auto_unlock": False,
-        "cache.enable_memory": False,
-        "cache.enable_register": False,
-        "dap_protocol": "swd",
-        "frequency": speed_khz * 1000,
-        "warning.cortex_m_default": False,
-    }
 
 
 class PyOcd:
@@ -152,7 +47,7 @@ class PyOcd:
         label: str | None = None,
         usb: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
-        self._kind, self._clock, self._serial, self._speed_khz = _KINDS[kind], clock, serial, speed_khz
+        self._kind, self._clock, self._serial, self._speed_khz = KINDS[kind], clock, serial, speed_khz
         self._id, self._label, self._usb = kind, label or kind, usb
         self._probe: Any = None
         self._session: Any = None
@@ -171,14 +66,14 @@ class PyOcd:
     @property
     def log(self) -> tuple[str, ...]:
         """The last lines that pyOCD logged."""
-        return tuple(_LOG)
+        return tuple(LOG)
 
     # --- finding
 
     def probes(self) -> tuple[FoundProbe, ...]:
         """Return the probes on USB. Raises ProbeUnavailableError."""
         return tuple(
-            FoundProbe(kind=self._label, serial=probe.unique_id, product=probe.product_name, board=_board_name(probe))
+            FoundProbe(kind=self._label, serial=probe.unique_id, product=probe.product_name, board=board_name(probe))
             for probe in self._found()
         )
 
@@ -186,10 +81,10 @@ class PyOcd:
         """pyOCD's probe objects, made anew: those of a probe that was unplugged stay dead."""
         with self._translated(ProbeUnavailableError, f"listing {self._kind.name}s failed"):
             # Looking for CMSIS-DAP probes makes a session with pyocd.yaml's options unless there is one already.
-            self._settings = Session(None, options=_options(self._speed_khz))
+            self._settings = Session(None, options=safe_options(self._speed_khz))
             if self._usb is None:
                 return [self._kind.make(device) for device in self._kind.find()]
-            return [self._kind.make(self._kind.wrap(device)) for device in self._usb() if _may_open(device)]
+            return [self._kind.make(self._kind.wrap(device)) for device in self._usb() if may_open(device)]
 
     def _chosen(self) -> Any:
         """The probe to open. Raises ProbeUnavailableError."""
@@ -211,8 +106,8 @@ class PyOcd:
         if serials:
             return f"{name} {self._serial} is not connected; connected: {serials}"
         if forbidden := forbidden_probe(self._id):
-            return f"{name} {forbidden} is connected, but {_NO_RULE}"
-        if not _has_libusb():
+            return f"{name} {forbidden} is connected, but {NO_RULE}"
+        if not has_libusb():
             return f"no libusb: {name}s cannot be reached; pip install libusb-package"
         return f"no {name} is connected; plug one in, or check the cable"
 
@@ -227,6 +122,7 @@ class PyOcd:
                 self._catch()
                 self.close()
             self._open()
+            self._release()  # a run that was killed may have left the chip in reset
             self._attach()
             if under_reset:
                 self._check_halted()
@@ -240,14 +136,14 @@ class PyOcd:
         with self._translated(ProbeUnavailableError, f"{name} cannot be opened"):
             # Else the session opens the probe to ask for its board, and looks for it on mounted volumes.
             probe.create_associated_board = lambda: None
-            self._session = Session(probe, auto_open=False, options=_options(self._speed_khz))
+            self._session = Session(probe, auto_open=False, options=safe_options(self._speed_khz))
             self._probe = probe
             self._session.open(init_board=False)
         self._info = ProbeInfo(
             kind=self._label,
             product=probe.product_name or self._kind.name,
             serial=probe.unique_id,
-            firmware=_firmware(probe),
+            firmware=firmware(probe),
             library=f"pyOCD {pyocd_version}",
         )
 
@@ -259,7 +155,7 @@ class PyOcd:
             status = port.read_reg(dap.DP_CTRL_STAT)  # power_up_debug() gave up without a word if it is not there
             powered = dap.CDBGPWRUPACK | dap.CSYSPWRUPACK
             if status & powered != powered:
-                raise TargetUnavailableError(f"the chip is asleep: it does not power its debug port; {_UNDER_RESET}")
+                raise TargetUnavailableError(f"the chip is asleep: it does not power its debug port; {UNDER_RESET}")
             access = AccessPort.create(port, APv1Address(0))
             port.flush()
             if not access.is_enabled:
@@ -291,7 +187,7 @@ class PyOcd:
     def _release(self) -> None:
         """Let the reset pin go. Twice if need be: pyOCD first sends writes that a CMSIS-DAP probe still has to make."""
         for _ in range(2):
-            with suppress(*_PYOCD_ERRORS):
+            with suppress(*PYOCD_ERRORS):
                 self._probe.assert_reset(False)
                 return
 
@@ -308,13 +204,13 @@ class PyOcd:
         if probe is None:
             return
         if probe.is_open and probe.wire_protocol is not None:
-            with suppress(*_PYOCD_ERRORS):
+            with suppress(*PYOCD_ERRORS):
                 probe.disconnect()
-        with suppress(*_PYOCD_ERRORS):
+        with suppress(*PYOCD_ERRORS):
             probe.close()
         device = getattr(probe._link, "_device", None)  # noqa: SLF001 - an ST-LINK that failed to close
         if device is not None and device.is_open:
-            with suppress(*_PYOCD_ERRORS):
+            with suppress(*PYOCD_ERRORS):
                 device.close()
 
     # --- accesses
@@ -404,53 +300,17 @@ class PyOcd:
 
     @contextmanager
     def _translated(self, kind: type[ProbeError], what: str) -> Iterator[None]:
-        """Make errors of pyOCD and below it ours."""
+        """Make errors of pyOCD and below it ours. A lost probe is closed: its next answer may be an earlier one's."""
         try:
             yield
         except ProbeError:
             raise
-        except _PYOCD_ERRORS as error:
-            raise self._error(kind, what, error) from error
-
-    def _error(self, kind: type[ProbeError], what: str, error: BaseException) -> ProbeError:
-        """Return the error to raise. pyOCD's ProbeError is often about the target: the cause decides."""
-        causes = list(_causes(error))
-        text = str(causes[-1]).rstrip(".") or type(causes[-1]).__name__
-        usb_error = next((cause for cause in causes if isinstance(cause, usb.core.USBError)), None)
-        if usb_error is not None and kind is ProbeUnavailableError:
-            return ProbeUnavailableError(f"{what}: {_usb_reason(usb_error)}", self.log)
-        if kind is ProbeUnavailableError:
-            return ProbeUnavailableError(f"{what}: {text}", self.log)
-        if usb_error is not None or self._is_confused(error):
-            return self._lost(usb_error, text)
-        if kind is TargetUnavailableError:
-            return TargetUnavailableError(f"{what}: {self._silence(text)}", self.log)
-        return kind(f"{what}: {text}", self.log)
-
-    def _is_confused(self, error: BaseException) -> bool:
-        """Whether the probe itself misbehaved: packets that are short, or that answer another command."""
-        if isinstance(error, exceptions.ProbeError):
-            return _stlink_status(str(error)) is None
-        return not isinstance(error, exceptions.Error) or "response is for command" in str(error)
-
-    def _lost(self, usb_error: Any, text: str) -> ProbeLostError:
-        """Close the probe: after a lost packet every answer could be that of an earlier command."""
-        name, log = self._kind.name, self.log
-        self.close()
-        if usb_error is None or usb_error.errno == errno.ETIMEDOUT:
-            return ProbeLostError(f"the {name} stopped answering: {text}; {_HANGS}", log)
-        return ProbeLostError(f"the {name} is gone: {text}; check its USB cable", log)
-
-    def _silence(self, text: str) -> str:
-        """Say why the target may not answer: no power, asleep, or something else."""
-        volts = getattr(getattr(self._probe, "_link", None), "target_voltage", None)
-        if volts is not None and volts < _LOWEST_VOLTS:
-            return f"the target has no power ({volts:.2f} V measured); connect its supply, and VTref to the probe"
-        if _stlink_status(text) == _ASLEEP:
-            return f"the chip is asleep: it does not power its debug port ({text}); {_UNDER_RESET}"
-        measured = "" if volts is None else f"the target has {volts:.2f} V, and "
-        causes = "deep sleep, debug pins in other use, read protection level 2, or a loose wire"
-        return f"{measured}the chip does not answer ({text}): {causes}; {_UNDER_RESET}"
+        except PYOCD_ERRORS as error:
+            volts = getattr(getattr(self._probe, "_link", None), "target_voltage", None)
+            ours = translate(error, kind, what, probe_name=self._kind.name, volts=volts, log=self.log)
+            if isinstance(ours, ProbeLostError):
+                self.close()
+            raise ours from error
 
 
 def _check(address: int, size: int) -> None:
@@ -466,69 +326,6 @@ def _pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
         stop = min(end, (address // _BLOCK + 1) * _BLOCK)
         yield address, stop - address
         address = stop
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
-def _stlink_status(text: str) -> int | None:
-    """The status of the ST-LINK in a message of pyOCD's driver."""
-    match = re.search(r"STLink error \((\d+)\)", text)
-    return int(match[1]) if match else None
-
-
-def _usb_reason(error: Any) -> str:
-    if error.errno == errno.EBUSY:
-        return _OTHER_PROGRAM
-    if error.errno == errno.EACCES:
-        return _NO_RULE
-    return str(error)
-
-
-def _firmware(probe: Any) -> str:
-    """The firmware's version; not part of pyOCD's public interface."""
-    link = probe._link  # noqa: SLF001
-    version = getattr(link, "version_str", None) or getattr(link, "firmware_version", None)
-    if version:
-        return str(version)
-    return "CMSIS-DAP " + ".".join(str(part) for part in getattr(link, "protocol_version", ()))
-
-
-def _board_name(probe: Any) -> str | None:
-    """The name of the board that the probe is part of; asking opens the probe, unless another program has it."""
-    with suppress(*_PYOCD_ERRORS):
-        link = probe._link  # noqa: SLF001 - the public way looks for mounted volumes as well
-        if hasattr(link, "get_board_id"):
-            board = BOARD_ID_TO_INFO.get(link.get_board_id())
-            return None if board is None else str(board.name)
-        board = probe.associated_board_info
-        return None if board is None else str(board.name)
-    return None
-
-
-def _may_open(device: Any) -> bool:
-    """Whether the user may open a USB device: pyOCD's own search leaves out the others."""
-    with suppress(*_PYOCD_ERRORS):
-        if hasattr(device, "get_active_configuration"):
-            device.get_active_configuration()
-        return True
-    return False
-
-
-def _has_libusb() -> bool:
-    try:
-        usb.core.find(idVendor=0)
-    except usb.core.NoBackendError:
-        try:
-            import libusb_package
-        except ImportError:
-            return False
-        return libusb_package.get_libusb1_backend() is not None
-    return True
 
 
 @contextmanager
