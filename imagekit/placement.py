@@ -267,7 +267,7 @@ def _refuse_impossible_sfsa(target: Target, sfsa: int, fus: Version | None) -> N
     if FLASH_BASE < by_sfsa < target.limit:
         return
     is_wb5x = target.series is Series.WB5X
-    # FUS 0.5.3 begins two sectors higher on 1 MiB; on other WB5x nobody has looked.
+    # FUS 0.5.3 begins two sectors higher on 1 MiB; on other WB5x this is unknown.
     with_old_fus = target.fus_begins + 2 * target.sector_size if is_wb5x and target.fus_begins else None
     if is_wb5x and by_sfsa == with_old_fus and fus != FUS_0_5_3:
         raise PlacementError(

@@ -15,7 +15,7 @@ import imagekit
 from imagekit.cli import console
 from imagekit.cli.program import app
 from imagekit.targets import LARGEST_FLASH
-from tests.support.images import IMAGES, content
+from tests.support.images import IMAGES, content, throw_away_keys
 
 STACK = str(IMAGES / "stack-4k.bin")
 
@@ -398,3 +398,26 @@ def test_the_library_has_its_public_names() -> None:
 def test_start_up_does_not_import_what_the_version_does_not_need() -> None:
     code = "import sys, imagekit.cli; print(sorted({'construct', 'cryptography'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"[]\n"
+
+
+PLAIN = str(IMAGES / "stack-4k.bin")
+
+
+@pytest.mark.parametrize(
+    ("options", "address", "is_noted"),
+    [
+        ((), "0x080F3000", True),
+        (("--had-fus2-stack",), "0x080EF000", False),
+        (("--fus", "2.2.0", "--sfsa", "0xF0"), "0x080EF000", False),
+        (("--fus", "2.2.0", "--sfsa", "0xF4"), "0x080F3000", False),
+        (("--fus", "1.2.0"), "0x080F3000", False),
+    ],
+)
+def test_address_knows_or_notes_room_for_bonding_data(
+    options: tuple[str, ...], address: str, is_noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    result = CliRunner().invoke(app, ["address", PLAIN, "-p", "WB55RG", *options])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == address
+    assert ("--had-fus2-stack" in result.stdout) is is_noted

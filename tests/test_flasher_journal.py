@@ -213,7 +213,7 @@ def test_where_journals_are_kept(
 # --- histories
 
 
-def test_the_stack_that_was_installed_last_is_known_finished_or_not(tmp_path: Path) -> None:
+def test_the_last_installed_stack_is_remembered(tmp_path: Path) -> None:
     first = {**step(0x080D0000, 0x080F0000), "stack": "aa"}
     second = {**step(0x080D0000, 0x080F0000), "stack": "bb"}
     fus = step(0x080EC000, 0x080F2000)
@@ -255,7 +255,7 @@ def test_option_bytes_are_remembered_until_they_are_restored(tmp_path: Path) -> 
 
 
 def test_of_what_two_runs_found_what_boots_counts(tmp_path: Path) -> None:
-    """The second found what the first has changed, and not restored; or what somebody has set since."""
+    """The second found what the first has changed, and not restored; or what was set since."""
     assert history(tmp_path, options(0x3FFFF1AA), options(0x3BFFF1AA)).optr == 0x3BFFF1AA
     assert history(tmp_path, options(0x3FFFF1AA), options(0x337FF1AA)).optr == 0x3FFFF1AA
     assert history(tmp_path, options(0x3FFFF1AA), RESULT).optr == 0x3FFFF1AA, "a result restores nothing"

@@ -76,7 +76,7 @@ def test_an_image_is_padded_with_ones_to_a_double_word() -> None:
     assert step.staging.data == image + b"\xff" * 4
 
 
-def test_a_chip_whose_fus_is_beyond_the_fus_of_the_bundle_gets_the_stack_alone() -> None:
+def test_a_chip_with_a_newer_fus_gets_the_stack_alone() -> None:
     for fus in ("2.2.0", "2.3.0"):
         assert actions(facts(fus=fus), *UPGRADE) == ["install-stack 1.24.0 at 0x080EF000", "start-stack"]
 
@@ -145,7 +145,7 @@ def test_the_same_version_of_another_variant_is_replaced() -> None:
     assert actions(facts(stack="stack-4k", words={"SRRVR": other}), "stack-4k")[0] == "delete-stack"
 
 
-def test_another_variant_that_says_the_same_of_itself_is_replaced_where_the_journal_knows() -> None:
+def test_the_journal_tells_two_alike_variants_apart() -> None:
     """BLE_Stack_full and BLE_Stack_basic of v1.13.3 differ in nothing that a chip tells."""
     chip = facts(stack="stack-4k")
     (image,) = opened("stack-4k").images
@@ -160,7 +160,7 @@ def test_safeboot_is_installed_once() -> None:
     assert actions(facts(fus="2.2.0", safeboot=Version(2, 0, 1)), "safeboot-2.0.1") == []
 
 
-def test_safeboot_behind_fus_comes_after_it_whatever_safeboot_there_is() -> None:
+def test_safeboot_after_fus_is_installed_in_any_case() -> None:
     chip = facts(fus="1.0.1", safeboot=Version(2, 0, 0))
     accepted = accepting("fus-1.1.0", "safeboot-2.0.0")
     assert [one.split()[0] for one in actions(chip, "fus-1.1.0", "safeboot-2.0.0", **accepted)] == [
@@ -274,7 +274,7 @@ def test_a_lower_sequence_than_the_chip_has_seen() -> None:
         assert actions(facts(), *UPGRADE, history=History(sequences=seen), **FUS2)
 
 
-def test_a_fus_that_says_it_is_none() -> None:
+def test_fus_0_0_0_is_refused() -> None:
     chip = facts()
     chip = replace(chip, info=replace(chip.info, fus=Version(0, 0, 0)))
     assert reasons(chip, *UPGRADE) == (
@@ -336,7 +336,7 @@ def test_a_small_wb5x_with_an_old_fus_and_a_stack() -> None:
     assert planned(bundle, facts("STM32WB55CE", "1.0.1"), **accepting("fus-1.1.0")).refusals == ()
 
 
-def test_an_address_that_was_signed_otherwise_than_it_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signed_address_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """No bundle that came through the door says so: it computes them too. This is the second lock on the same door."""
     original = placement.place
 
@@ -361,7 +361,7 @@ def test_what_has_no_place_on_this_chip() -> None:
 # --- what is in the way
 
 
-def test_an_application_where_an_image_must_go_is_named_and_not_touched() -> None:
+def test_an_application_where_an_image_must_go_is_refused() -> None:
     chip = facts(fus="2.2.0", flash={0x080EF800: LINE, 0x080F2000: LINE})
     assert reasons(chip, *UPGRADE) == "\n".join(
         f"0x{first}-0x{last} holds data (an application?) where an image must go or that CPU1 boots; "
@@ -383,16 +383,16 @@ def test_an_application_where_an_image_must_go_is_named_and_not_touched() -> Non
         ([], False),
     ],
 )
-def test_it_may_be_erased_with_consent_for_every_page(allowed: list[tuple[int, int]], is_enough: bool) -> None:
+def test_every_sector_to_erase_must_be_accepted(allowed: list[tuple[int, int]], is_enough: bool) -> None:
     chip = facts(fus="2.2.0", flash={0x080F0FF8: LINE * 2})
     plan = planned(opened(*UPGRADE), chip, erase_application=tuple(allowed))
     assert (plan.refusals == ()) is is_enough
     assert plan.steps[0].title == "erase 0x080F0000-0x080F1FFF"
     leftover = planned(opened(*UPGRADE), chip, erase_leftover=tuple(allowed))
-    assert leftover.refusals, "consent for images is none for an application"
+    assert leftover.refusals, "accepting the loss of images does not cover an application"
 
 
-def test_pages_that_an_image_will_be_written_to_are_not_erased_twice() -> None:
+def test_sectors_of_the_first_image_are_not_erased_twice() -> None:
     chip = facts(fus="2.2.0", flash={STACK_AT: LINE})
     everywhere = ((0x08000000, 0x08100000),)
     assert actions(chip, *UPGRADE, erase_application=everywhere) == [
@@ -421,7 +421,7 @@ def test_an_image_somewhere_in_flash_would_be_taken_instead() -> None:
     assert actions(chip, *UPGRADE, erase_leftover=pages)[0] == "erase 0x08040000-0x08040FFF"
 
 
-def test_a_stray_image_where_the_second_one_goes_is_erased_before_the_first() -> None:
+def test_a_leftover_image_at_the_second_place_is_erased_first() -> None:
     """FUS would see it beside the first one."""
     chip = facts(flash={STACK_AT: content("stack-4k")})
     pages = ((STACK_AT, STACK_AT + 4096),)
@@ -431,20 +431,20 @@ def test_a_stray_image_where_the_second_one_goes_is_erased_before_the_first() ->
     ]
 
 
-def test_the_second_image_that_stands_there_already_goes_before_the_first_without_a_word() -> None:
+def test_a_staged_second_image_is_erased_before_the_first() -> None:
     """FUS would see two; and the bundle has what is erased, byte by byte."""
     chip = facts(flash={STACK_AT: content("stack-fus2-4k")})
     assert actions(chip, *UPGRADE, **FUS2)[0] == "erase 0x080EF000-0x080EFFFF"
 
 
-def test_the_image_that_stands_where_and_as_it_will_be_staged_is_not_in_the_way() -> None:
+def test_an_already_staged_first_image_is_kept() -> None:
     chip = facts(fus="2.2.0", flash={STACK_AT: content("stack-fus2-4k")})
     assert actions(chip, *UPGRADE) == ["install-stack 1.24.0 at 0x080EF000", "start-stack"]
     chip = facts(flash={FUS_AT: content("fus-2.2.0")})
     assert actions(chip, *UPGRADE, **FUS2) == actions(facts(), *UPGRADE, **FUS2)
 
 
-def test_pages_that_an_earlier_run_has_written_are_nobodys() -> None:
+def test_sectors_of_an_earlier_run_are_erased_unasked() -> None:
     """As far as they hold what it has written: the image's bytes, and the page at which it was broken off."""
     staged, erased = ((STACK_AT, STACK_AT + 4096),), "erase 0x080EF000-0x080EFFFF"
     for written in (content("stack-fus2-4k"), content("stack-fus2-4k")[:1000]):
@@ -461,7 +461,7 @@ def test_pages_that_an_earlier_run_has_written_are_nobodys() -> None:
     assert actions(facts(), *UPGRADE, history=History(staged=staged), **FUS2)[0].startswith("install-fus")
 
 
-def test_a_board_that_boots_from_sram1_and_nobody_knows_why() -> None:
+def test_an_unexplained_boot_from_sram1_must_be_accepted() -> None:
     chip = facts(words={"OPTR": 0x337FF1AA})
     assert "boot-from-flash makes CPU1 boot from flash again" in reasons(chip, *UPGRADE, **FUS2)
     accepted = accepting("fus-2.2.0", "boot-from-flash")
@@ -555,11 +555,11 @@ def test_option_bytes_that_forbid_everything(words: dict[str, int], told: str) -
         ("STM32WB15CC", "1.2.0", "stack-2k"),
     ],
 )
-def test_option_bytes_as_they_should_be_hinder_nothing(part: str, fus: str, stack: str | None) -> None:
+def test_option_bytes_as_shipped_allow_work(part: str, fus: str, stack: str | None) -> None:
     assert option_refusals(facts(part, fus, stack).options) == ()
 
 
-def test_boot_and_sram_options_hinder_nothing() -> None:
+def test_boot_and_sram_options_allow_work() -> None:
     for clear in (1 << 25, 1 << 24, 1 << 26, 1 << 27 | 1 << 26 | 1 << 23):
         assert option_refusals(Options({**FRESH.options.words, **optr(clear)}, G)) == ()
 
@@ -694,11 +694,11 @@ def test_nothing_is_ever_erased_above_sfsa_or_the_parts_limit(
         if step.area is not None:
             assert FLASH_BASE <= step.area.start < step.area.end <= secure, step.title
     if not plan.refusals:
-        assert_consented(plan.steps, chip, (staged, application, leftover))
+        assert_accepted(plan.steps, chip, (staged, application, leftover))
 
 
-def assert_consented(steps: tuple[InstallStep, ...], chip: Facts, allowed: tuple[Any, ...]) -> None:
-    """Every page that is erased and not blank was allowed by somebody, or holds what will be staged there."""
+def assert_accepted(steps: tuple[InstallStep, ...], chip: Facts, allowed: tuple[Any, ...]) -> None:
+    """Every erased sector that is not blank was accepted, or holds what will be staged there."""
     size = chip.identity.target.sector_size
     for step in steps:
         for at in range(step.area.start, step.area.end, size) if step.area else ():

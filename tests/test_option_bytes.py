@@ -122,12 +122,12 @@ def test_what_fields_tell_together(pairs: str, part: str, expected: list[tuple[s
         ("SFSA=0x50", "WB15CC", "SFSA", "good", "0x08028000: a stack, of 60 sectors at most"),
         ("SFSA=0", "WB15CC", "SFSA", "error", "all of the flash"),
         ("SBRV=0x3D000", "WB55RG", "SBRV", "good", "0x080F4000: FUS"),
-        ("SBRV=0x35C00", "WB55RG", "SBRV", "note", "cannot be told without an SFSA of"),
+        ("SBRV=0x35C00", "WB55RG", "SBRV", "note", "is unknown without an SFSA of"),
         ("SBRV=0x3D000 C2OPT=0", "WB55RG", "SBRV", "note", "an offset in SRAM2"),
         ("SBRV=0x3FFFF", "WB55RG", "SBRV", "error", "Safeboot's vector"),
         ("RDP=0xBB", "WB55RG", "RDP", "warning", "level 1"),
         ("RDP=0x00", "WB55RG", "RDP", "warning", "level 1"),
-        ("RDP=0xCC", "WB55RG", "RDP", "warning", "no way back"),
+        ("RDP=0xCC", "WB55RG", "RDP", "warning", "irreversible"),
         ("ESE=0", "WB55RG", "ESE", "error", "security is off"),
         ("FSD=1", "WB55RG", "FSD", "error", "disabled"),
         ("DDS=0", "WB55RG", "DDS", "warning", "CPU2 can be debugged"),
@@ -219,8 +219,8 @@ def test_a_wrong_complement_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("data", "reason", "words"),
     [
-        (b"", "empty", "no option bytes in it"),
-        (b" \n", "empty", "no option bytes in it"),
+        (b"", "empty", "contains no option bytes"),
+        (b" \n", "empty", "contains no option bytes"),
         (
             b"hello",
             "not-option-bytes",
@@ -228,7 +228,7 @@ def test_a_wrong_complement_is_an_error() -> None:
         ),
         (bytes(128), "not-option-bytes", "followed by its complement"),
         (b"\xff" * 128, "not-option-bytes", "followed by its complement"),
-        (b"\0" * 127, "not-option-bytes", "127 bytes and no text: a dump of the option bytes has 128 bytes"),
+        (b"\0" * 127, "not-option-bytes", "127 bytes, not text: a dump of the option bytes has 128 bytes"),
         (b"a" * (LARGEST_DUMP + 1), "not-option-bytes", "larger than 1048576 bytes"),
         (b"0x1FFF7800 : 3FFFF1AA C0000E55", "other-series", "0x1FFF7800, as on WB1x"),
         (b"SFSA : 0xF4\nSFSA : 0xF6", "contradiction", "SFSA is both 0xF4 and 0xF6"),
@@ -343,7 +343,7 @@ def test_text(file: str, part: str, pairs: str, request: pytest.FixtureRequest) 
 
 def test_damage_under_fus_0_5_3_is_said_to_be_final() -> None:
     verdicts = judge_together(decode(b"0x1FFF8070 : 000010F6 00000000", WB55RG))
-    assert verdicts[-1].meaning == "FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"
+    assert verdicts[-1].meaning == "FUS 0.5.3 is older than 1.1.0: this damage cannot be repaired"
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_each_register_stands_at_its_place_in_memory() -> None:
     assert fields["SBRV"] == 0xF << 16 & 0x3FFFF | 15
 
 
-def test_no_field_of_a_damaged_word_is_good_and_the_command_ends_with_3(tmp_path: Path) -> None:
+def test_no_field_of_a_damaged_word_is_good(tmp_path: Path) -> None:
     dump = tmp_path / "dump.txt"
     dump.write_text("0x1FFF8070 : 000010CE 00000000\n0x1FFF8078 : 9E2BD000 61D42FFF\n")
     option_bytes = decode(dump.read_bytes(), select_target("WB55RG"))
@@ -404,7 +404,7 @@ def test_no_field_of_a_damaged_word_is_good_and_the_command_ends_with_3(tmp_path
     assert "SFR is 0x000010CE and its complement 0x00000000" in result.stdout
 
 
-def test_a_single_damaged_word_is_damage_and_no_other_kind_of_file() -> None:
+def test_a_single_damaged_word_is_damage() -> None:
     assert decode(b"0x1FFF8070 : 000010CE 00000000", select_target("WB55RG")).damaged
 
 

@@ -638,6 +638,22 @@ def test_wrong_usage(arguments: list[str], reason: str) -> None:
 # --- room that FUS 2 reserves for bonding data
 
 
+def test_a_stack_that_stands_below_reserved_room_is_recognised() -> None:
+    installed = {"fus": "2.2.0", "sfsa": 0xEF, "stack_version": Version(1, 13, 3, 0, 5)}
+    made = plan(start(**installed), [candidate("stack-4k")], candidate("stack-4k"))  # type: ignore[arg-type]
+    assert made.steps == ()
+    assert "the chip has a stack of this version and size already" in made.notes[0]
+
+
+def test_a_stack_that_fits_only_without_reserved_room_is_no_refusal() -> None:
+    assessment = assessed("stack-4k")
+    footer = dataclasses.replace(assessment.image.footer, flash_sectors=60)
+    image = dataclasses.replace(assessment.image, footer=footer, size=60 * 4096)
+    large = Candidate("large.bin", dataclasses.replace(assessment, image=image), True)
+    begin = start("WB55CC", "2.2.0", sfsa=0x10, stack_version=Version(1, 13, 2))
+    assert not plan(begin, [large], large).refusals
+
+
 def reserved_warnings(made: UpgradePlan) -> list[str]:
     return [warning for warning in made.warnings if "--had-fus2-stack" in warning]
 

@@ -1,7 +1,7 @@
-"""The only door to a bundle: ten checks in a fixed order, and behind them a VerifiedBundle.
+"""Open a bundle: ten checks in a fixed order, then a VerifiedBundle.
 
-Whoever holds a VerifiedBundle holds bytes that were signed by enough trusted keys, that ST signed, and whose addresses
-and order were computed again from the bytes themselves. Nothing else makes one.
+A VerifiedBundle holds bytes that were signed by enough trusted keys, that ST signed, and whose addresses and order were
+computed again from the bytes themselves. Nothing else makes one.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class VerifiedBundle:
     door: InitVar[object]
 
     def __post_init__(self, door: object) -> None:
-        """Refuse whoever does not come through open_bundle."""
+        """Refuse every caller but open_bundle."""
         if door is not _DOOR:
             raise TypeError("only open_bundle makes a VerifiedBundle")
         object.__setattr__(self, "images", MappingProxyType(dict(self.images)))
@@ -127,7 +127,7 @@ def _signers(
 
 
 def _has_signed(signed: envelope.Envelope, keyid: str, key: PublicKey) -> bool:
-    """Whether a trusted key signed; a key id that says so wrongly, or not, is a change that somebody made."""
+    """Whether a trusted key signed. Raises BundleError for a key id that does not fit its signature."""
     for one in signed.signatures:
         is_valid = verifies(key, one.sig, signed.signed)
         if is_valid and one.keyid != keyid:

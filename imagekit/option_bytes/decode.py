@@ -1,4 +1,4 @@
-"""The option bytes of an STM32WB, out of a dump, a tool's output, or registers typed by hand.
+"""Decode the option bytes of an STM32WB from a dump, the output of a tool, registers, or typed values.
 
 Fields: CMSIS stm32wb55xx.h and stm32wb15xx.h (FLASH_OPTR, FLASH_WRP1AR, FLASH_IPCCBR, FLASH_SFR, FLASH_SRRVR), HAL
 stm32wbxx_hal_flash.h and stm32wbxx_hal_flash_ex.c; RM0434, RM0473.
@@ -135,16 +135,16 @@ def decode(data: bytes, target: Target) -> OptionBytes:
     OptionBytesError.
     """
     if len(data) > LARGEST_DUMP:
-        raise OptionBytesError("not-option-bytes", f"larger than {LARGEST_DUMP} bytes: no dump of the option bytes")
+        raise OptionBytesError("not-option-bytes", f"larger than {LARGEST_DUMP} bytes: not a dump of the option bytes")
     if not data.strip():
-        raise OptionBytesError("empty", "empty: no option bytes in it")
+        raise OptionBytesError("empty", "empty: contains no option bytes")
     text = _text(data)
     if text is not None:
         return _decode_text(text, target)
     if len(data) != SIZE:
         raise OptionBytesError(
             "not-option-bytes",
-            f"{len(data)} bytes and no text: a dump of the option bytes has {SIZE} bytes, from "
+            f"{len(data)} bytes, not text: a dump of the option bytes has {SIZE} bytes, from "
             f"0x{_BASE[target.series]:X}",
         )
     words = {_BASE[target.series] + at: int.from_bytes(data[at : at + 4], "little") for at in range(0, SIZE, 4)}
@@ -177,7 +177,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def _text(data: bytes) -> str | None:
-    """The text that the bytes are, None when they are none."""
+    """Return the bytes as text; None when they are not text."""
     try:
         text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
@@ -201,7 +201,7 @@ def _decode_text(text: str, target: Target) -> OptionBytes:
 
 
 def _from_words(words: dict[int, int], values: dict[str, int], target: Target) -> OptionBytes:
-    """Take the option words out of memory, beside registers and fields that were named."""
+    """Read the option words from memory, in addition to registers and fields given by name."""
     base = _BASE[target.series]
     _refuse_other_series(words, target)
     damaged, checked = [], 0
@@ -231,7 +231,7 @@ def _from_words(words: dict[int, int], values: dict[str, int], target: Target) -
 
 
 def _refuse_other_series(words: dict[int, int], target: Target) -> None:
-    """Raise OptionBytesError when the addresses are those of another series' option bytes, and none are this one's."""
+    """Raise OptionBytesError when all addresses belong to the option bytes of another series."""
     own = _BASE[target.series]
     for series, base in _BASE.items():
         is_there = any(base <= address < base + SIZE for address in words)
@@ -247,7 +247,7 @@ _Key = TypeVar("_Key", bound=int | str)
 
 
 def _enter(values: dict[_Key, int], key: _Key, value: int) -> None:
-    """Enter a value; raise OptionBytesError when another one stands there."""
+    """Enter a value. Raises OptionBytesError when a different value was entered before."""
     if values.setdefault(key, value) != value:
         what = f"0x{key:08X}" if isinstance(key, int) else key
         raise OptionBytesError("contradiction", f"{what} is both 0x{values[key]:X} and 0x{value:X}")
@@ -269,7 +269,7 @@ def _fields(values: dict[str, int], target: Target) -> dict[str, int]:
 
 
 def _known_name(name: str, target: Target) -> str | None:
-    """The register or field that a name stands for on a target, in any case; None when there is none."""
+    """Return the register or field of a target with this name, in any case; None when there is none."""
     name = _OTHER_SPELLINGS.get(name.lower(), name).upper()
     if target.series is Series.WB1X:
         name = ON_WB1X.get(name, name)

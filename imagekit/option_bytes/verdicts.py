@@ -1,4 +1,4 @@
-"""What the option bytes of an STM32WB mean: who boots what, what is damaged, and what can be done about it.
+"""Judge the option bytes of an STM32WB: what each CPU boots, what is damaged, and what repairs it.
 
 Meanings: HAL stm32wbxx_hal_flash.h and stm32wbxx_hal_flash_ex.c, release notes of STM32CubeWB v1.24.0, and values read
 from chips. The words on every bad value, what to do and their evidence are in explanations.py, under the name that the
@@ -37,7 +37,7 @@ class FieldVerdict:
     grade: Grade
     meaning: str
     explains: str = ""
-    """The name under which `imagekit explain` says more; empty where there is no more to say."""
+    """The name under which `imagekit explain` says more; empty where it says nothing more."""
 
     @property
     def recovery(self) -> str:
@@ -61,7 +61,7 @@ def judge_fields(option_bytes: OptionBytes) -> tuple[FieldVerdict, ...]:
 
 
 def judge_together(option_bytes: OptionBytes) -> tuple[FieldVerdict, ...]:
-    """Judge what only several fields together tell: damage, what CPU2 boots, what cannot be undone."""
+    """Judge what only several fields together tell: damage, what CPU2 boots, what is irreversible."""
     return tuple(verdict for judge in _TOGETHER for verdict in judge(option_bytes))
 
 
@@ -84,7 +84,7 @@ _SIMPLE: dict[str, Mapping[int, tuple[Grade, str, str]]] = {
     },
     "C2OPT": {
         1: (Grade.GOOD, "CPU2 boots from flash", ""),
-        0: (Grade.ERROR, "CPU2 would boot from SRAM2, where nothing of ST's is", "OB_C2OPT_ZERO"),
+        0: (Grade.ERROR, "CPU2 would boot from SRAM2, which holds no firmware", "OB_C2OPT_ZERO"),
     },
     # HAL, OB_SRAM2_RST_ERASE and OB_SRAM2_PARITY_ENABLE.
     "SRAM2RST": {
@@ -100,7 +100,7 @@ _BOR_VOLTS = ("1.7", "2.0", "2.2", "2.5", "2.8")  # HAL, FLASH_OB_USER_BOR_LEVEL
 
 
 def _simple(*names: str) -> Callable[[OptionBytes], Iterator[FieldVerdict]]:
-    """A judge of fields that have one meaning for each value."""
+    """Make a judge of fields that have one meaning for each value."""
 
     def judge(ob: OptionBytes) -> Iterator[FieldVerdict]:
         for name in names:
@@ -117,7 +117,7 @@ def _rdp(ob: OptionBytes) -> Iterator[FieldVerdict]:
     # HAL, FLASH_OB_READ_PROTECTION; any other value is level 1 too (RM0434, read protection).
     grade, meaning, explains = {
         0xAA: (Grade.GOOD, "level 0: no read protection", ""),
-        0xCC: (Grade.WARNING, "level 2: closed for ever, no debugger and no way back", "OB_RDP_2"),
+        0xCC: (Grade.WARNING, "level 2: irreversible, no debugger can connect again", "OB_RDP_2"),
     }.get(value, (Grade.WARNING, "level 1: a debugger cannot read the flash; FUS from a debugger: unknown", "OB_RDP_1"))
     yield FieldVerdict(name="RDP", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
 
@@ -200,7 +200,7 @@ def _sfsa(ob: OptionBytes) -> Iterator[FieldVerdict]:
 def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
     """Grade, meaning and explanation of SFSA."""
     address, target = ob.sfsa_address, ob.target
-    assert address is not None  # noqa: S101 - the caller looked
+    assert address is not None  # noqa: S101 - the caller checked it
     where = f"secure from 0x{address:08X}"
     if address == FLASH_BASE:
         return Grade.ERROR, f"all of the flash is {where}: damaged", "OB_SFSA_ZERO"
@@ -245,7 +245,7 @@ def _boot_meaning(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str
     if first is None or stack is None:
         if address in ob.fus_starts:
             return Grade.GOOD, f"{boots}: FUS", ""
-        return Grade.NOTE, f"{boots}: what is there cannot be told without an SFSA of {ob.target.name}", ""
+        return Grade.NOTE, f"{boots}: what starts there is unknown without an SFSA of {ob.target.name}", ""
     if address == first:
         return Grade.GOOD, f"{boots}: {'the stack' if stack else 'FUS'}", ""
     if address < first:
@@ -363,9 +363,9 @@ def _no_way_back(ob: OptionBytes) -> Iterator[FieldVerdict]:
         name="OB_DAMAGE",
         value="",
         grade=Grade.WARNING,
-        meaning="FUS 0.5.3 is older than 1.1.0: this damage cannot be undone"
+        meaning="FUS 0.5.3 is older than 1.1.0: this damage cannot be repaired"
         if ob.sfsa_address is not None and ob.sfsa_address == ob.target.limit_fus_0_5_3
-        else "if FUS on this chip is older than 1.1.0, this damage cannot be undone; the option bytes do not tell",
+        else "if FUS on this chip is older than 1.1.0, this damage cannot be repaired; the option bytes do not tell",
         explains="OB_DAMAGE",
     )
 

@@ -5,6 +5,7 @@ FUS up one image at a time, install the stack, start it. Nothing irreversible is
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePath
@@ -25,7 +26,7 @@ from imagekit.fus_versions import (
     needs_fus_first,
     refusal,
 )
-from imagekit.image.model import FUS_1_2, FUS_2, ImageKind, Version
+from imagekit.image.model import FUS_1_2, FUS_2, Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.placement import bonding_is_reserved, holds_stack, place, reserved_note
 from imagekit.rules import findings
@@ -218,11 +219,18 @@ def _nothing_to_do(start: Start, goal: Candidate) -> str:
     if image.kind is not ImageKind.STACK or start.sfsa is None or start.stack_version is None:
         return ""
     # The version alone names no variant; version and size do in nearly all cases (docs/image-format.md).
-    has_room_above = start.fus >= FUS_2
-    addresses = {place(image, start.target, had_fus2_stack=lower).address for lower in {False, has_room_above}}
-    if start.target.sector_address(start.sfsa) in addresses and _is_same(start.stack_version, image.version):
+    is_at_sfsa = start.target.sector_address(start.sfsa) in _possible_addresses(start, image)
+    if is_at_sfsa and _is_same(start.stack_version, image.version):
         return f"the chip has a stack of this version and size already: {goal.title}"
     return ""
+
+
+def _possible_addresses(start: Start, image: Image) -> Iterator[int]:
+    """Yield where the image can stand when it is installed: also below room for bonding data, where it fits there."""
+    yield place(image, start.target).address
+    if start.fus >= FUS_2:
+        with suppress(PlacementError):
+            yield place(image, start.target, had_fus2_stack=True).address
 
 
 def _is_same(said: Version | None, version: Version | None) -> bool:
