@@ -44,6 +44,8 @@ LINES = [
     ("imagekit inspect -p STM32WB1M", ["STM32WB1MMC"]),
     ("imagekit inspect --part wb30", ["wb30ce"]),
     ("imagekit --debug key", ["keys"]),
+    ("flasher sim new board.json -p STM32WB1M", ["STM32WB1MMC"]),
+    ("flasher sim new board.json --part wb30", ["wb30ce"]),
     ("flasher sim fau", ["fault", "faults"]),
     ("flasher install --thr", ["--threshold"]),
     ("flasher journal --format c", ["csv"]),

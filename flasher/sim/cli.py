@@ -29,10 +29,32 @@ app = typer.Typer(
 )
 
 
+def _part_numbers(incomplete: str) -> list[str]:
+    """Return the part numbers that begin so, for a shell that completes; with STM32 unless it is left out."""
+    from flasher.sim.parts import PARTS
+
+    typed = incomplete.upper()
+    names = list(PARTS)
+    if typed.startswith("W"):
+        names = [name.removeprefix("STM32") for name in names]
+    if incomplete.islower():
+        return [name.lower() for name in names if name.startswith(typed)]
+    return [name for name in names if name.startswith(typed)]
+
+
 @app.command("new")
 def new(
     file: Annotated[Path, typer.Argument(help="The board to make; never one that is there.")],
-    part: Annotated[str, typer.Option("--part", help="Part number, such as STM32WB55RG.")],
+    part: Annotated[
+        str,
+        typer.Option(
+            "--part",
+            "-p",
+            metavar="PART",
+            help="The number printed on the chip, such as STM32WB55RG.",
+            autocompletion=_part_numbers,
+        ),
+    ],
     fus: Annotated[str, typer.Option("--fus", help="Version of FUS on the chip.")] = "1.2.0",
     stack: Annotated[Path | None, typer.Option("--stack", help="Image of a stack that is installed.")] = None,
     application: Annotated[Path | None, typer.Option("--app", help="Binary of an application in flash.")] = None,
