@@ -46,6 +46,7 @@ class Rig:
             "cmsis-dap": self._cmsis_dap,
         }
         self.simulated: Any = None
+        self.device: Any = None
         self.probe = make[self.kind]()
 
     def _jlink(self) -> Probe:
@@ -55,16 +56,16 @@ class Rig:
 
     def _stlink(self, model: Model) -> Probe:
         self.simulated = StLink(self.faulty, model, StLinkSettings(port=self.port_settings))
-        device = StLinkDevice(self.simulated, self.cable)
-        return PyOcd("stlink", self.clock, usb=lambda: self._plugged(device))
+        self.device = StLinkDevice(self.simulated, self.cable)
+        return PyOcd("stlink", self.clock, usb=self._plugged)
 
     def _cmsis_dap(self) -> Probe:
         self.simulated = CmsisDap(self.faulty, CmsisDapSettings(port=self.port_settings))
-        interface = CmsisDapInterface(self.simulated, self.cable)
-        return PyOcd("cmsis-dap", self.clock, usb=lambda: self._plugged(interface))
+        self.device = CmsisDapInterface(self.simulated, self.cable)
+        return PyOcd("cmsis-dap", self.clock, usb=self._plugged)
 
-    def _plugged(self, device: Any) -> list[Any]:
-        return [device] if self.cable.plugged else []
+    def _plugged(self) -> list[Any]:
+        return [self.device] if self.cable.plugged else []
 
     def unplug(self) -> None:
         """Pull the USB cable."""
