@@ -214,7 +214,7 @@ def delete(*, connection: ConnectionOptions, yes: Yes = False, reporting: Output
 
 
 def start_stack(*, connection: ConnectionOptions, yes: Yes = False, reporting: OutputOptions) -> None:
-    """Start the installed wireless stack, on a chip that was left in FUS.
+    """Start the installed wireless stack. For a chip that was left in FUS.
 
     Example: flasher start-stack --probe jlink --yes
     """

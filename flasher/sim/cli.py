@@ -148,7 +148,7 @@ def set_behaviour(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="List the behaviours as JSON.")] = False,
 ) -> None:
-    """Choose how a board behaves where silicon may differ, or list every behaviour.
+    """Choose how a board behaves, or list behaviours. They are what differs between chips, or is not known.
 
     Example: flasher sim set board.json purge=unknown
     """
@@ -194,7 +194,7 @@ def fault(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove the faults that are armed first.")] = False,
 ) -> None:
-    """Arm faults on a board for its next run, and list those that are armed.
+    """Arm faults for a board's next run, or list them.
 
     Example: flasher sim fault board.json link-lost@install-fus
     """
