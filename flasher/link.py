@@ -20,11 +20,23 @@ class ProbeChoice:
 
     def request(self) -> ProbeRequest:
         """Return which probe to open. Raises UsageError, ProbeUnavailableError."""
-        named = parse_name(self.name or "jlink")
-        request = replace(named, library=self.library, speed_khz=self.speed_khz)
-        if self.name is not None:
-            return request
-        return only_probe(request, find_probes(self.library))
+        return replace(self._named(), library=self.library, speed_khz=self.speed_khz)
+
+    def _named(self) -> ProbeRequest:
+        if self.name is None:
+            return only_probe(find_probes(self.library))
+        return parse_name(self.name)
+
+
+@contextmanager
+def unconnected_chip(choice: ProbeChoice) -> Iterator[ChipDriver]:
+    """Open the probe and leave connecting to the caller. The probe is released at the end. Raises FlasherError."""
+    with open_probe(choice.request()) as opened:
+        chip = ChipDriver(opened.probe, opened.clock)
+        try:
+            yield chip
+        finally:
+            chip.disconnect()
 
 
 @contextmanager

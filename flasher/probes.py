@@ -5,7 +5,7 @@ Modules are named as text, so that the flasher itself imports neither the simula
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
@@ -89,19 +89,18 @@ def find_probes(library: str | None = None) -> Search:
     return Search(tuple(found), tuple(problems))
 
 
-def only_probe(request: ProbeRequest, search: Search) -> ProbeRequest:
+def only_probe(search: Search) -> ProbeRequest:
     """Return a request for the only probe that is connected. Raises ProbeUnavailableError for none or several."""
     if len(search.found) == 1:
         probe = search.found[0]
-        return replace(request, kind=probe.kind, address=probe.serial)
+        return ProbeRequest(kind=probe.kind, address=probe.serial)
     if search.found:
         names = ", ".join(probe.name for probe in search.found)
-        raise ProbeUnavailableError(f"{len(search.found)} probes are connected ({names}). Choose one with --probe NAME")
+        raise ProbeUnavailableError(f"{len(search.found)} probes are connected ({names}); choose one with --probe NAME")
     reasons = "; ".join(str(problem) for problem in search.problems)
-    raise ProbeUnavailableError(f"no probe is connected. {reasons}" if reasons else _NOTHING)
-
-
-_NOTHING = "no probe is connected. Connect one, or check its USB cable"
+    if reasons:
+        raise ProbeUnavailableError(f"no probe is connected: {reasons}")
+    raise ProbeUnavailableError("no probe is connected; connect one, or check its USB cable")
 
 
 def _load(text: str) -> Any:

@@ -175,11 +175,11 @@ def _step_document(plan: InstallPlan, step: InstallStep) -> dict[str, Any]:
         "irreversible": step.is_irreversible,
         "bonding_data": step.bonding_data.document if step.bonding_data else None,
         "erases_bytes": step.area.end - step.area.start if step.area else 0,
-        "writes_bytes": _image_size(plan, step) if step.staging else 0,
+        "writes_bytes": image_size(plan, step) if step.staging else 0,
     }
 
 
-def _image_size(plan: InstallPlan, step: InstallStep) -> int:
+def image_size(plan: InstallPlan, step: InstallStep) -> int:
     """Return the size of the image's file, as `imagekit inspect` prints it: without padding to double words."""
     return len(plan.bundle.images[step.image or ""])
 
@@ -196,7 +196,10 @@ def plan_lines(plan: InstallPlan) -> list[str]:
         f"waived when the bundle was made: {waiver.rule} of {waiver.image[:8]}: {waiver.reason}"
         for waiver in manifest.waivers
     ]
-    lines += [f"{number}. {_step_text(plan, step)}" for number, step in enumerate(plan.steps, start=1)]
+    for number, step in enumerate(plan.steps, start=1):
+        lines.append(f"{number}. {_step_text(plan, step)}")
+        if step.bonding_data is not None:
+            lines.append(f"   {step.bonding_data.text}")
     return lines
 
 
@@ -207,7 +210,7 @@ def _step_text(plan: InstallPlan, step: InstallStep) -> str:
         if name:
             parts.append(name)
     if step.staging and step.area:
-        parts.append(f"{_image_size(plan, step):,} bytes, {counted(len(step.area.pages), 'sector')}")
+        parts.append(f"{image_size(plan, step):,} bytes, {counted(len(step.area.pages), 'sector')}")
     if step.is_irreversible:
         parts.append("IRREVERSIBLE")
     parts.append(f"({step.why})")

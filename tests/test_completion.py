@@ -1,4 +1,4 @@
-"""What a shell asks for when Tab is pressed, and what it gets: docs/completion.md."""
+"""What a shell asks for when the user presses Tab, and what it gets: docs/completion.md."""
 
 import os
 import shutil
@@ -48,6 +48,11 @@ LINES = [
     ("imagekit map --fus 1.2", ["1.2.0"]),
     ("imagekit plan --want BLE_Stack_l", ["BLE_Stack_light"]),
     ("imagekit explain FUS_STATE_IMG_NOT_F", ["FUS_STATE_IMG_NOT_FOUND"]),
+    ("flasher sim new board.json -p STM32WB1M", ["STM32WB1MMC"]),
+    ("flasher sim new board.json --part wb30", ["wb30ce"]),
+    ("flasher sim fau", ["fault", "faults"]),
+    ("flasher install --thr", ["--threshold"]),
+    ("flasher journal --format c", ["csv"]),
 ]
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from typer.testing import CliRunner, Result
 
 import flasher.cli.run
 from flasher.cli import app
+from flasher.errors import ProbeUnavailableError
+from flasher.link import ProbeChoice
+from flasher.probe import FoundProbe, ProbeRequest
 from flasher.sim.board import load_board, save_board
 from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
@@ -190,10 +194,71 @@ def test_every_simulated_probe_installs_a_bundle(kind: str) -> None:
     assert json.loads(result.stdout.splitlines()[-1])["probe"] == kind
 
 
+def test_the_doctor_checks_a_board_and_changes_nothing(folder: Path) -> None:
+    before = load_board(folder / "board.json").flash.state.cells
+    text, document = run("doctor", *BOARD), json.loads(run("doctor", *BOARD, "--json").stdout)
+    assert text.exit_code == 0, text.output
+    assert "good     chip: STM32WB5xxG, 1024 KiB" in text.stdout
+    assert document["schema"] == "flasher.doctor/1"
+    assert {"check", "grade", "value", "todo"} == document["checks"][0].keys()
+    assert load_board(folder / "board.json").flash.state.cells == before
+
+
+def test_the_doctor_reports_a_probe_that_is_not_reached() -> None:
+    result = run("doctor", "--probe", "jlink", "--json")
+    assert result.exit_code == 5
+    assert "no J-Link library" in json.loads(result.stdout)["checks"][0]["value"]
+
+
+def found(*names: str) -> Callable[[object], tuple[FoundProbe, ...]]:
+    return lambda _: tuple(FoundProbe(kind="jlink", serial=name, product="J-Link") for name in names)
+
+
+def test_without_a_name_the_only_probe_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flasher.jlink.find_probes", found("260000001"))
+    monkeypatch.setattr("flasher.pyocd.find_probes", found())
+    assert ProbeChoice().request() == ProbeRequest(kind="jlink", address="260000001")
+
+
+def test_several_probes_are_listed_and_none_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flasher.jlink.find_probes", found("260000001", "260000002"))
+    monkeypatch.setattr("flasher.pyocd.find_probes", found())
+    names = r"\(jlink:260000001, jlink:260000002\); choose one with --probe"
+    with pytest.raises(ProbeUnavailableError, match=names):
+        ProbeChoice().request()
+
+
+@pytest.mark.parametrize("name", ["", "sim", "sim:", "jlink:", "jlink:abc", "stlink:", "st-link", "sim+jlink:b.json"])
+def test_a_name_that_is_no_probe_is_wrong_usage(name: str) -> None:
+    refused(run("info", "--probe", name), 2, "no such probe. Write one of: jlink[:SERIAL], stlink[:SERIAL]")
+
+
+@pytest.mark.parametrize("name", ["fixture.bin", "none.json", "folder"])
+def test_a_file_that_is_no_board_gets_one_clear_line(folder: Path, name: str) -> None:
+    (folder / "fixture.bin").write_bytes(content("fus-2.2.0"))
+    (folder / "folder").mkdir()
+    result = run("info", "--probe", f"sim:{name}")
+    refused(result, 4, name)
+    assert result.stderr.count("\n") == 1
+    assert "codec" not in result.stderr
+
+
+def test_an_option_that_counts_once_is_refused_twice() -> None:
+    refused(run("info", *BOARD, *BOARD), 2, "--probe: given 2 times")
+
+
+def test_the_program_loads_the_simulator_only_when_it_is_asked_for() -> None:
+    code = "import sys; import flasher.cli; print([name for name in sys.modules if name.startswith('flasher.sim')])"
+    env = {**os.environ, "PYTHONPATH": str(FIXTURES.parent)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert result.stdout == "[]\n"
+    assert run("sim", "--help").exit_code in (0, 2)
+
+
 def test_ctrl_c_counts_between_two_steps(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As if it had come during the first step; afterwards whoever had the signal has it again (`&` ignores it)."""
+    """As if it had come during the first step. Afterwards the old handler is back (with `&` it ignores the signal)."""
     before = signal.getsignal(signal.SIGINT)
     hear = flasher.cli.run.Run.hear
 

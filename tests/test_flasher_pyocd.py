@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -520,14 +521,33 @@ def test_a_probe_without_swd_is_a_probe_error() -> None:
 # --- cleaning up
 
 
-@pytest.mark.parametrize("kind", ST_KINDS)
-def test_an_unplugged_stlink_is_released(rig: Rig) -> None:
+def test_an_unplugged_probe_is_released(rig: Rig) -> None:
     """pyOCD leaves it open, which keeps the next one from being opened on some systems."""
-    device = rig.probe._probe._link._device._dev  # type: ignore[attr-defined]
-    assert device.is_claimed
+    assert rig.device.is_claimed
     rig.unplug()
     rig.probe.close()
-    assert not device.is_claimed
+    assert not rig.device.is_claimed
+
+
+@pytest.mark.parametrize("at", range(0, 60, 3))
+def test_a_probe_that_fails_at_any_moment_is_released(kind: str, at: int) -> None:
+    rig = Rig(kind)
+    rig.cable.failures = [*[0] * at, *[errno.EIO] * 1000]
+    with suppress(ProbeLostError, ProbeUnavailableError):
+        rig.probe.connect()
+        rig.probe.write(SRAM1, bytes(8192))
+    rig.cable.failures = []
+    rig.probe.close()
+    assert not rig.device.is_claimed
+
+
+def test_queued_writes_that_fail_do_not_keep_the_probe_open() -> None:
+    rig = Rig("cmsis-dap")
+    rig.probe.connect()
+    rig.chip.power_off()
+    rig.probe._ap.write32(SRAM1, 1)  # type: ignore[attr-defined]
+    rig.probe.close()
+    assert not rig.device.is_claimed
 
 
 def test_a_failed_connect_leaves_no_lock_behind(kind: str) -> None:

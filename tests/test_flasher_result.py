@@ -20,7 +20,7 @@ from flasher.errors import FlasherError
 from flasher.sim.board import save_board
 from tests.support.bundles import bundle, private, public_file
 from tests.support.flashing import simulated
-from tests.support.images import throw_away_keys
+from tests.support.images import content, throw_away_keys
 from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
 
 TRUST = ("--trust", str(public_file("p256")))
@@ -137,6 +137,15 @@ def test_a_lost_link_tells_which_step_failed_and_the_next_run_resumes() -> None:
     resumed = events(run("install", "p.wbz", *TRUST, *ACCEPT, *BOARD, "--json-lines"))
     assert resumed[0]["event"] == "resume"
     assert resumed[0]["step"].startswith("install-fus 2.2.0")
+
+
+def test_progress_and_plan_count_the_bytes_of_the_file() -> None:
+    size = len(content("fus-2.2.0"))
+    plan = json.loads(run("plan", "p.wbz", *TRUST, *ACCEPT, *BOARD, "--json").stdout)
+    lines = events(run("install", "p.wbz", *TRUST, *ACCEPT, *BOARD, "--json-lines"))
+    moved = [line for line in lines if line["event"] == "progress" and line["step"].startswith("install-fus")]
+    assert plan["steps"][0]["writes_bytes"] == size
+    assert (moved[-1]["done"], moved[-1]["of"]) == (size, size)
 
 
 def test_a_deleted_stack_is_a_change() -> None:

@@ -6,15 +6,12 @@ from typing import Any
 
 import pytest
 
-from flasher.chip import ChipDriver
 from flasher.errors import FlasherError
-from flasher.install import install, session
-from flasher.journal import Journal
 from flasher.sim.board import to_document
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll import Fails, Survives, Unsettled
 from flasher.sim.faults import Fault
-from tests.support.flashing import EVERYTHING, opened, simulated
+from tests.support.flashing import simulated
 from tests.support.jlinks import own_locks_and_no_sleep
 from tests.support.probe_rigs import USB_KINDS, Rig
 
@@ -26,16 +23,7 @@ IMAGES = {SMALL: SMALL_IMAGES, LARGE: LARGE_IMAGES}
 
 
 def install_over(rig: Rig, folder: Path) -> list[str]:
-    """One run of the program: install over a probe, and let it go. Returns the actions."""
-    part = rig.chip.part.name
-    chip = ChipDriver(rig.probe, rig.clock)
-    chip.connect()
-    try:
-        with session(chip, Journal(folder, chip.identity.uid), lambda _event: None, lambda: False) as work:
-            plan = install(work, opened(*IMAGES[part], part=part), EVERYTHING, lambda plan: plan)
-    finally:
-        chip.disconnect()
-    return [step.action for step in plan.steps]
+    return rig.install(folder, *IMAGES[rig.chip.part.name])
 
 
 def lasting(chip: SimulatedChip) -> dict[str, Any]:

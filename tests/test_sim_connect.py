@@ -9,9 +9,7 @@ import pytest
 from flasher.chip import ChipDriver
 from flasher.errors import BoardFileError, ProbeUnavailableError, TargetUnavailableError
 from flasher.link import ProbeChoice, connected_chip
-from flasher.probe import ProbeRequest
 from flasher.sim.board import create_board, load_board, save_board
-from flasher.sim.connect import open_board
 from flasher.sim.errors import AccessError
 from tests.support.flashing import simulated
 from tests.support.jlinks import own_locks_and_no_sleep
@@ -77,9 +75,3 @@ def test_a_failed_connect_leaves_no_lock(name: str, board: Path, monkeypatch: py
 
 def _raise_access_error(_chip: Any, address: int, _size: int, _width: int) -> bytes:
     raise AccessError(address)
-
-
-def test_an_error_of_the_caller_stays_what_it_is(board: Path) -> None:
-    request = ProbeRequest(kind="sim", address=str(board))
-    with pytest.raises(FileNotFoundError, match="journal"), open_board(request):
-        raise FileNotFoundError("journal")

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flasher.errors import BoardFileError, ProbeUnavailableError
+from flasher.probe import FaultOutcome, ProbeRequest
 from flasher.sim.behaviour import (
     Behaviour,
     SettingError,
@@ -23,6 +25,7 @@ from flasher.sim.behaviour import (
 from flasher.sim.board import create_board, from_document, load_board, save_board, to_document, with_behaviour
 from flasher.sim.board_lock import locked
 from flasher.sim.cli import app
+from flasher.sim.connect import open_board
 from flasher.sim.errors import AccessError, BoardError
 from flasher.sim.faults import KINDS
 from flasher.sim.places import PLACES, WITH_PERCENTAGE
@@ -255,6 +258,40 @@ def test_a_fault_that_does_not_exist_opens_nothing(board: Path) -> None:
         pass
 
 
+# --- connected to the flasher's driver
+
+
+def request(board: Path) -> ProbeRequest:
+    return ProbeRequest(kind="sim", address=str(board))
+
+
+def test_what_became_of_faults_is_reported_at_the_end(board: Path) -> None:
+    run("fault", board, "link-lost@install-fus", "reset@9")
+    with open_board(request(board)) as opened:
+        opened.clock.sleep(1.0)
+    assert opened.faults() == (
+        FaultOutcome("link-lost@install-fus: the fault was never reached: 0 accesses", has_struck=False),
+        FaultOutcome("reset@9: the fault was never reached: 0 accesses", has_struck=False),
+    )
+
+
+def test_a_killed_program_and_a_board_that_is_none_have_exit_codes(board: Path, tmp_path: Path) -> None:
+    run("fault", board, "host-killed@1")
+    with pytest.raises(ProbeUnavailableError) as killed, open_board(request(board)) as opened:
+        opened.probe.connect()
+    assert int(killed.value.code) == 5
+    (tmp_path / "none.json").write_text("{}", encoding="ascii")
+    missing = request(tmp_path / "none.json")
+    with pytest.raises(BoardFileError, match=r"none\.json: no board") as caught, open_board(missing):
+        pass
+    assert int(caught.value.code) == 4
+
+
+def test_an_error_of_the_caller_stays_what_it_is(board: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="journal"), open_board(request(board)):
+        raise FileNotFoundError("journal")
+
+
 # --- the file
 
 
@@ -405,6 +442,7 @@ def test_an_armed_fault_strikes_an_install_and_the_next_run_ends_it(
     assert ", during install-fus\n" in struck.stderr
     assert "reset@nvm-backup: the fault was never reached: " in struck.stderr
     assert load_board(Path("board.json")).faults == ("reset@nvm-backup",)
+    assert run("fault", "board.json", "--clear")[0] == 0
     again = CliRunner().invoke(flasher_app, [*install, "--probe", "sim:board.json"])
     assert again.exit_code == 0, again.stderr
     assert load_board(Path("board.json")).fus.secret.fus_version == 0x02020000

@@ -32,6 +32,7 @@ def add_commands(app: typer.Typer) -> None:
     """Give the program its commands."""
     app.command("list")(command(list_probes))
     app.command("info")(command(info))
+    app.command("doctor")(command(doctor))
     app.command("plan")(command(plan))
     app.command("install")(command(install))
     app.command("journal")(command(journal))
@@ -86,6 +87,24 @@ def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
         print_json(info_document(*facts))
     else:
         print_result("\n".join(info_lines(*facts)))
+
+
+def doctor(*, connection: ConnectionOptions, as_json: Json = False) -> None:
+    """Check the probe, its library and the target. Nothing on the chip is changed.
+
+    Example: flasher doctor --probe stlink
+    """
+    from flasher.cli.examine import check_document, check_lines, exit_code, run_checks
+
+    with errors_told():
+        checks = run_checks(connection.choice())
+    if as_json:
+        print_json(check_document(checks))
+    else:
+        print_result("\n".join(check_lines(checks)))
+    code = exit_code(checks)
+    if code != ExitCode.DONE:
+        raise typer.Exit(code)
 
 
 def plan(
@@ -195,7 +214,7 @@ def delete(*, connection: ConnectionOptions, yes: Yes = False, reporting: Output
 
 
 def start_stack(*, connection: ConnectionOptions, yes: Yes = False, reporting: OutputOptions) -> None:
-    """Start the installed wireless stack, on a chip that was left in FUS.
+    """Start the installed wireless stack. For a chip that was left in FUS.
 
     Example: flasher start-stack --probe jlink --yes
     """

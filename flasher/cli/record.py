@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ class RunRecord:
     error: Exception | None = None
     code: int | None = None
     error_text: str | None = None
+    _sizes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start the clock."""
@@ -64,8 +65,18 @@ class RunRecord:
 
     def note_plan(self, plan: "InstallPlan") -> None:
         """Note what will be done, and what the chip had before."""
+        from flasher.show import image_size
+
         self.before = plan.facts.info
         self.steps = [StepRecord(step.title) for step in plan.steps]
+        self._sizes = {step.title: image_size(plan, step) for step in plan.steps if step.staging}
+
+    def without_padding(self, event: "Event") -> "Event":
+        """Return progress in bytes of the image's file: flash is written in double words (RM0434, section 3.3.8)."""
+        size = self._sizes.get(event.step)
+        if event.event != "progress" or size is None:
+            return event
+        return replace(event, done=min(event.done, size), of=min(event.of, size))
 
     def note_event(self, event: "Event") -> None:
         """Note the begin and the end of steps."""

@@ -140,6 +140,7 @@ class Run:
         """Note and show one event. A reader that stopped reading does not stop an installation."""
         from flasher.show import event_document
 
+        event = self.record.without_padding(event)
         self.record.note_event(event)
         document = event_document(event) | {"at": self.record.elapsed()}
         for complete in self._merger.add(document):

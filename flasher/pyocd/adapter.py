@@ -13,7 +13,7 @@ from pyocd.coresight.ap import AccessPort, APv1Address
 
 from flasher.errors import ProbeError, ProbeLostError, ProbeUnavailableError, TargetUnavailableError, TransferError
 from flasher.probe import Clock, FoundProbe, OpenedProbe, ProbeInfo, ProbeRequest, RealClock
-from flasher.pyocd.finding import KINDS, board_name, firmware, has_libusb, may_open
+from flasher.pyocd.finding import KINDS, board_name, firmware, has_libusb, may_open, usb_device
 from flasher.pyocd.library import LOG, PYOCD_ERRORS, safe_options
 from flasher.pyocd.reasons import NO_RULE, UNDER_RESET, translate
 from flasher.registers import C_DEBUGEN, C_HALT, CPUID, DBGKEY, DEMCR, DHCSR, S_HALT, VC_CORERESET
@@ -198,7 +198,8 @@ class PyOcd:
     def close(self) -> None:
         """Let the probe go. Never raises.
 
-        Session.close() leaves an unplugged ST-LINK open, and raises a USBError for an unplugged CMSIS-DAP probe.
+        pyOCD leaves the USB device open when what it does before closing it fails: with a cable that was pulled, or
+        with writes that are still queued. So the device is closed here as well; closed twice, it only asserts.
         """
         probe, self._probe, self._session, self._ap = self._probe, None, None, None
         if probe is None:
@@ -208,10 +209,8 @@ class PyOcd:
                 probe.disconnect()
         with suppress(*PYOCD_ERRORS):
             probe.close()
-        device = getattr(probe._link, "_device", None)  # noqa: SLF001 - an ST-LINK that failed to close
-        if device is not None and device.is_open:
-            with suppress(*PYOCD_ERRORS):
-                device.close()
+        with suppress(*PYOCD_ERRORS):
+            usb_device(probe).close()
 
     # --- accesses
 

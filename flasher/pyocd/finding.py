@@ -36,6 +36,12 @@ KINDS = {
 }
 
 
+def usb_device(probe: Any) -> Any:
+    """pyOCD's object for the USB device below one of its probes; not part of its public interface."""
+    link = probe._link  # noqa: SLF001
+    return getattr(link, "_device", None) or link._interface  # noqa: SLF001 - ST-LINK, or CMSIS-DAP
+
+
 def firmware(probe: Any) -> str:
     """The firmware's version; not part of pyOCD's public interface."""
     link = probe._link  # noqa: SLF001

@@ -29,27 +29,56 @@ app = typer.Typer(
 )
 
 
+def _part_numbers(incomplete: str) -> list[str]:
+    """Return the part numbers that begin so, for a shell that completes; with STM32 unless it is left out."""
+    from flasher.sim.parts import PARTS
+
+    typed = incomplete.upper()
+    names = list(PARTS)
+    if typed.startswith("W"):
+        names = [name.removeprefix("STM32") for name in names]
+    if incomplete.islower():
+        return [name.lower() for name in names if name.startswith(typed)]
+    return [name for name in names if name.startswith(typed)]
+
+
 @app.command("new")
 def new(
-    file: Annotated[Path, typer.Argument(help="The board to make; never one that is there.")],
-    part: Annotated[str, typer.Option("--part", help="Part number, such as STM32WB55RG.")],
-    fus: Annotated[str, typer.Option("--fus", help="Version of FUS on the chip.")] = "1.2.0",
-    stack: Annotated[Path | None, typer.Option("--stack", help="Image of a stack that is installed.")] = None,
-    application: Annotated[Path | None, typer.Option("--app", help="Binary of an application in flash.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="BOARD", help="The file to write; it must not exist yet.")],
+    part: Annotated[
+        str,
+        typer.Option(
+            "--part",
+            "-p",
+            metavar="PART",
+            help="The number printed on the chip, such as STM32WB55RG.",
+            autocompletion=_part_numbers,
+        ),
+    ],
+    fus: Annotated[str, typer.Option("--fus", metavar="VERSION", help="The FUS version on the chip.")] = "1.2.0",
+    stack: Annotated[
+        Path | None, typer.Option("--stack", metavar="IMAGE", help="Image of the stack that is installed.")
+    ] = None,
+    application: Annotated[
+        Path | None, typer.Option("--app", metavar="FILE", help="Binary of the application in flash.")
+    ] = None,
     root_key: Annotated[
         list[Path] | None,
-        typer.Option("--root-key", metavar="PEM", help="Public key that FUS believes instead of ST's; again for more."),
+        typer.Option("--root-key", metavar="PEM", help="Public key that FUS trusts instead of ST's. May be repeated."),
     ] = None,
     believed: Annotated[
         list[Path] | None,
-        typer.Option("--believed", metavar="IMAGE", help="Image that FUS 0.5.3 or 1.0.x believes; again for more."),
+        typer.Option("--believed", metavar="IMAGE", help="Image that FUS 0.5.3 or 1.0.x accepts. May be repeated."),
     ] = None,
     sram2rst: Annotated[
-        int, typer.Option("--sram2rst", min=0, max=1, help="Option SRAM2RST; 0: a reset erases SRAM2.")
+        int, typer.Option("--sram2rst", min=0, max=1, metavar="0|1", help="Option SRAM2RST. 0: a reset erases SRAM2.")
     ] = 1,
     bonded: Annotated[bool, typer.Option("--bonded", help="The stack has bonding data.")] = False,
 ) -> None:
-    """Make a new board."""
+    """Make a new board.
+
+    Example: flasher sim new board.json --part STM32WB55RG --fus 1.2.0
+    """
     from flasher.sim.board import create_board
 
     accepted = tuple(hashlib.sha256(_content(path)).hexdigest() for path in believed or ())
@@ -94,8 +123,11 @@ def _made(
 
 
 @app.command("show")
-def show(file: Annotated[Path, typer.Argument(help="The board to look at.")]) -> None:
-    """Show what is on a board. Nothing on it changes."""
+def show(file: Annotated[Path, typer.Argument(metavar="BOARD", help="The board to show.")]) -> None:
+    """Show what is on a board. Nothing on it changes.
+
+    Example: flasher sim show board.json
+    """
     from flasher.sim.board import load_board
     from flasher.sim.show import describe
 
@@ -116,7 +148,10 @@ def set_behaviour(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="List the behaviours as JSON.")] = False,
 ) -> None:
-    """Choose how a board behaves where silicon may differ, or list every behaviour."""
+    """Choose how a board behaves, or list behaviours. They are what differs between chips, or is not known.
+
+    Example: flasher sim set board.json purge=unknown
+    """
     from flasher.sim.behaviour import SettingError, with_settings
     from flasher.sim.board import load_board, save_board, with_behaviour
     from flasher.sim.board_lock import locked
@@ -159,7 +194,10 @@ def fault(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove the faults that are armed first.")] = False,
 ) -> None:
-    """Arm faults on a board for its next run, and list those that are armed."""
+    """Arm faults for a board's next run, or list them.
+
+    Example: flasher sim fault board.json link-lost@install-fus
+    """
     from flasher.sim.board import load_board, save_board
     from flasher.sim.board_lock import locked
     from flasher.sim.faults import parse_fault
@@ -182,7 +220,10 @@ def fault(
 
 @app.command("faults")
 def faults() -> None:
-    """List the kinds of faults and the places where they can strike."""
+    """List the kinds of faults and the places where they can strike.
+
+    Example: flasher sim faults
+    """
     from flasher.sim.faults import KINDS
     from flasher.sim.places import PLACES, WITH_PERCENTAGE
 

@@ -157,16 +157,21 @@ class CmsisDapInterface:
     def __init__(self, probe: CmsisDap, cable: Cable | None = None) -> None:
         self.probe, self.cable = probe, cable or Cable()
         self.product_name, self.serial_number = probe.product, probe.serial
+        self.is_claimed = False
         self._answers: list[bytes] = []
         self._packet_count, self._packet_size = 1, 64
 
     def open(self) -> None:
         """Open the interface. Raises USBError."""
         self.cable.claim()
+        self.is_claimed = True
         self._answers = []
 
     def close(self) -> None:
         """Close the interface. Raises USBError when the cable was pulled, as pyOCD's own interfaces do."""
+        if not self.is_claimed:
+            raise AssertionError("closed twice")
+        self.is_claimed = False
         self.cable.release()
         self.cable.use()
 

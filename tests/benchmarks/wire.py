@@ -12,11 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from flasher.chip import ChipDriver
-from flasher.install import install, session
-from flasher.journal import Journal
 from tests.benchmarks.measure import head, row, verdict
-from tests.support.flashing import EVERYTHING, opened, simulated
+from tests.support.flashing import simulated
 from tests.support.probe_rigs import KINDS, Rig
 
 IMAGES = ("fus-2.2.0", "stack-larger-than-256k")
@@ -50,13 +47,7 @@ def measure(kind: str, folder: Path) -> Traffic:
         write(address, data, width)
 
     rig.chip.read, rig.chip.write = counted_read, counted_write  # type: ignore[method-assign]
-    chip = ChipDriver(rig.probe, rig.clock)
-    chip.connect()
-    try:
-        with session(chip, Journal(folder, chip.identity.uid), lambda _event: None, lambda: False) as work:
-            install(work, opened(*IMAGES), EVERYTHING, lambda plan: plan)
-    finally:
-        chip.disconnect()
+    rig.install(folder, *IMAGES)
     if kind == "jlink":
         counters = rig.dll.counters
         return Traffic(counters.bytes_read + counters.bytes_written, 0, accesses)

@@ -1,9 +1,13 @@
 """Each simulated probe with the adapter that drives it, behind one interface: what tests of all probes begin with."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flasher.chip import ChipDriver
+from flasher.install import install, session
 from flasher.jlink import JLink
+from flasher.journal import Journal
 from flasher.probe import Probe
 from flasher.pyocd import PyOcd
 from flasher.sim.chip import SimulatedChip
@@ -14,7 +18,7 @@ from flasher.sim.dll import Probe as SimulatedJLink
 from flasher.sim.faults import Fault, FaultyChip
 from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
 from flasher.sim.stlink import V2_1, V3, Model, StLink, StLinkSettings
-from tests.support.flashing import SimulatedClock, simulated
+from tests.support.flashing import EVERYTHING, SimulatedClock, opened, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +50,7 @@ class Rig:
             "cmsis-dap": self._cmsis_dap,
         }
         self.simulated: Any = None
+        self.device: Any = None
         self.probe = make[self.kind]()
 
     def _jlink(self) -> Probe:
@@ -55,16 +60,16 @@ class Rig:
 
     def _stlink(self, model: Model) -> Probe:
         self.simulated = StLink(self.faulty, model, StLinkSettings(port=self.port_settings))
-        device = StLinkDevice(self.simulated, self.cable)
-        return PyOcd("stlink", self.clock, usb=lambda: self._plugged(device))
+        self.device = StLinkDevice(self.simulated, self.cable)
+        return PyOcd("stlink", self.clock, usb=self._plugged)
 
     def _cmsis_dap(self) -> Probe:
         self.simulated = CmsisDap(self.faulty, CmsisDapSettings(port=self.port_settings))
-        interface = CmsisDapInterface(self.simulated, self.cable)
-        return PyOcd("cmsis-dap", self.clock, usb=lambda: self._plugged(interface))
+        self.device = CmsisDapInterface(self.simulated, self.cable)
+        return PyOcd("cmsis-dap", self.clock, usb=self._plugged)
 
-    def _plugged(self, device: Any) -> list[Any]:
-        return [device] if self.cable.plugged else []
+    def _plugged(self) -> list[Any]:
+        return [self.device] if self.cable.plugged else []
 
     def unplug(self) -> None:
         """Pull the USB cable."""
@@ -77,3 +82,15 @@ class Rig:
         self.cable.plugged = True
         if self.kind == "jlink":
             self.simulated.plug()
+
+    def install(self, folder: Path, *images: str) -> list[str]:
+        """One run of the program: install images of fixtures/images, and let the probe go. Returns the actions."""
+        verified = opened(*images, part=self.chip.part.name)
+        chip = ChipDriver(self.probe, self.clock)
+        chip.connect()
+        try:
+            with session(chip, Journal(folder, chip.identity.uid), lambda _event: None, lambda: False) as work:
+                plan = install(work, verified, EVERYTHING, lambda plan: plan)
+        finally:
+            chip.disconnect()
+        return [step.action for step in plan.steps]
