@@ -3,6 +3,7 @@
 Source: System V ABI, "Program header"; ELF for the Arm Architecture (machine and class).
 """
 
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -10,6 +11,8 @@ from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
+from elftools.elf.segments import Segment
 
 from imagekit.errors import ApplicationError
 
@@ -25,7 +28,7 @@ class ElfContent:
     """Physical (load) address and bytes of each segment with bytes in the file, in the file's order. Views: the
     segments of a damaged file may share bytes, and thousands of copies would take all memory."""
     memory: tuple[tuple[int, int], ...]
-    """Virtual address and size in bytes, .bss and the like included, of every segment with a size."""
+    """Virtual address and size in bytes of every segment, section and variable with a size, .bss included."""
     unfilled: tuple[tuple[int, int], ...]
     """Address and size in bytes of what takes memory and has no bytes in the file: ends of segments, whole sections."""
     entry: int
@@ -50,29 +53,86 @@ def _content(elf: ELFFile, data: bytes) -> ElfContent:
     if header["e_type"] != "ET_EXEC":
         raise ApplicationError("an ELF file that is not linked to fixed addresses: give the program, no object file")
     _refuse_counts(elf, len(data))
-    allocated = [one for one in elf.iter_sections() if one["sh_flags"] & SH_FLAGS.SHF_ALLOC and one["sh_size"]]
-    lowest = min((one["sh_offset"] for one in allocated if one["sh_type"] != "SHT_NOBITS"), default=0)
+    sections = list(elf.iter_sections())
+    allocated = [section for section in sections if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]]
+    lowest = min((section["sh_offset"] for section in allocated if section["sh_type"] != "SHT_NOBITS"), default=0)
+    empty = _unfilled_sections(allocated)
     blocks, memory, view = [], [], memoryview(data)
-    # A thread's .tbss has an address and takes no memory there (ELF Handling For Thread-Local Storage, 2).
-    unfilled = [
-        (one["sh_addr"], one["sh_size"])
-        for one in allocated
-        if one["sh_type"] == "SHT_NOBITS" and not one["sh_flags"] & SH_FLAGS.SHF_TLS
-    ]
+    unfilled = list(empty)
     for segment in elf.iter_segments("PT_LOAD"):
         offset, size = segment["p_offset"], segment["p_filesz"]
         if offset + size > len(data):
             raise ApplicationError("truncated ELF file: it ends before the bytes of its last segment")
+        beyond = (segment["p_vaddr"] + size, segment["p_memsz"] - size)
+        is_counted = beyond[1] > 0 and not _is_elsewhere(segment, allocated)
         if segment["p_memsz"]:
-            memory.append((segment["p_vaddr"], segment["p_memsz"]))
-        if segment["p_memsz"] > size:
-            unfilled.append((segment["p_vaddr"] + size, segment["p_memsz"] - size))
+            memory.append((segment["p_vaddr"], segment["p_memsz"] if is_counted else size))
+        if is_counted:
+            unfilled.append(beyond)
         # GNU ld maps the ELF file's own headers where alignment lets it; they are in no section, and objcopy leaves
         # them out.
         skipped = lowest if offset == 0 and lowest < size else 0
         if size:
             blocks.append((segment["p_paddr"] + skipped, view[offset + skipped : offset + size]))
+    memory += [(section["sh_addr"], section["sh_size"]) for section in allocated if not _is_tls(section)]
+    memory += _symbols_in_ram(sections, view)
     return ElfContent(blocks=tuple(blocks), memory=tuple(memory), unfilled=tuple(unfilled), entry=header["e_entry"])
+
+
+def _unfilled_sections(allocated: list[Section]) -> list[tuple[int, int]]:
+    """Return address and size of each section that has no bytes in the file."""
+    return [
+        (section["sh_addr"], section["sh_size"])
+        for section in allocated
+        if section["sh_type"] == "SHT_NOBITS" and not _is_tls(section)
+    ]
+
+
+def _is_tls(section: Section) -> bool:
+    """Whether a section is a template for threads: it has an address and takes no memory there.
+
+    Source: ELF Handling For Thread-Local Storage, section 2.
+    """
+    return bool(section["sh_flags"] & SH_FLAGS.SHF_TLS)
+
+
+def _is_elsewhere(segment: Segment, allocated: list[Section]) -> bool:
+    """Whether a segment's memory beyond its bytes lies at addresses that only the sections tell.
+
+    armlink writes one segment from the start of flash whose memory size counts RAM elsewhere: a section lies in it by
+    its place in the file, and outside of it by its address.
+    """
+    first, last = segment["p_offset"], segment["p_offset"] + segment["p_filesz"]
+    start, end = segment["p_vaddr"], segment["p_vaddr"] + segment["p_memsz"]
+    return any(
+        first <= section["sh_offset"] <= last and not start <= section["sh_addr"] < end
+        for section in allocated
+        if section["sh_type"] != "SHT_NOBITS"
+    )
+
+
+def _symbols_in_ram(sections: list[Section], view: memoryview) -> list[tuple[int, int]]:
+    """Return address and size of every sized symbol in RAM.
+
+    armlink stores initialised RAM compressed, so that a section's size in the file says little about the memory it
+    takes: the variables in it do (Arm Compiler, "Optimization of RW data compression").
+    """
+    found = []
+    for section in sections:
+        if section["sh_type"] != "SHT_SYMTAB":
+            continue
+        start, size = section["sh_offset"], section["sh_size"]
+        whole = min(size, max(len(view) - start, 0)) // _SYMBOL.size * _SYMBOL.size
+        for _, value, length, info, _, index in _SYMBOL.iter_unpack(view[start : start + whole]):
+            is_variable = info & 0xF in (_NOTYPE, _OBJECT) and index != _UNDEFINED
+            if is_variable and length and _RAM_BASE <= value < _RAM_END:
+                found.append((value, length))
+    return found
+
+
+_SYMBOL = struct.Struct("<IIIBBH")  # Elf32_Sym
+_NOTYPE, _OBJECT, _UNDEFINED = 0, 1, 0
+_RAM_BASE, _RAM_END = 0x2000_0000, 0x2004_0000  # RM0434, memory organization
 
 
 def _refuse_counts(elf: ELFFile, size: int) -> None:

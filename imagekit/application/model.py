@@ -113,6 +113,11 @@ def from_binary(name: str, data: bytes, address: int) -> Application:
     return Application(name=name, blocks=_blocks([(address, data)], "binary"))
 
 
+def from_blocks(name: str, blocks: Iterable[tuple[int, bytes]], what: str) -> Application:
+    """Take blocks at their addresses as an application; `what` names the file format. Raises ApplicationError."""
+    return Application(name=name, blocks=_blocks(blocks, what))
+
+
 def _joined(ranges: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
     """The ranges upwards, those that overlap or touch joined."""
     runs: list[MemoryRange] = []

@@ -1,0 +1,36 @@
+"""An application in any file format that tool chains write; the content tells the format, not the name."""
+
+import re
+
+from imagekit.application import model
+from imagekit.application.model import Application
+from imagekit.errors import ApplicationError
+
+_INTEL_HEX = re.compile(rb"\s*:[0-9A-Fa-f]{10,}\s")
+
+
+def read_application(name: str, data: bytes, address: int | None = None) -> Application:
+    """Read an application: ELF (GCC, IAR .out, Keil .axf), Intel HEX, S-records, DfuSe, UF2, or a binary at an address.
+
+    Raises:
+        ApplicationError: the file is damaged, is not an application, or is a binary without an address.
+    """
+    from imagekit.application import dfuse, s_record, uf2
+
+    if address is not None:
+        return model.from_binary(name, data, address)
+    if data.startswith(b"\x7fELF"):
+        return model.from_elf(name, data)
+    if data.startswith(dfuse.PREFIX):
+        return model.from_blocks(name, dfuse.read_dfuse(data), "DfuSe file")
+    if data.startswith(uf2.MAGIC):
+        return model.from_blocks(name, uf2.read_uf2(data), "UF2 file")
+    if s_record.looks_like_s_records(data):
+        return model.from_blocks(name, s_record.read_s_records(data), "S-record file")
+    if _INTEL_HEX.match(data) or name.lower().endswith((".hex", ".ihex", ".ihx")):
+        return model.from_hex(name, data)
+    if not data:
+        raise ApplicationError("the file is empty")
+    raise ApplicationError(
+        "not an ELF, Intel HEX, S-record, DfuSe or UF2 file; for a binary give its address: FILE.bin@0x08000000"
+    )
