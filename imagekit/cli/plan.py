@@ -9,6 +9,7 @@ import typer
 from imagekit.cli.app import PLAN, app
 from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
 from imagekit.cli.options import (
+    App,
     AsJson,
     Fus,
     HadFus2Stack,
@@ -69,6 +70,7 @@ def plan(
     ] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
     had_fus2_stack: Annotated[bool, HadFus2Stack] = False,
+    app_file: Annotated[str | None, App] = None,
     anti_rollback: Annotated[
         str | None,
         typer.Option(
@@ -104,7 +106,7 @@ def plan(
 
     Prints every step, its address, and what is irreversible. FUS is upgraded only when the stack requires it. Exits
     with 0 when there is nothing to do. Exits with 3 when no plan is possible, and names the reason and the missing
-    file.
+    file. With --app, no step may overlap the application or use its SRAM2.
 
     Example: imagekit plan --part STM32WB55RG --fus 1.2.0 FUS_fw.bin stack.bin
     """
@@ -112,7 +114,7 @@ def plan(
     from imagekit.upgrade.start import Start
 
     emit = _emit_of(emit, as_json=json)
-    chips = chips_of(parts, fus)
+    chips = chips_of(parts, fus, app=app_file)
     if chips[0].fus is None:
         raise typer.BadParameter(_HOW_TO_READ_FUS, param_hint="--fus")
     if stack_installed is False and stack_version is not None:
@@ -133,6 +135,7 @@ def plan(
             sfsa=sectors,
             had_fus2_stack=had_fus2_stack,
             anti_rollback=stored,
+            application=chip.application,
         )
         candidates = _fitting(images, chip.target)
         plans.append((chip.part or "", upgrade_plan(start, candidates, _goal(candidates, want))))
