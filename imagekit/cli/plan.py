@@ -123,7 +123,7 @@ def plan(
         raise typer.BadParameter("a script is for one part: give one --part", param_hint="--emit")
     stack = version_of("--stack-version", stack_version)
     sectors, stored = number_of("--sfsa", sfsa), _stored_version(anti_rollback)
-    images = _read_images(paths)
+    images = read_images(paths)
     plans = []
     for chip in chips:
         assert chip.target is not None and chip.fus is not None  # noqa: S101, PT018 - both are required
@@ -137,8 +137,8 @@ def plan(
             anti_rollback=stored,
             application=chip.application,
         )
-        candidates = _fitting(images, chip.target)
-        plans.append((chip.part or "", upgrade_plan(start, candidates, _goal(candidates, want))))
+        candidates = fitting(images, chip.target)
+        plans.append((chip.part or "", upgrade_plan(start, candidates, goal_of(candidates, want))))
     _print(plans, emit)
     if any(plan.refusals for _, plan in plans):
         raise typer.Exit(ExitCode.REFUSED)
@@ -153,7 +153,7 @@ def _emit_of(emit: Emit, *, as_json: bool) -> Emit:
     return Emit.JSON
 
 
-def _goal(candidates: "Sequence[Candidate]", want: str | None) -> "Candidate":
+def goal_of(candidates: "Sequence[Candidate]", want: str | None) -> "Candidate":
     """Return the image to end with; exits with wrong usage when it is not clear which one."""
     from imagekit.upgrade.candidates import choose
 
@@ -186,7 +186,7 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
         raise typer.BadParameter(f"{error}, as unknown, or as no-stack", param_hint="--anti-rollback") from error
 
 
-def _read_images(paths: Sequence[str]) -> "list[Candidate]":
+def read_images(paths: Sequence[str]) -> "list[Candidate]":
     """Return every image that was named, and those in folders; exits when a named file is not an image."""
     images: list[Candidate] = []
     has_failed = False
@@ -223,11 +223,11 @@ def _read_files(files: Sequence[str], *, is_named: bool) -> "tuple[list[Candidat
     return images, len(images) < len(files)
 
 
-def _fitting(images: "Sequence[Candidate]", target: "Target") -> "list[Candidate]":
+def fitting(images: "Sequence[Candidate]", target: "Target") -> "list[Candidate]":
     """Return the images that were named, and those of the target's series."""
-    fitting = [image for image in images if image.is_named or image.is_for(target)]
+    chosen = [image for image in images if image.is_named or image.is_for(target)]
     # Of one content under several names, the one that is named for the series of the part comes first.
-    return sorted(fitting, key=lambda image: not image.is_named_for(target))
+    return sorted(chosen, key=lambda image: not image.is_named_for(target))
 
 
 def _print(plans: "Sequence[tuple[str, UpgradePlan]]", emit: Emit) -> None:
