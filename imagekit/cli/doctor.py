@@ -76,9 +76,10 @@ def doctor(
     """Find the most likely cause of a fault.
 
     Give what you have, all of it optional. Prints the most likely cause first, the check that decides, and, with
-    --part, --fus and --stack, the plan. Exits with 3 when what was given shows a cause.
+    --part, --fus and --stack, the plan. Exits with 3 when what was given shows a cause, or when
+    no plan is possible.
 
-    Example: imagekit doctor "BLE does not start" --part STM32WB55RG --option-bytes dump.txt
+    Example: imagekit doctor "BLE does not start" --log log.txt
     """
     from imagekit.doctor.diagnosis import diagnose
     from imagekit.report import doctor as report
@@ -93,7 +94,7 @@ def doctor(
         print_json(report.document(diagnosis, missing))
     else:
         print_result(report.text(diagnosis, shown(part or ""), missing, width=terminal_width(), paint=painter()))
-    if diagnosis.has_seen_cause:
+    if diagnosis.has_fault:
         raise typer.Exit(ExitCode.REFUSED)
 
 
@@ -128,6 +129,7 @@ def _evidence(
         log=read,
         option_bytes=option_bytes,
         findings=_findings(goal, chip),
+        has_checked_application=goal is not None and chip.application is not None and bool(chip.application.ram),
         plan=_plan(images, goal, chip, version, option_bytes),
     )
     return evidence, _missing(evidence, part, version, stacks)

@@ -54,7 +54,7 @@ def explain(
     part: Annotated[str | None, Part] = None,
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explain a message, a code, a log, a symptom, or option bytes.
+    """Explain codes, logs, symptoms, option bytes.
 
     Each answer gives the usual causes with their sources, what to do, and what never to do. Without an argument: list
     everything that has a name.
@@ -72,7 +72,7 @@ def explain(
 
     Example: imagekit explain "BLE does not start"
 
-    Example: STM32_Programmer_CLI ... | imagekit explain -
+    Example: imagekit explain log.txt
 
     Example: imagekit explain --part STM32WB55RG --option-bytes SFSA=0xF4
     """

@@ -73,6 +73,8 @@ class Evidence:
     option_bytes: OptionBytes | None = None
     findings: tuple[tuple[str, Finding], ...] = ()
     """File and finding of the rules about the stack, with the application beside it."""
+    has_checked_application: bool = False
+    """Whether the findings cover an application whose RAM is known."""
     plan: UpgradePlan | None = None
 
 
@@ -88,9 +90,10 @@ class Diagnosis:
     """What was looked at and is not the cause."""
 
     @property
-    def has_seen_cause(self) -> bool:
-        """Whether what was given shows a cause."""
-        return any(cause.certainty is Certainty.SEEN for cause in self.causes)
+    def has_fault(self) -> bool:
+        """Whether what was given shows a cause, or no plan is possible."""
+        is_refused = self.plan is not None and bool(self.plan.refusals)
+        return is_refused or any(cause.certainty is Certainty.SEEN for cause in self.causes)
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
@@ -127,9 +130,6 @@ def _seen(evidence: Evidence) -> Iterator[PossibleCause]:
     for path, finding in evidence.findings:
         if finding.severity is not Severity.NOTE:
             yield _of_finding(path, finding)
-    if evidence.plan is not None:
-        for refusal in evidence.plan.refusals:
-            yield PossibleCause(title=refusal, certainty=Certainty.SEEN, evidence="plan: refused")
 
 
 def _of_option_bytes(evidence: Evidence) -> Iterator[PossibleCause]:
@@ -171,12 +171,19 @@ def _of_reports(evidence: Evidence) -> Iterator[PossibleCause]:
 
 def _of_answer(where: str, answer: Answer) -> Iterator[PossibleCause]:
     """Yield the faults among known lines and codes, the last line first: it is nearest to the failure."""
+    if answer.story is not None and answer.story.ends_well:
+        return
     for message in reversed(answer.messages):
         if message.severity in (MessageSeverity.ERROR, MessageSeverity.HANG):
             yield _of_message(where, message)
     for explanation in reversed(answer.explanations):
-        if explanation.group in (Group.FUS_ERROR, Group.SHCI_STATUS, Group.OPTION_BYTES, Group.RULE):
+        is_fault = explanation.group in (Group.FUS_ERROR, Group.SHCI_STATUS, Group.OPTION_BYTES, Group.RULE)
+        if is_fault and not explanation.has_code(_SUCCESS):
             yield _of_explanation(explanation, f"{where}: {explanation.name}")
+
+
+_SUCCESS = 0
+"""The code of success among FUS errors and SHCI statuses (shci.h)."""
 
 
 def _of_message(where: str, message: Message) -> PossibleCause:
@@ -202,7 +209,7 @@ def _of_explanation(explanation: Explanation, evidence: str) -> PossibleCause:
     if not title:  # the rules have their own titles
         title = RULES[explanation.name].title
     return PossibleCause(
-        title=title,
+        title=_TITLES.get(explanation.name, title),
         certainty=Certainty.SEEN,
         evidence=evidence,
         todo=explanation.todo,
@@ -210,6 +217,10 @@ def _of_explanation(explanation: Explanation, evidence: str) -> PossibleCause:
         sources=explanation.sources,
         explains=explanation.name,
     )
+
+
+_TITLES = {NO_STACK: "No stack is installed"}
+"""What to call a cause whose explanation is named after a value of the option bytes."""
 
 
 def _weight(cause: PossibleCause, evidence: Evidence) -> int:
@@ -255,9 +266,9 @@ def _ruled_out(evidence: Evidence) -> frozenset[str]:
     verdicts = _verdicts(evidence)
     if any(verdict.name in (*_CHIP_STATES, "CPU2") for verdict in verdicts):
         excluded |= _CHIP_STATES - {verdict.explains for verdict in verdicts}
-    if evidence.option_bytes is not None and evidence.option_bytes.has_stack:
-        excluded.add(NO_STACK)
-    if evidence.plan is not None and evidence.plan.start.application is not None and evidence.findings:
+    if evidence.option_bytes is not None and evidence.option_bytes.has_stack is not None:
+        excluded.add(NO_STACK if evidence.option_bytes.has_stack else FUS_SELECTED)
+    if evidence.has_checked_application:
         excluded |= {"WB305", "WB306", "WB307"} - {finding.rule for _, finding in evidence.findings}
     return frozenset(excluded)
 
@@ -288,6 +299,9 @@ def _check(evidence: Evidence, causes: tuple[PossibleCause, ...]) -> str:
 
 def _good(evidence: Evidence, causes: tuple[PossibleCause, ...]) -> Iterator[str]:
     """Say what was looked at and shows no fault."""
+    story = evidence.log.story if evidence.log is not None else None
+    if story is not None and story.ends_well:
+        yield f"log: {story.happened}; {story.state}"
     for verdict in _verdicts(evidence):
         if verdict.name == "CPU2" and verdict.grade is Grade.GOOD:
             yield f"option bytes: {verdict.meaning}"
