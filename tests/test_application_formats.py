@@ -1,5 +1,6 @@
 """Applications in the file formats that tool chains write: S-records, DfuSe, UF2, ELF of armlink."""
 
+import json
 import struct
 from pathlib import Path
 from zlib import crc32
@@ -7,11 +8,15 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
 
+from imagekit.application.intel_hex import read_blocks
 from imagekit.application.model import Application
 from imagekit.application.read import read_application
+from imagekit.cli.program import app
 from imagekit.errors import ApplicationError
 from tests.support.applications import VECTORS, program
+from tests.support.images import IMAGES, content, throw_away_keys
 
 CASES = Path(__file__).parent / "cases"
 START = 0x08000000
@@ -133,3 +138,81 @@ def test_ram_of_armlink_does_not_count_as_flash() -> None:
 def test_elf_of_gcc_reads_as_before() -> None:
     application = read_application("app.elf", program(1024))
     assert application.end == START + 1024
+
+
+def test_armlink_symbols_tell_where_the_mailbox_is() -> None:
+    application = read_application("app.axf", (CASES / "keil-like.axf").read_bytes())
+    assert application.mailbox == (("TL_RefTable", 0x20030000),)
+
+
+def test_mailbox_section_with_a_dot_is_found() -> None:
+    data = (CASES / "keil-like.axf").read_bytes()
+    renamed = data.replace(b"RW_RAM_SHARED", b".mb_mem1\0\0\0\0\0")
+    assert ("MB_MEM1", 0x20030000) in read_application("app.axf", renamed).mailbox
+
+
+def stack_that_leaves_2_kib(folder: Path) -> Path:
+    """A stack like ST's since v1.21, which leave 2 KiB of SRAM2a: 0x20030000 to 0x200307FF."""
+    image = bytearray(content("stack-4k"))
+    image[-104 + 10] = 2  # sram2a_kib of the image footer (docs/image-format.md)
+    path = folder / "stack.bin"
+    path.write_bytes(image)
+    return path
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "300"})
+
+
+def test_check_refuses_the_ram_of_an_armlink_program(tmp_path: Path) -> None:
+    stack = stack_that_leaves_2_kib(tmp_path)
+    result = run("check", stack, "--part", "WB55RG", "--app", CASES / "keil-like.axf")
+    assert result.exit_code == 3
+    assert "WB306 the application uses SRAM2a up to 0x20030A43" in " ".join(result.stdout.split())
+    assert "up to 0x200307FF" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "app.elf", "firmware.bin"])
+@pytest.mark.parametrize("command", ["check", "map", "plan"])
+def test_commands_take_every_format(command: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    path = tmp_path / name
+    path.write_bytes(FORMATS.get(name, program(1024)))
+    more = ("--fus", "1.2.0") if command == "plan" else ()
+    result = run(command, IMAGES / "stack-4k.bin", "--part", "WB55RG", *more, "--app", path)
+    assert result.exit_code == 0, result.output
+
+
+def test_convert_joins_a_uf2_application_and_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    (tmp_path / "app.uf2").write_bytes(FORMATS["app.uf2"])
+    out = tmp_path / "both.hex"
+    result = run("convert", IMAGES / "stack-4k.bin", out, "--part", "WB55RG", "--app", tmp_path / "app.uf2")
+    assert result.exit_code == 0, result.output
+    assert next(iter(read_blocks(out.read_bytes()).blocks)) == (START, CODE)
+
+
+def test_plan_refuses_an_application_in_the_stacks_ram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    data = (CASES / "keil-like.axf").read_bytes().replace(b"\x08\x05\x03\x20", b"\x08\x85\x03\x20")
+    path = tmp_path / "app.axf"
+    path.write_bytes(data)
+    stack = IMAGES / "stack-fus2-4k.bin"
+    result = run("plan", stack, "--part", "WB55RG", "--fus", "2.1.0", "--no-stack", "--json", "--app", path)
+    assert result.exit_code == 0
+    stack_2k = IMAGES / "stack-2k.bin"
+    result = run("plan", stack_2k, "--part", "WB15CC", "--fus", "1.2.0", "--no-stack", "--json", "--app", path)
+    assert (result.exit_code, json.loads(result.stdout)["steps"]) == (3, [])
+    assert any("WB306 the application uses SRAM2b" in refusal for refusal in json.loads(result.stdout)["refusals"])
+
+
+def test_plan_refuses_an_application_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    path = tmp_path / "app.dfu"
+    path.write_bytes(dfuse((START, CODE), (0x080F3800, b"storage!")))
+    stack = IMAGES / "stack-4k.bin"
+    result = run("plan", stack, "--part", "WB55RG", "--fus", "1.2.0", "--no-stack", "--json", "--app", path)
+    assert result.exit_code == 3
+    (refusal,) = json.loads(result.stdout)["refusals"]
+    assert "WB305" in refusal
+    assert "0x080F3800-0x080F3807 lies above that" in refusal

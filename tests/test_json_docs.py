@@ -37,6 +37,7 @@ DOCUMENTS = [
     ("plan", "imagekit plan --json", ("plan", "--emit", "json", *WB55, "--fus", "1.2.0", IMAGE)),
     ("bundle", "imagekit bundle verify --json", ("bundle", "show", "--json", str(BUNDLES / "good-p256.wbz"))),
     ("option-bytes", "imagekit explain --option-bytes", ("explain", "--json", "--option-bytes", DUMP, *WB55)),
+    ("diagnosis", "imagekit doctor --json", ("doctor", "--json", "BLE does not start", *WB55, "--option-bytes", DUMP)),
     ("explanations", "imagekit explain [CODE]", ("explain", "--json", "WB201", "0x11")),
 ]
 

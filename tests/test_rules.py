@@ -124,6 +124,18 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
         "its name says WB5x, but STM32WB",
     ),
     ("WB307", "stack-4k", {"part": "WB55RG", "name": "my stack.bin"}, "neither the catalogue nor the file name tells"),
+    (
+        "WB308",
+        "stack-4k",
+        {"part": "WB55RG", "mailbox": (("TL_RefTable", 0x20030008),)},
+        "TL_RefTable at 0x20030008, and CPU2 looks for it at 0x20030000",
+    ),
+    (
+        "WB308",
+        "stack-4k",
+        {"part": "WB55RG", "mailbox": (("MAPPING_TABLE", 0x20030000), ("MB_MEM2", 0x20001000))},
+        "MB_MEM2 at 0x20001000, outside of SRAM2",
+    ),
     ("WB401", "stack-4k", {"name": "stm32wb1x_BLE_LLD_fw.bin"}, "says WB1x, but the sectors are those of WB3x or WB5x"),
     (
         "WB401",
@@ -166,8 +178,10 @@ def found(name: str, facts: dict[str, Any]) -> dict[str, str]:
         known = Content("", 0, *(None,) * 2, (), *(None,) * 5, published=(publication,), known_bad="it catches fire")
         contents = {"0" * 64: known, "1" * 64: dataclasses.replace(known, published=(other,))}
         assessment = dataclasses.replace(assessment, known=known, catalogue=Catalogue((), contents))
-    if "flash" in facts or "ram" in facts:
-        facts["application"] = application(facts.pop("flash", 0x08001000), facts.pop("ram", None))
+    if {"flash", "ram", "mailbox"} & set(facts):
+        facts["application"] = dataclasses.replace(
+            application(facts.pop("flash", 0x08001000), facts.pop("ram", None)), mailbox=facts.pop("mailbox", ())
+        )
     is_named = "name" in facts
     path, hex_address = "folder/" + facts.pop("name", "x.bin"), facts.pop("hex_address", None)
     if part := facts.pop("part", None):
@@ -200,6 +214,9 @@ SILENT_WITH_APPLICATION: list[tuple[str, dict[str, Any]]] = [
     ("stack-2k", {"part": "WB15CC", "ram": (0x20039000, 4)}),
     # SRAM2a is wholly CPU1's under this stack, and SRAM2b up to 0x2003D000.
     ("stack-4k", {"part": "WB55RG", "ram": (0x20030000, 0xD000)}),
+    ("stack-4k", {"part": "WB55RG", "mailbox": (("TL_RefTable", 0x20030000), ("MB_MEM1", 0x20030080))}),
+    # FUS has a mailbox of its own in the flasher's place.
+    ("fus-2.2.0", {"part": "WB55RG", "mailbox": (("TL_RefTable", 0x20000000),)}),
     # ST leaves two sectors free above it, and a HEX file that uses them is where it may be.
     ("fus-1.1.0", {"part": "WB55RG", "flash": 0x080F3000, "hex_address": 0x080F3000}),
 ]

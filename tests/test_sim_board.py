@@ -20,6 +20,7 @@ from flasher.sim.codec import pack
 from flasher.sim.errors import ApplicationError, BoardError, ImageError
 from flasher.sim.parts import PARTS, find_part
 from flasher.sim.show import describe
+from tests.support.applications import VECTORS, program
 from tests.support.sim_driver import FW_UPGRADE, Driver
 from tests.support.sim_images import FUS_1_1_0, FUS_1_2_0, chip, fus, key, new_stack, place, point, small_stack, stack
 
@@ -368,6 +369,16 @@ def test_new_with_an_application(tmp_path: Path) -> None:
     (tmp_path / "app.bin").write_bytes(b"\0\x10\0\x20\x09\0\0\x08")
     assert flasher("new", "b.json", "--part", "WB15CC", "--app", "app.bin", cwd=tmp_path).returncode == 0
     assert "runs: application" in flasher("show", "b.json", cwd=tmp_path).stdout
+
+
+def test_new_takes_the_application_formats_of_imagekit(tmp_path: Path) -> None:
+    (tmp_path / "app.elf").write_bytes(program(0x400))
+    assert flasher("new", "elf.json", "--part", "WB55RG", "--app", "app.elf", cwd=tmp_path).returncode == 0
+    board = load_board(tmp_path / "elf.json")
+    assert board.read(0x08000000, 16, 4) == VECTORS
+    (tmp_path / "broken.elf").write_bytes(program(0x400)[:-300])
+    refused = flasher("new", "b.json", "--part", "WB55RG", "--app", "broken.elf", cwd=tmp_path)
+    assert (refused.returncode, "truncated ELF file" in refused.stderr) == (4, True)
 
 
 BRAINPOOL_P160R1 = """\

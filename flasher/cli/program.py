@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.main import get_command
 
+from flasher.cli.application_file import flash_content
 from flasher.cli.commands import add_commands
 from imagekit import __version__
 from imagekit.cli.command_line import Group, prepared
@@ -34,7 +35,8 @@ class SimulatorGroup(Group):
         return names
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return one command."""
+        """Return one command. It reads applications as this program does, without knowing how."""
+        ctx.obj = flash_content
         return _simulator().get_command(ctx, cmd_name)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +44,7 @@ def _part_numbers(incomplete: str) -> list[str]:
 
 @app.command("new")
 def new(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="BOARD", help="The file to write; it must not exist yet.")],
     part: Annotated[
         str,
@@ -60,7 +61,10 @@ def new(
         Path | None, typer.Option("--stack", metavar="IMAGE", help="Image of the stack that is installed.")
     ] = None,
     application: Annotated[
-        Path | None, typer.Option("--app", metavar="FILE", help="Binary of the application in flash.")
+        Path | None,
+        typer.Option(
+            "--app", metavar="FILE", help="Application in flash: ELF, HEX, S-record, DfuSe, UF2, or a binary."
+        ),
     ] = None,
     root_key: Annotated[
         list[Path] | None,
@@ -86,7 +90,7 @@ def new(
         part,
         fus,
         stack,
-        application,
+        _application(application, context.obj) if application else None,
         root_key,
         {"sram2rst": sram2rst, "accepted": accepted, "has_bonding_data": bonded},
     )
@@ -99,7 +103,7 @@ def _made(
     part: str,
     fus: str,
     stack: Path | None,
-    application: Path | None,
+    application: tuple[Path, bytes] | None,
     root_key: list[Path] | None,
     more: dict[str, Any],
 ) -> "SimulatedChip":
@@ -109,7 +113,7 @@ def _made(
     kind, version = _part(part), _version(fus)
     keys = tuple(_point(path) for path in root_key) if root_key else None
     image = _content(stack) if stack else None
-    code = _content(application) if application else None
+    code = application[1] if application else None
     try:
         return make_board(
             kind, fus_version=version, keys=keys, stack=image, application=code, serial=secrets.randbits(24), **more
@@ -119,7 +123,18 @@ def _made(
     except ImageError as error:
         raise _left(f"{_shown(stack)}: {error}", _REFUSED) from error
     except ApplicationError as error:
-        raise _left(f"{_shown(application)}: {error}", _REFUSED) from error
+        raise _left(f"{_shown(application[0] if application else None)}: {error}", _REFUSED) from error
+
+
+def _application(path: Path, reader: Callable[[Path], bytes] | None) -> tuple[Path, bytes]:
+    """The application in a file; `reader` is how the program that runs these commands reads one, None: as it is."""
+    if reader is None:
+        return path, _content(path)
+    with _about(path):
+        try:
+            return path, reader(path)
+        except ValueError as error:
+            raise BoardError(str(error)) from error
 
 
 @app.command("show")

@@ -4,6 +4,7 @@ Source: System V ABI, "Program header"; ELF for the Arm Architecture (machine an
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -17,6 +18,8 @@ from elftools.elf.segments import Segment
 from imagekit.errors import ApplicationError
 
 MAGIC = b"\x7fELF"
+MAILBOX_NAMES = ("MAPPING_TABLE", "TL_RefTable", "MB_MEM1", "MB_MEM2")
+"""Sections of ST's linker scripts for the mailbox, and its reference table (STM32CubeWB, tl_mbox.c)."""
 _SECTION_HEADER, _PROGRAM_HEADER = 40, 32  # bytes: Elf32_Shdr, Elf32_Phdr
 
 
@@ -33,6 +36,8 @@ class ElfContent:
     """Address and size in bytes of what takes memory and has no bytes in the file: ends of segments, whole sections."""
     entry: int
     """Where the program starts."""
+    mailbox: tuple[tuple[str, int], ...] = ()
+    """Name and address of each section and variable of ST's mailbox (MAILBOX_NAMES) that the file names."""
 
 
 def read_elf(data: bytes) -> ElfContent:
@@ -76,7 +81,13 @@ def _content(elf: ELFFile, data: bytes) -> ElfContent:
             blocks.append((segment["p_paddr"] + skipped, view[offset + skipped : offset + size]))
     memory += [(section["sh_addr"], section["sh_size"]) for section in allocated if not _is_tls(section)]
     memory += _symbols_in_ram(sections, view)
-    return ElfContent(blocks=tuple(blocks), memory=tuple(memory), unfilled=tuple(unfilled), entry=header["e_entry"])
+    return ElfContent(
+        blocks=tuple(blocks),
+        memory=tuple(memory),
+        unfilled=tuple(unfilled),
+        entry=header["e_entry"],
+        mailbox=tuple(_mailbox(sections, view)),
+    )
 
 
 def _unfilled_sections(allocated: list[Section]) -> list[tuple[int, int]]:
@@ -128,6 +139,31 @@ def _symbols_in_ram(sections: list[Section], view: memoryview) -> list[tuple[int
             if is_variable and length and _RAM_BASE <= value < _RAM_END:
                 found.append((value, length))
     return found
+
+
+def _mailbox(sections: list[Section], view: memoryview) -> Iterator[tuple[str, int]]:
+    """Yield name and address of the sections and symbols that hold ST's mailbox."""
+    for section in sections:
+        # Linker scripts that STM32CubeIDE generates put a dot before the names.
+        name = section.name.removeprefix(".").upper()
+        if name in MAILBOX_NAMES and section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]:
+            yield name, section["sh_addr"]
+        if section["sh_type"] == "SHT_SYMTAB" and section["sh_link"] < len(sections):
+            yield from _mailbox_symbols(section, sections[section["sh_link"]], view)
+
+
+def _mailbox_symbols(section: Section, names: Section, view: memoryview) -> Iterator[tuple[str, int]]:
+    """Yield name and address of the mailbox's symbols in a symbol table."""
+    strings = bytes(view[names["sh_offset"] : names["sh_offset"] + names["sh_size"]])
+    wanted = {name.encode() + b"\0": name for name in MAILBOX_NAMES}
+    start, size = section["sh_offset"], section["sh_size"]
+    whole = min(size, max(len(view) - start, 0)) // _SYMBOL.size * _SYMBOL.size
+    for at, value, length, info, _, index in _SYMBOL.iter_unpack(view[start : start + whole]):
+        if index == _UNDEFINED or not length or info & 0xF not in (_NOTYPE, _OBJECT):
+            continue
+        end = strings.find(b"\0", at) + 1
+        if strings[at:end] in wanted:
+            yield wanted[strings[at:end]], value
 
 
 _SYMBOL = struct.Struct("<IIIBBH")  # Elf32_Sym

@@ -57,6 +57,8 @@ class Application:
     ram: tuple[MemoryRange, ...] = ()
     """Upwards, whole, also where they reach out of RAM; empty when the file does not tell (HEX, binary)."""
     start: StartRecord | None = None
+    mailbox: tuple[tuple[str, int], ...] = ()
+    """Name and address of the parts of ST's mailbox that the file names; empty when it does not tell."""
 
     @property
     def flash(self) -> tuple[MemoryRange, ...]:
@@ -94,6 +96,7 @@ def from_elf(name: str, data: bytes) -> Application:
         reserved=reserved,
         ram=tuple(one for one in ram if one.meets(_RAM_BASE, _RAM_END)),
         start=StartRecord(type=5, value=content.entry) if content.entry else None,
+        mailbox=content.mailbox,
     )
 
 

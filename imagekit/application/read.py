@@ -6,7 +6,17 @@ from imagekit.application import model
 from imagekit.application.model import Application
 from imagekit.errors import ApplicationError
 
+ELF_MAGIC = b"\x7fELF"
 _INTEL_HEX = re.compile(rb"\s*:[0-9A-Fa-f]{10,}\s")
+
+
+def has_addresses(data: bytes) -> bool:
+    """Whether the bytes are a file format that stores addresses, whatever the name of the file says."""
+    from imagekit.application import dfuse, s_record, uf2
+
+    if data.startswith((ELF_MAGIC, dfuse.PREFIX, uf2.MAGIC)):
+        return True
+    return s_record.looks_like_s_records(data) or _INTEL_HEX.match(data) is not None
 
 
 def read_application(name: str, data: bytes, address: int | None = None) -> Application:
@@ -19,7 +29,7 @@ def read_application(name: str, data: bytes, address: int | None = None) -> Appl
 
     if address is not None:
         return model.from_binary(name, data, address)
-    if data.startswith(b"\x7fELF"):
+    if data.startswith(ELF_MAGIC):
         return model.from_elf(name, data)
     if data.startswith(dfuse.PREFIX):
         return model.from_blocks(name, dfuse.read_dfuse(data), "DfuSe file")

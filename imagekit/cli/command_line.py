@@ -13,14 +13,19 @@ _APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
 
 def prepared(app: typer.Typer) -> typer.Typer:
     """Return an app whose commands, at any depth, all follow the rules of this module."""
-    app.info.cls = Group
+    if not _follows_rules(app.info.cls):
+        app.info.cls = Group
     for command in app.registered_commands:
         command.cls = Command
     for group in app.registered_groups:
-        group.cls = Group
         if group.typer_instance is not None:
-            prepared(group.typer_instance)
+            group.cls = prepared(group.typer_instance).info.cls
     return app
+
+
+def _follows_rules(cls: object) -> bool:
+    """Whether a group's class is one of this module's already, such as one that loads its commands late."""
+    return isinstance(cls, type) and issubclass(cls, Group)
 
 
 class _Rules:

@@ -57,7 +57,7 @@ def explain(
     part: Annotated[str | None, Part] = None,
     json: Annotated[bool, typer.Option("--json", envvar="IMAGEKIT_JSON", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explain a message, a code, a log, a symptom, or option bytes.
+    """Explain codes, logs, symptoms, option bytes.
 
     Each answer gives the usual causes with their sources, what to do, and what never to do. Without an argument: list
     everything that has a name.
@@ -75,7 +75,7 @@ def explain(
 
     Example: imagekit explain "BLE does not start"
 
-    Example: STM32_Programmer_CLI ... | imagekit explain -
+    Example: imagekit explain log.txt
 
     Example: imagekit explain --part STM32WB55RG --option-bytes SFSA=0xF4
     """
@@ -120,13 +120,13 @@ def _answered_log(path: str, answer: "Callable[[str], Answer]") -> "Answer":
         data = read_some(path, LONGEST_LOG + 1)
         if len(data) > LONGEST_LOG:
             raise ExplanationError(f"larger than {LONGEST_LOG // 1024 // 1024} MiB: give the part with the error")
-        found = answer(_decoded_log(data))
+        found = answer(decoded_log(data))
         if found.is_empty:
             raise ExplanationError("no line in it is known: `imagekit explain` lists what is")
     return found
 
 
-def _decoded_log(data: bytes) -> str:
+def decoded_log(data: bytes) -> str:
     """Decode a log; PowerShell's redirection writes UTF-16."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
@@ -197,7 +197,7 @@ def _explain_option_bytes(dump: str, pairs: Sequence[str], part: str | None, *, 
         )
     target = chip_of(part).target
     assert target is not None  # noqa: S101 - a part was given
-    option_bytes = _decoded(dump, pairs, target)
+    option_bytes = decoded_option_bytes(dump, pairs, target)
 
     from imagekit.option_bytes.verdicts import Grade, judge_fields, judge_together
     from imagekit.report import explanation
@@ -222,7 +222,7 @@ def _explain_option_bytes(dump: str, pairs: Sequence[str], part: str | None, *, 
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _decoded(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes":
+def decoded_option_bytes(dump: str, pairs: Sequence[str], target: "Target") -> "OptionBytes":
     """The option bytes in a file, or in pairs on the command line; nonsense in those is wrong usage."""
     from imagekit.option_bytes.decode import LARGEST_DUMP, decode, decode_pairs
 

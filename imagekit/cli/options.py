@@ -11,7 +11,8 @@ import typer
 
 from imagekit.cli.console import about, complain, print_result, shown, trace
 from imagekit.errors import ExitCode, TargetError, VersionError
-from imagekit.files import files_in, is_folder, name_of, read_application, read_text, write_file
+from imagekit.files import files_in, is_device, is_folder, name_of, read_some, read_text, write_file
+from imagekit.files import read_application as read_application_file
 from imagekit.text import hex_word, why
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ App = typer.Option(
     "--app",
     envvar="IMAGEKIT_APP",
     metavar="FILE",
-    help="The application on CPU1: app.elf, app.hex or app.bin@0x08000000.",
+    help="The application on CPU1: ELF (.elf, .axf, .out), Intel HEX, S-record, DfuSe, UF2, or app.bin@0x08000000.",
     show_default=False,
 )
 KnownContents = typer.Option(
@@ -140,8 +141,8 @@ def chips_of(
 
 
 def application_of(given: str) -> "Application":
-    """Return the application in a file: ELF, Intel HEX, or `.bin@ADDRESS`; exits when it is not one."""
-    from imagekit.application import model as application
+    """Return the application in a file of any known format, or in `.bin@ADDRESS`; exits when it is not one."""
+    from imagekit.application.read import ELF_MAGIC, read_application
     from imagekit.targets import FLASH_BASE
 
     if given == "-":
@@ -149,20 +150,33 @@ def application_of(given: str) -> "Application":
             f"standard input does not tell its format: name a file, such as app.bin@{hex_word(FLASH_BASE)}",
             param_hint="--app",
         )
-    if given.lower().endswith(".bin"):
+    path, text = application_path(given)
+    address = _flash_address(text) if text is not None else None
+    if address is None and path.lower().endswith(".bin") and not _stores_addresses(path):
         raise typer.BadParameter(
             f"a binary needs its address, such as {shown(given)}@{hex_word(FLASH_BASE)}", param_hint="--app"
         )
-    path, text = application_path(given)
-    address = _flash_address(text) if text is not None else None
     with about(path):
-        data, name = read_application(path), shown(name_of(path))
-        if address is not None:
-            return application.from_binary(name, data, address)
-        if path.lower().endswith(".hex"):
-            return application.from_hex(name, data)
-        require("elftools", "elf")
-        return application.from_elf(name, data)
+        data, name = read_application_file(path), shown(name_of(path))
+        if address is None and data.startswith(ELF_MAGIC):
+            require("elftools", "elf")
+        return read_application(name, data, address)
+
+
+def _stores_addresses(path: str) -> bool:
+    """Whether the content of a file is a format with addresses; False for what cannot be read, or is a pipe."""
+    from imagekit.application.read import has_addresses
+
+    if is_device(path):
+        return False
+    try:
+        return has_addresses(read_some(path, _LONGEST_FIRST_LINE))
+    except OSError:
+        return False
+
+
+_LONGEST_FIRST_LINE = 1024
+"""Bytes that hold the first record of Intel HEX and of S-records: 521 and 518 characters at most."""
 
 
 def application_path(given: str) -> tuple[str, str | None]:

@@ -9,6 +9,7 @@ import typer
 from imagekit.cli.app import PLAN, app
 from imagekit.cli.console import complain, painter, print_json, print_result, shown, terminal_width, trace
 from imagekit.cli.options import (
+    App,
     AsJson,
     Fus,
     HadFus2Stack,
@@ -69,6 +70,7 @@ def plan(
     ] = None,
     sfsa: Annotated[str | None, Sfsa] = None,
     had_fus2_stack: Annotated[bool, HadFus2Stack] = False,
+    app_file: Annotated[str | None, App] = None,
     anti_rollback: Annotated[
         str | None,
         typer.Option(
@@ -104,7 +106,7 @@ def plan(
 
     Prints every step, its address, and what is irreversible. FUS is upgraded only when the stack requires it. Exits
     with 0 when there is nothing to do. Exits with 3 when no plan is possible, and names the reason and the missing
-    file.
+    file. With --app, no step may overlap the application or use its SRAM2.
 
     Example: imagekit plan --part STM32WB55RG --fus 1.2.0 FUS_fw.bin stack.bin
     """
@@ -112,7 +114,7 @@ def plan(
     from imagekit.upgrade.start import Start
 
     emit = _emit_of(emit, as_json=json)
-    chips = chips_of(parts, fus)
+    chips = chips_of(parts, fus, app=app_file)
     if chips[0].fus is None:
         raise typer.BadParameter(_HOW_TO_READ_FUS, param_hint="--fus")
     if stack_installed is False and stack_version is not None:
@@ -121,7 +123,7 @@ def plan(
         raise typer.BadParameter("a script is for one part: give one --part", param_hint="--emit")
     stack = version_of("--stack-version", stack_version)
     sectors, stored = number_of("--sfsa", sfsa), _stored_version(anti_rollback)
-    images = _read_images(paths)
+    images = read_images(paths)
     plans = []
     for chip in chips:
         assert chip.target is not None and chip.fus is not None  # noqa: S101, PT018 - both are required
@@ -133,9 +135,10 @@ def plan(
             sfsa=sectors,
             had_fus2_stack=had_fus2_stack,
             anti_rollback=stored,
+            application=chip.application,
         )
-        candidates = _fitting(images, chip.target)
-        plans.append((chip.part or "", upgrade_plan(start, candidates, _goal(candidates, want))))
+        candidates = fitting(images, chip.target)
+        plans.append((chip.part or "", upgrade_plan(start, candidates, goal_of(candidates, want))))
     _print(plans, emit)
     if any(plan.refusals for _, plan in plans):
         raise typer.Exit(ExitCode.REFUSED)
@@ -150,7 +153,7 @@ def _emit_of(emit: Emit, *, as_json: bool) -> Emit:
     return Emit.JSON
 
 
-def _goal(candidates: "Sequence[Candidate]", want: str | None) -> "Candidate":
+def goal_of(candidates: "Sequence[Candidate]", want: str | None) -> "Candidate":
     """Return the image to end with; exits with wrong usage when it is not clear which one."""
     from imagekit.upgrade.candidates import choose
 
@@ -183,7 +186,7 @@ def _stored_version(text: str | None) -> "Version | AntiRollback | None":
         raise typer.BadParameter(f"{error}, as unknown, or as no-stack", param_hint="--anti-rollback") from error
 
 
-def _read_images(paths: Sequence[str]) -> "list[Candidate]":
+def read_images(paths: Sequence[str]) -> "list[Candidate]":
     """Return every image that was named, and those in folders; exits when a named file is not an image."""
     images: list[Candidate] = []
     has_failed = False
@@ -220,11 +223,11 @@ def _read_files(files: Sequence[str], *, is_named: bool) -> "tuple[list[Candidat
     return images, len(images) < len(files)
 
 
-def _fitting(images: "Sequence[Candidate]", target: "Target") -> "list[Candidate]":
+def fitting(images: "Sequence[Candidate]", target: "Target") -> "list[Candidate]":
     """Return the images that were named, and those of the target's series."""
-    fitting = [image for image in images if image.is_named or image.is_for(target)]
+    chosen = [image for image in images if image.is_named or image.is_for(target)]
     # Of one content under several names, the one that is named for the series of the part comes first.
-    return sorted(fitting, key=lambda image: not image.is_named_for(target))
+    return sorted(chosen, key=lambda image: not image.is_named_for(target))
 
 
 def _print(plans: "Sequence[tuple[str, UpgradePlan]]", emit: Emit) -> None:

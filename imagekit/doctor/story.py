@@ -43,6 +43,13 @@ class Story:
     happened: str
     state: str
     next: str
+    decisive: Event | None = None
+    """The event that decides; None when only a chip's report was read."""
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether the last thing that happened is a success, so that earlier errors were overcome."""
+        return self.decisive in (Event.SUCCESS, Event.STACK_RUNS)
 
 
 _BY_NAME = {
@@ -195,7 +202,7 @@ def story(reading: LogReading) -> Story | None:
         return _of_report(report)
     decisive = _decisive(events)
     state, todo = _VERDICTS[decisive]
-    return Story(happened=_told(told), state=_with_versions(state, report), next=todo)
+    return Story(happened=_told(told), state=_with_versions(state, report), next=todo, decisive=decisive)
 
 
 def _told_events(reading: LogReading) -> Iterator[Event | str]:

@@ -21,6 +21,8 @@ class RankedCause:
     reports: int
     """How many of the public reports that were read had it."""
     sources: tuple[str, ...]
+    shown_by: str | None = None
+    """The explanation or rule whose finding shows this cause; None: no file that a user has shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +217,12 @@ def _symptom(entry: dict[str, Any]) -> Symptom:
         name=entry["name"],
         words=tuple(entry["words"]),
         causes=tuple(
-            RankedCause(text=cause["text"], reports=cause["reports"], sources=tuple(cause["sources"]))
+            RankedCause(
+                text=cause["text"],
+                reports=cause["reports"],
+                sources=tuple(cause["sources"]),
+                shown_by=cause.get("shown_by"),
+            )
             for cause in sorted(entry["causes"], key=lambda cause: -cause["reports"])
         ),
         check=entry["check"],

@@ -1,4 +1,4 @@
-"""Rules about the application on CPU1 beside an image: flash and SRAM2 (WB305, WB306)."""
+"""Rules about the application on CPU1 beside an image: flash, SRAM2, mailbox (WB305, WB306, WB308)."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -93,5 +93,27 @@ def shared_ram(image: Image, target: Target | None) -> Iterator[tuple[str, int, 
         yield name, start, start + kib * 1024, start + min(app_kib, kib) * 1024
 
 
-APPLICATION_RULES = (application_overlaps_image, application_uses_stack_sram)
+@image_rule("WB308", Severity.ERROR, "The application's mailbox is not where CPU2 looks for it")
+def mailbox_is_misplaced(subject: Subject) -> Iterator[str]:
+    """Only with `--app` and an ELF file that names ST's mailbox: `MAPPING_TABLE` (`TL_RefTable`) must be at
+    0x20030000, where CPU2 looks for it while the option byte IPCCDBA is 0, and the buffers `MB_MEM1` and `MB_MEM2` must
+    be in SRAM2. CPU2 does not answer otherwise. Place the sections as ST's linker scripts do; the names must agree with
+    those in the source, without a dot in front.
+    """
+    application = subject.chip.application
+    if application is None or subject.image.kind is not ImageKind.STACK:
+        return
+    for name, address in dict.fromkeys(application.mailbox):
+        if name in _TABLES and address != SRAM2A:
+            yield f"the application has {name} at 0x{address:08X}, and CPU2 looks for it at 0x{SRAM2A:08X}"
+        elif name not in _TABLES and not SRAM2A <= address < _SRAM2_END:
+            yield f"the application has {name} at 0x{address:08X}, outside of SRAM2 (0x{SRAM2A:08X}), which CPU2 reads"
+
+
+# STM32CubeWB, tl_mbox.c: the reference table in MAPPING_TABLE, the buffers in MB_MEM1 and MB_MEM2. Buffers in SRAM1
+# because of a wrong section name: community.st.com, "STM32WB55RG BLE advertising issue", message 127371.
+_TABLES = ("MAPPING_TABLE", "TL_RefTable")
+_SRAM2_END = SRAM2B + max(SRAM2B_KIB.values()) * 1024
+
+APPLICATION_RULES = (application_overlaps_image, application_uses_stack_sram, mailbox_is_misplaced)
 """In the order in which findings are reported."""

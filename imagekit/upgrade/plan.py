@@ -22,6 +22,7 @@ from imagekit.rules.installation import ADDRESS_STANDS, series_elsewhere
 from imagekit.rules.registry import Chip, Severity
 from imagekit.targets import Target
 from imagekit.text import printable
+from imagekit.upgrade.beside_application import application_refusals
 from imagekit.upgrade.candidates import Candidate
 from imagekit.upgrade.fus_path import fus_upgrades
 from imagekit.upgrade.start import Start, refuse_rollback, refuse_start, stack_installed
@@ -70,6 +71,9 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Upgr
         return _refused(start, goal, candidates, (str(error), *(f"missing: {file}" for file in error.missing)))
     except PlacementError as error:
         return _refused(start, goal, candidates, (str(error),))
+    collisions = application_refusals(start, steps)
+    if collisions:
+        return _refused(start, goal, candidates, collisions)
     return UpgradePlan(
         start=start,
         goal=goal,

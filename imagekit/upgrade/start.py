@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from imagekit.application.model import Application
 from imagekit.errors import PlanError
 from imagekit.fus_versions import FUS_0_5_3, FUS_1_0_1, NEWEST_FUS, needs_fus_first
 from imagekit.image.model import FUS_1_2, ImageKind, Version
@@ -36,6 +37,8 @@ class Start:
     """A stack in the format for FUS 2 was installed on the chip at some time."""
     anti_rollback: Version | AntiRollback | None = None
     """The version below which FUS refuses stacks; None: anti-rollback was never activated."""
+    application: Application | None = None
+    """The application that CPU1 runs, which no step may overlap; None: not known."""
 
 
 def stack_installed(start: Start) -> bool | None:
