@@ -188,9 +188,17 @@ def found_in(targets: Sequence[Target], assessments: Mapping[str, Assessment]) -
 
 
 def errors_of(targets: Sequence[Target], assessments: Mapping[str, Assessment]) -> dict[str, list[Finding]]:
-    """Return the errors that the rules find in each image, by its SHA-256, on any of the targets."""
+    """Return what keeps each image out of a bundle, by its SHA-256: errors that the rules find on any of the targets.
+
+    For FUS and Safeboot, WB110 counts as an error too: ST's bytes must be ST's to the last one.
+    """
     found = found_in(targets, assessments)
-    return {sha256: [one for one in some if one.severity is Severity.ERROR] for sha256, some in found.items()}
+    return {
+        sha256: [
+            one for one in some if one.severity is Severity.ERROR or _is_about_st_bytes(one.rule, assessments[sha256])
+        ]
+        for sha256, some in found.items()
+    }
 
 
 NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
@@ -200,10 +208,29 @@ NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
 def is_waivable(rule: str, assessment: Assessment) -> bool:
     """Say whether an error can be accepted in writing.
 
-    FUS and Safeboot cannot be taken back: one that no key verifies must be one that the catalogue knows to be ST's.
+    Installing FUS or Safeboot is irreversible: no finding about their bytes is accepted, unless the catalogue knows the
+    content, whose every byte ST has published then.
     """
-    is_blind = rule == "WB201" and assessment.image.kind is not ImageKind.STACK and not assessment.known
-    return rule not in NEVER_WAIVED and not is_blind
+    return rule not in NEVER_WAIVED and not _is_about_st_bytes(rule, assessment)
+
+
+_BYTE_RULES = frozenset({"WB104", "WB105", "WB106", "WB109", "WB110", "WB201", "WB202", "WB204"})
+"""Rules about bytes and signatures that fail when the bytes are not those that ST published."""
+
+
+def _is_about_st_bytes(rule: str, assessment: Assessment) -> bool:
+    """Say whether a finding doubts that the bytes of a FUS or Safeboot are ST's."""
+    is_irreversible = assessment.image.kind is not ImageKind.STACK
+    return is_irreversible and not assessment.known and rule in _BYTE_RULES
+
+
+def why_final(rule: str, assessment: Assessment) -> str:
+    """Return why an error cannot be waived; empty when it can."""
+    if is_waivable(rule, assessment):
+        return ""
+    if rule in NEVER_WAIVED:
+        return f"{rule} cannot be waived"
+    return f"{rule} cannot be waived for FUS and Safeboot: they are installed only as ST published them"
 
 
 def unaccepted(
@@ -229,7 +256,10 @@ def _refuse_findings(stated: Manifest, assessments: Mapping[str, Assessment]) ->
     """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
     errors = errors_of(stated.targets, assessments)
     for sha256, finding in unaccepted(stated.waivers, errors, assessments):
-        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
+        reason = why_final(finding.rule, assessments[sha256])
+        is_waived = (sha256, finding.rule) in {(waiver.image, waiver.rule) for waiver in stated.waivers}
+        note = f"; {reason}" if is_waived else ""
+        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}{note}")
     refuse_unneeded(stated.waivers, errors)
 
 
