@@ -310,7 +310,7 @@ def _name(entry: ImageEntry, step: ManifestStep) -> str | None:
     if step.irreversible:
         return f"{entry.role}-{step.gives}"
     if entry.st_key is None:
-        return f"unverified-{entry.sha256[:8]}"
+        return f"unverified-{entry.sha256}"  # whole: a second image with the same 8 digits takes minutes to find
     return None
 
 
@@ -318,7 +318,7 @@ def _consequence(name: str) -> str:
     """Say what accepting a name means."""
     if name.startswith("unverified-"):
         return (
-            f"no known key of ST verifies the stack {name.partition('-')[2]}..., and the maker of the bundle waived "
+            f"no known key of ST verifies the stack {name.partition('-')[2]}, and the maker of the bundle waived "
             "that; FUS checks it only after the old stack is deleted"
         )
     if name == "boot-from-flash":

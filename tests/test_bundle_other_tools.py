@@ -14,9 +14,10 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]
 
-from imagekit.bundle import archive, envelope
-from imagekit.bundle.keys import fingerprint
-from tests.support.bundles import fixture, public, public_file
+from imagekit.bundle import archive, envelope, write
+from imagekit.bundle.keys import fingerprint, load_private_key, load_public_keys
+from imagekit.errors import KeyFileError
+from tests.support.bundles import fixture, private, public, public_file
 from tests.support.images import FIXTURES
 
 SCRIPT = FIXTURES.parent / "docs" / "verify-bundle-with-openssl.sh"
@@ -87,6 +88,101 @@ def test_openssl_refuses_a_changed_payload(key: str, tmp_path: Path) -> None:
     result = run_script(tmp_path / "changed.wbz", key)
     assert result.returncode != 0
     assert b"not valid" in result.stderr
+
+
+@needs_openssl
+@pytest.mark.parametrize("name", ["product[1].wbz", "prod*.wbz", "-p.wbz", "a b$(id).wbz", "%s\\n.wbz", "file:x.wbz"])
+def test_the_script_checks_the_named_file_only(name: str, tmp_path: Path) -> None:
+    for good in ("product1.wbz", "product.wbz", "p.wbz", "x.wbz"):
+        (tmp_path / good).write_bytes(fixture("good-ed25519"))
+    (tmp_path / name).write_bytes(fixture("signed-flipped-bit"))
+    result = subprocess.run(
+        ["sh", SCRIPT, name, public_file("ed25519")], check=False, capture_output=True, cwd=tmp_path
+    )
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.decode() == f"{name}: the signature is not valid\n"
+
+
+@needs_openssl
+def test_the_script_ignores_options_of_unzip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNZIP", "-aa")
+    monkeypatch.setenv("ZIPINFO", "-l")
+    path = tmp_path / "[good].wbz"
+    path.write_bytes(fixture("good-ed25519"))
+    result = run_script(path, "ed25519")
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def signed_statement(payload: bytes, path: Path) -> None:
+    """Write a bundle around a payload that the trusted key signed."""
+    members = archive.read_archive(fixture("good-ed25519"))
+    signature = write.signature(private("ed25519"), payload)
+    members["manifest.dsse.json"] = envelope.dumps(envelope.Envelope(payload, (signature,)))
+    path.write_bytes(archive.write_archive(members.items()))
+
+
+GOOD_PAYLOAD = envelope.loads(archive.read_archive(fixture("good-ed25519"))["manifest.dsse.json"]).payload
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    "payload",
+    [
+        GOOD_PAYLOAD.replace(b"urn:stm32wb-imagekit:bundle:v1", b"https://slsa.dev/provenance/v1"),
+        GOOD_PAYLOAD.replace(b"in-toto.io/Statement/v1", b"in-toto.io/Statement/v0"),
+        GOOD_PAYLOAD[: GOOD_PAYLOAD.index(b'"subject":[')] + b'"subject":[]}',
+        GOOD_PAYLOAD.replace(b'"subject":', b'"subject":[],"x":'),
+        GOOD_PAYLOAD.replace(b'"predicateType"', b'"other":1,"predicateType"'),
+        b"{}\n" + GOOD_PAYLOAD,
+        GOOD_PAYLOAD + b"\n{}",
+    ],
+)
+def test_the_script_refuses_other_statements(payload: bytes, tmp_path: Path) -> None:
+    signed_statement(payload, tmp_path / "other.wbz")
+    result = run_script(tmp_path / "other.wbz", "ed25519")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"not a statement about a bundle" in result.stderr
+
+
+@needs_openssl
+def test_the_script_refuses_an_explicit_curve(tmp_path: Path) -> None:
+    path = tmp_path / "explicit.pub"
+    path.write_bytes(explicit_curve_key(tmp_path)[1])
+    result = subprocess.run(
+        ["sh", SCRIPT, public_file("p256").parent / "good-p256.wbz", path], check=False, capture_output=True
+    )
+    assert result.returncode == 1
+    assert b"named curve" in result.stderr
+
+
+@needs_openssl
+def test_the_script_takes_a_compressed_point(tmp_path: Path) -> None:
+    path = tmp_path / "compressed.pub"
+    convert = ["openssl", "ec", "-pubin", "-in", public_file("p256"), "-conv_form", "compressed", "-out", path]
+    subprocess.run(convert, check=True, capture_output=True)
+    result = subprocess.run(
+        ["sh", SCRIPT, public_file("p256").parent / "good-p256.wbz", path], check=False, capture_output=True
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert fingerprint(public("p256")).encode() in result.stdout
+
+
+@needs_openssl
+def test_imagekit_refuses_an_explicit_curve(tmp_path: Path) -> None:
+    private_pem, public_pem = explicit_curve_key(tmp_path)
+    with pytest.raises(KeyFileError, match="curve of this key is not named"):
+        load_public_keys(public_pem)
+    with pytest.raises(KeyFileError, match="curve of this private key is not named"):
+        load_private_key(private_pem)
+
+
+def explicit_curve_key(folder: Path) -> tuple[bytes, bytes]:
+    """A private and a public key that spell out P-256 in place of its name."""
+    path = folder / "explicit.pem"
+    make = "openssl ecparam -name prime256v1 -genkey -noout -param_enc explicit -out"
+    subprocess.run([*make.split(), path], check=True, capture_output=True)
+    public_pem = subprocess.run(["openssl", "pkey", "-in", path, "-pubout"], check=True, capture_output=True).stdout
+    return path.read_bytes(), public_pem
 
 
 def sslib_envelope(name: str) -> Envelope:

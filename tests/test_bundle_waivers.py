@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from imagekit.assessment import assess
 from imagekit.bundle import archive, manifest, write
 from imagekit.bundle.manifest import Waiver
+from imagekit.bundle.order import steps_for
 from imagekit.bundle.verified import _compare_addresses, errors_of, is_waivable, open_bundle, unaccepted
 from imagekit.bundle.write import BundleContent
 from imagekit.catalogue import shipped
@@ -53,7 +54,7 @@ def test_what_cannot_be_undone_is_st_s_or_known(name: str) -> None:
     def made(inside: BundleContent) -> manifest.Manifest:
         return write.make_manifest([inside], [WB5X], name="x", sequence=0, created=0, waivers=waivers)
 
-    with pytest.raises(BundleError, match="WB201 ST's signature is not verified") as refused:
+    with pytest.raises(BundleError, match="WB201 the signature matches no known ST key") as refused:
         made(BundleContent(assessment=found, data=altered))
     assert (refused.value.reason, "--waive" in str(refused.value)) == ("image", False)
     known = replace(found, known=next(iter(shipped().contents.values())))
@@ -64,6 +65,62 @@ def test_what_cannot_be_undone_is_st_s_or_known(name: str) -> None:
     with pytest.raises(BundleError, match="WB201") as refused:
         open_bundle(data, [public("p256")], 1, throw_away_keys())
     assert refused.value.reason == "image"
+
+
+def altered(name: str, at: int) -> BundleContent:
+    """An image of which one byte, counted from the end, has another value. Its signature stays valid."""
+    changed = bytearray(content(name))
+    changed[-at] ^= 0x40
+    data = bytes(changed)
+    return BundleContent(assessment=assess(Image.parse(data), throw_away_keys()), data=data)
+
+
+def with_customer_block(name: str) -> BundleContent:
+    block = content("customer-signed")[-84:]
+    data = content(name) + block
+    return BundleContent(assessment=assess(Image.parse(data), throw_away_keys()), data=data)
+
+
+RELEASES = ("fus-2.2.0", "safeboot-2.0.0")
+DOUBTS = [
+    *((altered(name, 9), "WB104") for name in RELEASES),
+    *((altered(name, 8), "WB110") for name in RELEASES),
+    *((with_customer_block(name), "WB204") for name in RELEASES),
+]
+
+
+@pytest.mark.parametrize(("inside", "rule"), DOUBTS)
+def test_bytes_of_fus_and_safeboot_are_never_waived(inside: BundleContent, rule: str) -> None:
+    sha256 = inside.assessment.image.sha256
+    waivers = [Waiver(rule, sha256, "because")]
+    for accepted in ([], waivers):
+        with pytest.raises(BundleError, match=f"{rule} cannot be waived for FUS and Safeboot") as refused:
+            write.make_manifest([inside], [WB5X], name="x", sequence=0, created=0, waivers=accepted)
+        assert refused.value.reason == "image"
+    # A maker of bundles that lets it pass is refused by the reader.
+    stated = manifest.Manifest(
+        name="x",
+        sequence=0,
+        created="2026-01-01T00:00:00Z",
+        tool="other",
+        targets=(WB5X,),
+        addresses={WB5X.name: {sha256: inside.assessment.address_on(WB5X)}},
+        images=(manifest.describe(inside.assessment),),
+        steps=steps_for([inside.assessment], [WB5X]),
+        waivers=tuple(waivers),
+    )
+    payload = manifest.dumps(stated)
+    data = write.write_bundle(payload, [write.signature(private("p256"), payload)], [inside])
+    with pytest.raises(BundleError, match=f"{rule} cannot be waived for FUS and Safeboot") as refused:
+        open_bundle(data, [public("p256")], 1, throw_away_keys())
+    assert refused.value.reason == "image"
+
+
+def test_an_unknown_version_word_of_a_stack_stays_a_warning() -> None:
+    inside = altered("stack-4k", 8)
+    found = errors_of([WB5X], {inside.assessment.image.sha256: inside.assessment})
+    assert found == {inside.assessment.image.sha256: []}
+    assert write.make_manifest([inside], [WB5X], name="x", sequence=0, created=0).waivers == ()
 
 
 def test_an_error_on_any_target_counts() -> None:

@@ -363,7 +363,7 @@ def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> 
 def test_a_terminal_has_a_bar_and_one_line_for_each_step(folder: Path) -> None:
     """The board believes the throw-away keys, imagekit in a process of its own does not: hence the waiver."""
     made_of(folder / "w.wbz", {"stack": content("stack-4k")}, waived="a rehearsal")
-    name = f"unverified-{hashlib.sha256(content('stack-4k')).hexdigest()[:8]}"
+    name = f"unverified-{hashlib.sha256(content('stack-4k')).hexdigest()}"
     result = run_on_terminal("install", "w.wbz", *TRUST, *BOARD, typed=name.encode() + b"\n")
     assert result.code == 0, result.raw
     assert result.stdout == "done: STM32WB5xxG with FUS 1.2.0 and stack 1.13.3.5, on a simulated board\n"

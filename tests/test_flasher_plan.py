@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flasher import plan as plan_module
 from flasher.chip import Area, Options, Staging
 from flasher.clearing import FlashContent
 from flasher.journal import History
 from flasher.plan import Facts, InstallStep, difference, option_refusals
 from flasher.registers import FLASH_BASE
 from imagekit import placement
-from imagekit.image.model import Version
+from imagekit.assessment import assess
+from imagekit.bundle.manifest import ManifestStep, describe
+from imagekit.image.model import Image, Version
 from imagekit.targets import TARGETS, select_target
 from tests.support.facts import accepting, facts, planned
 from tests.support.flashing import opened
@@ -708,3 +711,12 @@ def assert_accepted(steps: tuple[InstallStep, ...], chip: Facts, allowed: tuple[
             )
             named = any(first <= at and at + size <= end for ranges in allowed for first, end in ranges)
             assert held or named or page == b"\xff" * len(page), step.title
+
+
+def test_an_unverified_stack_is_accepted_by_its_whole_hash() -> None:
+    image = Image.parse(content("stack-4k"))
+    entry = replace(describe(assess(image, ())), st_key=None)
+    step = ManifestStep(image=image.sha256, min_fus="1.2.0", below_fus=None, gives="1.13.3", irreversible=False)
+    name = plan_module._name(entry, step)
+    assert name == f"unverified-{image.sha256}"
+    assert f"the stack {image.sha256}, and" in plan_module._consequence(name)

@@ -23,7 +23,7 @@ from flasher.sim.cpu2 import Cpu2 as SimulatedCpu2
 from flasher.sim.dll import Survives
 from flasher.sim.errors import HostKilledError
 from flasher.sim.fus import Fus
-from flasher.steps import UserFlash, carry_out_step
+from flasher.steps import WorkingFlash, carry_out_step
 from imagekit.targets import select_target
 from tests.support.flashing import FUS_2_2_0, Bench, opened, simulated
 from tests.support.jlinks import own_locks_and_no_sleep
@@ -160,7 +160,7 @@ def purge(run: Bench) -> None:
         target = current.chip.identity.target
         end = min(target.sector_address(current.chip.sfsa()), target.limit)
         cells = bytearray(current.flash.read(reg.FLASH_BASE, end))
-        carry_out_step(current, plan, step, UserFlash(current, cells))
+        carry_out_step(current, plan, step, WorkingFlash(current, cells))
         assert len(cells) == target.limit - reg.FLASH_BASE, "the freed sectors were read too"
 
     single(run, work)

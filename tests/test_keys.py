@@ -199,7 +199,7 @@ def test_a_passphrase_that_is_not_given(
         (public_pem(RSA), "neither Ed25519 nor ECDSA P-256"),
         (public_pem(P384), "neither Ed25519 nor ECDSA P-256"),
         (public_pem(K256), "neither Ed25519 nor ECDSA P-256"),
-        (CERTIFICATE, "damaged key, or one of a kind"),
+        (CERTIFICATE, "holds a certificate"),
         (private_pem(GOOD), "holds a private key"),
         (public_pem(GOOD) + private_pem(GOOD), "holds a private key"),
         (b"", "holds no public key"),

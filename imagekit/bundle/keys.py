@@ -3,6 +3,8 @@
 A key is known by its fingerprint: SHA-256 of its DER SubjectPublicKeyInfo (RFC 5280, section 4.1), in hex.
 """
 
+import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Sequence
@@ -52,6 +54,9 @@ _SMALL_ORDER = frozenset(
 )
 """y of the eight points of Ed25519 whose order divides 8: under them, one signature is valid for many messages."""
 MOST_KEYS = 32
+_PRIME_FIELD = bytes.fromhex("2a8648ce3d0101")
+"""The object identifier prime-field, which only a spelled-out curve holds (RFC 3279, section 2.3.5)."""
+_TO_ONE_SPELLING = "convert it with `openssl ec -param_enc named_curve`"
 _LARGEST_FILE = 64 * 1024
 """Bytes in a file of public keys: ten times what the most keys take."""
 
@@ -132,6 +137,10 @@ def load_public_keys(pem: bytes | bytearray | memoryview) -> tuple[PublicKey, ..
         raise KeyFileError(
             "holds a private key, where public ones belong: `imagekit keys show --pem` prints the public one"
         )
+    if any(block.label.endswith(b"CERTIFICATE") for block in blocks):
+        raise KeyFileError(
+            "holds a certificate, and certificates are not used: `openssl x509 -pubkey -noout -in FILE` prints its key"
+        )
     if not blocks:
         raise KeyFileError("holds no public key in PEM")
     if len(blocks) > MOST_KEYS:
@@ -148,8 +157,19 @@ def _public_key(block: bytes) -> PublicKey:
         _refuse_weak(key)
         return key
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        if _PRIME_FIELD in _der(block):
+            # openssl keeps a spelled-out curve, so it would know the key by another fingerprint.
+            raise KeyFileError(f"the curve of this key is not named: {_TO_ONE_SPELLING}")
         return key
     raise KeyFileError("holds a key that is neither Ed25519 nor ECDSA P-256")
+
+
+def _der(block: bytes) -> bytes:
+    """Return the content of a PEM block without headers; empty when it is not base64."""
+    try:
+        return base64.b64decode(b"".join(block.splitlines()[1:-1]))
+    except binascii.Error:
+        return b""
 
 
 def _refuse_weak(key: Ed25519PublicKey) -> None:
@@ -188,6 +208,8 @@ def load_private_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:
     if isinstance(key, Ed25519PrivateKey):
         return key
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
+        if _PRIME_FIELD in _der(blocks[0].text):
+            raise KeyFileError(f"the curve of this private key is not named: {_TO_ONE_SPELLING}")
         return key
     raise KeyFileError("the private key is neither Ed25519 nor ECDSA P-256")
 

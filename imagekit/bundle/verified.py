@@ -188,9 +188,17 @@ def found_in(targets: Sequence[Target], assessments: Mapping[str, Assessment]) -
 
 
 def errors_of(targets: Sequence[Target], assessments: Mapping[str, Assessment]) -> dict[str, list[Finding]]:
-    """Return the errors that the rules find in each image, by its SHA-256, on any of the targets."""
+    """Return what keeps each image out of a bundle, by its SHA-256: errors that the rules find on any of the targets.
+
+    For FUS and Safeboot, WB110 counts as an error too: ST's bytes must be ST's to the last one.
+    """
     found = found_in(targets, assessments)
-    return {sha256: [one for one in some if one.severity is Severity.ERROR] for sha256, some in found.items()}
+    return {
+        sha256: [
+            one for one in some if one.severity is Severity.ERROR or _is_about_st_bytes(one.rule, assessments[sha256])
+        ]
+        for sha256, some in found.items()
+    }
 
 
 NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
@@ -200,13 +208,31 @@ NEVER_WAIVED = frozenset({"WB101", "WB102", "WB103", "WB206", "WB301"})
 def is_waivable(rule: str, assessment: Assessment) -> bool:
     """Say whether an error can be accepted in writing.
 
-    Installing FUS or Safeboot is irreversible: an image that no key verifies must be in the catalogue, and an image for
-    another series is never accepted.
+    Installing FUS or Safeboot is irreversible: no finding about their bytes is accepted, unless the catalogue knows the
+    content, whose every byte ST has published then. An image of FUS or Safeboot for another series never is.
     """
-    is_stack = assessment.image.kind is ImageKind.STACK
-    is_blind = rule == "WB201" and not is_stack and not assessment.known
-    is_of_another_series = rule == "WB307" and not is_stack
-    return rule not in NEVER_WAIVED and not is_blind and not is_of_another_series
+    if rule == "WB307" and assessment.image.kind is not ImageKind.STACK:
+        return False
+    return rule not in NEVER_WAIVED and not _is_about_st_bytes(rule, assessment)
+
+
+_BYTE_RULES = frozenset({"WB104", "WB105", "WB106", "WB109", "WB110", "WB201", "WB202", "WB204"})
+"""Rules about bytes and signatures that fail when the bytes are not those that ST published."""
+
+
+def _is_about_st_bytes(rule: str, assessment: Assessment) -> bool:
+    """Say whether a finding doubts that the bytes of a FUS or Safeboot are ST's."""
+    is_irreversible = assessment.image.kind is not ImageKind.STACK
+    return is_irreversible and not assessment.known and rule in _BYTE_RULES
+
+
+def why_final(rule: str, assessment: Assessment) -> str:
+    """Return why an error cannot be waived; empty when it can."""
+    if is_waivable(rule, assessment):
+        return ""
+    if rule in NEVER_WAIVED:
+        return f"{rule} cannot be waived"
+    return f"{rule} cannot be waived for FUS and Safeboot: they are installed only as ST published them"
 
 
 def unaccepted(
@@ -232,7 +258,10 @@ def _refuse_findings(stated: Manifest, assessments: Mapping[str, Assessment]) ->
     """Raise BundleError `image` for an error that no waiver accepts, or for a waiver that nothing needs."""
     errors = errors_of(stated.targets, assessments)
     for sha256, finding in unaccepted(stated.waivers, errors, assessments):
-        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}")
+        reason = why_final(finding.rule, assessments[sha256])
+        is_waived = (sha256, finding.rule) in {(waiver.image, waiver.rule) for waiver in stated.waivers}
+        note = f"; {reason}" if is_waived else ""
+        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}{note}")
     refuse_unneeded(stated.waivers, errors)
 
 

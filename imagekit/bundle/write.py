@@ -11,7 +11,7 @@ from imagekit.bundle.envelope import Envelope, Signature
 from imagekit.bundle.keys import PrivateKey, fingerprint, sign
 from imagekit.bundle.manifest import FusPolicy, Manifest, Waiver
 from imagekit.bundle.order import steps_for
-from imagekit.bundle.verified import errors_of, is_waivable, refuse_unneeded, unaccepted
+from imagekit.bundle.verified import errors_of, refuse_unneeded, unaccepted, why_final
 from imagekit.errors import BundleError, PlacementError
 from imagekit.targets import TARGETS, Target
 
@@ -61,9 +61,8 @@ def make_manifest(
     )
     errors = errors_of(made.targets, assessments)
     for sha256, finding in unaccepted(made.waivers, errors, assessments):
-        is_final = not is_waivable(finding.rule, assessments[sha256])
-        way_out = "" if is_final else f"; if you must: --waive {finding.rule}=REASON"
-        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}{way_out}")
+        way_out = why_final(finding.rule, assessments[sha256]) or f"if you must: --waive {finding.rule}=REASON"
+        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}; {way_out}")
     refuse_unneeded(made.waivers, errors)
     return manifest.loads(manifest.dumps(made))
 

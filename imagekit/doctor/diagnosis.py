@@ -269,7 +269,7 @@ def _ruled_out(evidence: Evidence) -> frozenset[str]:
     if evidence.option_bytes is not None and evidence.option_bytes.has_stack is not None:
         excluded.add(NO_STACK if evidence.option_bytes.has_stack else FUS_SELECTED)
     if evidence.has_checked_application:
-        excluded |= {"WB305", "WB306", "WB307"} - {finding.rule for _, finding in evidence.findings}
+        excluded |= {"WB305", "WB306", "WB308"} - {finding.rule for _, finding in evidence.findings}
     return frozenset(excluded)
 
 
