@@ -16,6 +16,7 @@ from flasher.registers import OPTR_BOOT, OPTR_IWDG_SW
 from flasher.sim.faults import Fault
 from flasher.sim.secret import Operation
 from tests.support.fault_matrix import (
+    BEHAVIOURS,
     CAUTIOUS,
     PAUSES,
     SCENARIOS,
@@ -32,6 +33,7 @@ from tests.support.fault_matrix import (
     run_case,
     run_cases,
     run_once,
+    sample,
     through_pylink,
     watched,
 )
@@ -51,6 +53,18 @@ def test_a_sample_of_the_matrix(scenario: str, tmp_path: Path) -> None:
         every = list(cases(scenario))
         chosen = [*Random(scenario).sample(every, min(12, len(every))), *pairs(scenario, 3)]  # noqa: S311 - the same ones each time
     for verdict in chain(run_cases(chosen[1:], tmp_path), run_cases(chosen[:1], tmp_path, through_pylink)):
+        assert not verdict.problems, (verdict.case, verdict.texts)
+
+
+SMOKE = [name for name in BEHAVIOURS if name.startswith("renew/") and name.count("=") > 5][:8]
+
+
+@pytest.mark.parametrize("scenario", SMOKE)
+def test_a_sample_of_what_is_unknown_about_silicon(scenario: str, tmp_path: Path) -> None:
+    """Two faults in rows that combine many settings; all of it: tests/fault_matrix.py --behaviours N."""
+    with bare(tmp_path):
+        chosen = Random(scenario).sample([*sample(scenario, 1)], 2)  # noqa: S311 - the same ones each time
+    for verdict in run_cases(chosen, tmp_path):
         assert not verdict.problems, (verdict.case, verdict.texts)
 
 
