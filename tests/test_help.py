@@ -43,6 +43,11 @@ def test_every_command_has_an_example_of_one_line(words: tuple[str, ...]) -> Non
         refuse_unknown(example.removeprefix("imagekit "))
 
 
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_help_names_values_and_not_types(words: tuple[str, ...]) -> None:
+    assert not re.search(r"<\w+|\bTEXT\b|\bINTEGER\b", help_of(words))
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [

@@ -55,6 +55,7 @@ def inspection(
         ("is", _what(image), ""),
         ("for", ", ".join(series.value for series in image.series) or "unknown: the footer does not tell", ""),
         ("needs", _needs(assessment), ""),
+        *((name, line, "") for name, line in _sram(image)),
         ("signed", *_signed(assessment)),
         *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
         *(("" if index else "known as", line, "") for index, line in enumerate(_known(assessment, catalogue))),
@@ -133,7 +134,7 @@ def _what(image: Image) -> str:
 
 
 def _needs(assessment: Assessment) -> str:
-    """Return what the chip must have: FUS, flash, SRAM2."""
+    """Return what the chip must have: FUS and flash."""
     image, size, sectors = assessment.image, assessment.sector_size, assessment.sectors
     needs = [f"FUS {image.requires_fus.text} or later"] if image.requires_fus else []
     if size is None or sectors is None:
@@ -141,20 +142,20 @@ def _needs(assessment: Assessment) -> str:
     else:
         gap = f", {image.gap_sectors} more above it" if image.gap_sectors else ""
         needs.append(f"{counted(sectors, 'sector')} of {size // 1024} KiB{gap}")
-    return "; ".join([*needs, *_sram(image)])
+    return "; ".join(needs)
 
 
-def _sram(image: Image) -> Iterator[str]:
-    """Yield how a stack divides SRAM2 between the application and itself."""
+def _sram(image: Image) -> Iterator[tuple[str, str]]:
+    """Yield the two memories of SRAM2, and how a stack divides them between the application and itself."""
     memory = _memory(image)
     for name in ("SRAM2a", "SRAM2b"):
         left, used = memory[f"app_{name.lower()}_kib"], memory[f"stack_{name.lower()}_kib"]
         if image.kind is not ImageKind.STACK:
-            yield f"{name} {left} KiB in its footer"
+            yield name, f"{left} KiB in the footer"
         elif used is None:
-            yield f"{name}: {left} KiB left to the application"
+            yield name, f"{left} KiB left to the application"
         else:
-            yield f"{name}: {left} KiB left to the application, {used} KiB used by the stack"
+            yield name, f"{left} KiB left to the application, {used} KiB used by the stack"
 
 
 def _memory(image: Image) -> dict[str, int | None]:
