@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -244,3 +245,35 @@ def test_fingerprints_stay_when_the_folder_moves(folder: Path, tmp_path: Path) -
     before = fingerprint(folder)
     folder.rename(tmp_path / "moved")
     assert fingerprint(tmp_path / "moved") == before
+
+
+def test_applications_can_be_left_out(folder: Path) -> None:
+    (folder / "bad.bin").unlink()
+    (folder / "ble_app.bin").write_bytes(content("unencrypted"))
+    assert run(folder).exit_code == 4
+    assert run(folder, "--skip-applications").exit_code == 0
+    (folder / "stm32wb5x_FUS_fw.bin").write_bytes(content("unencrypted"))
+    assert run(folder, "--skip-applications").exit_code == 4
+    (folder / "ble.bin").write_bytes(content("empty"))
+    assert "ble.bin: unreadable" in run(folder, "--skip-applications").stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "is_checked"),
+    [
+        ("firmware/stm32wb5x_BLE_Stack_full_fw.bin", True),
+        ("STM32WB3X_FUS_FW.BIN", True),
+        ("a/stm32wb1x_BLE_LLD_fw.hex", True),
+        ("ble.bin", True),
+        ("images/zigbee-ffd.bin", True),
+        ("stm32wb55-app/build/app.bin", False),
+        ("stm32wb5x_images/app.bin", False),
+        ("ble/app.bin", False),
+        ("ble_app.hex", False),
+        ("stm32wb5x_BLE_Stack_full_fw.bin.md5", False),
+    ],
+)
+def test_the_pre_commit_hook_looks_at_file_names(path: str, is_checked: bool) -> None:
+    hook = (Path(__file__).parents[1] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    pattern = next(line.partition("files: ")[2] for line in hook.splitlines() if line.startswith("  files: "))
+    assert bool(re.search(pattern, path)) is is_checked

@@ -71,6 +71,14 @@ def check(
     known_faults: Annotated[bool, KnownFaultsOption] = False,
     baseline: Annotated[str | None, BaselineOption] = None,
     fail_on: Annotated[FailOn | None, FailOnOption] = None,
+    skip_applications: Annotated[
+        bool,
+        typer.Option(
+            "--skip-applications",
+            envvar="IMAGEKIT_SKIP_APPLICATIONS",
+            help="Leave out unencrypted programs, unless they are named as ST names its images.",
+        ),
+    ] = False,
     known: Annotated[str | None, KnownContents] = None,
 ) -> None:
     """Refuse images that must not ship.
@@ -82,7 +90,7 @@ def check(
     Example: imagekit check release/ --part NUCLEO-WB55RG --part STM32WB55CC
     """
     from imagekit.report import check as report
-    from imagekit.rules.check import FileVerdict, accept_findings, check_files
+    from imagekit.rules.check import FileVerdict, accept_findings, check_files, without_applications
 
     started = time.monotonic()
     files_to_write, detail = outputs_of(outputs or []), detail_of(quiet=quiet, verbose=verbose, notes=notes)
@@ -92,6 +100,8 @@ def check(
     files, is_empty = expanded(paths, (".bin", ".hex"), "*.bin or *.hex")
     with progress(len(files), "checking") as done:
         checked = check_files(files, read_image, chips, done, catalogue=known_contents(known))
+    if skip_applications:
+        checked = without_applications(checked)
     checked = accept_findings(checked, gate.accept)
     entries = report.of_check(checked)
     result = Report(

@@ -6,15 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import PurePath
 
 from imagekit import parallel
 from imagekit.assessment import Assessment, assess
-from imagekit.catalogue import Catalogue
+from imagekit.catalogue import Catalogue, StName
 from imagekit.errors import ParseError
 from imagekit.image.model import Image
 from imagekit.rules import findings as image_findings
 from imagekit.rules.folder import folder_findings
-from imagekit.rules.not_an_image import not_an_image
+from imagekit.rules.not_an_image import UNENCRYPTED, not_an_image
 from imagekit.rules.registry import Chip, Finding, Severity
 from imagekit.rules.waivers import Accept, Place
 from imagekit.text import why
@@ -145,6 +146,16 @@ def for_every_part(found: Sequence[tuple[str | None, tuple[Finding, ...]]]) -> t
 def _verdict(findings: Sequence[Finding]) -> FileVerdict:
     refused = any(finding.severity is Severity.ERROR and finding.waived is None for finding in findings)
     return FileVerdict.REFUSED if refused else FileVerdict.ACCEPTED
+
+
+def without_applications(files: Sequence[CheckedFile]) -> list[CheckedFile]:
+    """Leave out the unencrypted programs, unless they are named as ST names its images."""
+    return [file for file in files if not _is_application(file)]
+
+
+def _is_application(file: CheckedFile) -> bool:
+    is_program = any(finding.rule == UNENCRYPTED.id for finding in file.findings)
+    return is_program and StName.parse(PurePath(file.path).name) is None
 
 
 def accept_findings(files: Sequence[CheckedFile], accept: Accept) -> list[CheckedFile]:

@@ -72,6 +72,7 @@ _BY_REASON = {
     ),
 }
 """Reason of ParseError -> its rule."""
+UNENCRYPTED = _BY_REASON["unencrypted"]
 
 
 def not_an_image(error: ParseError) -> Finding:
