@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from imagekit.image.model import Image
     from imagekit.rules.registry import Chip
 
+
+class Linker(StrEnum):
+    """Whose linker `map` writes memory regions for."""
+
+    GCC = "gcc"
+    IAR = "iar"
+    KEIL = "keil"
+
+
 _COLLISIONS = frozenset({"WB305", "WB306", "WB307"})
 
 
@@ -53,6 +63,15 @@ def map_(
             show_default=False,
         ),
     ] = None,
+    linker: Annotated[
+        Linker | None,
+        typer.Option(
+            envvar="IMAGEKIT_LINKER",
+            metavar="LINKER",
+            help="Print the memory regions for the application's linker script in place of the map: gcc, iar or keil.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, AsJson] = False,
 ) -> None:
     """Draw the flash, before and after.
@@ -63,6 +82,8 @@ def map_(
     drawn.
 
     Example: imagekit map stack.bin --part STM32WB55RG --svg flash.svg
+
+    Example: imagekit map stack.bin --part STM32WB55RG --linker gcc
     """
     from imagekit.report import map as report
 
@@ -71,6 +92,9 @@ def map_(
     if json and svg == "-":
         raise typer.BadParameter("--json and --svg - contradict each other", param_hint="--json")
     images = _read_all(files)
+    if linker is not None:
+        _print_regions(linker, files, images, chips, as_json=json)
+        return
     maps = [_mapped(chip, sectors, files, images) for chip in chips]
     if svg is not None:
         from imagekit.report.svg import svg as as_svg
@@ -82,6 +106,33 @@ def map_(
     elif svg != "-":
         print_result("\n\n".join(_text(drawing) for drawing, _ in maps))
     if any(collides for _, collides in maps):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _print_regions(
+    linker: Linker,
+    files: Sequence[str],
+    images: "Sequence[tuple[Image, bytes, int | None]]",
+    chips: "Sequence[Chip]",
+    *,
+    as_json: bool,
+) -> None:
+    """Print the regions below the last image; exits with 3 when the application does not keep to them."""
+    from imagekit.linker import regions
+    from imagekit.report import linker as report
+
+    if len(chips) > 1:
+        raise typer.BadParameter("a linker script is for one part: give one --part", param_hint="--linker")
+    chip, part = chips[0], shown((chips[0].part or "").strip())
+    steps, collides = _steps(files, images, chip)
+    last = steps[-1]
+    with about(files[-1]):
+        found = regions(chip.part or "", last.image, last.placement)
+    if as_json:
+        print_json(report.document(linker.value, found, part, last.title, last.image.sha256))
+    else:
+        print_result(report.text(linker.value, found, part, last.title))
+    if collides:
         raise typer.Exit(ExitCode.REFUSED)
 
 
