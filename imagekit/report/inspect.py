@@ -58,6 +58,7 @@ def inspection(
         ("signed", *_signed(assessment)),
         *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
         ("known as", _known(assessment, catalogue), ""),
+        *(("used by", ", ".join(host.title for host in assessment.hosts), "") for _ in assessment.hosts[:1]),
         ("sha256", image.sha256, "dim"),
         *(
             (finding.severity.value, f"{finding.rule} {finding.text}", finding.severity.value)
@@ -262,6 +263,9 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
         "known_as": [
             {"release": publication.release, "path": publication.path}
             for publication in (assessment.known.published if assessment.known else ())
+        ],
+        "used_by": [
+            {"name": host.name, "version": host.version, "unsure": host.is_unsure} for host in assessment.hosts
         ],
         "findings": [finding_entry(finding) for finding in found],
     }
