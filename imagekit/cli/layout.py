@@ -10,6 +10,7 @@ import typer
 from imagekit.cli.app import PLAN, app
 from imagekit.cli.command_line import can_print
 from imagekit.cli.console import about, complain, painter, print_json, print_result, shown, terminal_width
+from imagekit.cli.extract import extract_image
 from imagekit.cli.options import (
     App,
     AsJson,
@@ -20,6 +21,7 @@ from imagekit.cli.options import (
     application_path,
     chip_of,
     chips_of,
+    image_names,
     number_of,
     write_result,
 )
@@ -253,6 +255,25 @@ def convert(
     part: Annotated[str | None, Part] = None,
     fus: Annotated[str | None, Fus] = None,
     app_file: Annotated[str | None, App] = None,
+    extract: Annotated[
+        bool,
+        typer.Option(
+            "--extract",
+            envvar="IMAGEKIT_EXTRACT",
+            help="Write an image that is inside FILE, such as a merged HEX file, a dump, an OTA file or a C array.",
+        ),
+    ] = False,
+    which: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            envvar="IMAGEKIT_IMAGE",
+            metavar="NUMBER|NAME",
+            help="Which of several images --extract writes: its number from 1, or ST's name.",
+            show_default=False,
+            autocompletion=image_names,
+        ),
+    ] = None,
 ) -> None:
     """Write an image as Intel HEX, or as binary.
 
@@ -260,8 +281,17 @@ def convert(
     it does not install the image: FUS must be told to install it. Exits with 3 when the image has no address, or when
     the application reaches into it.
 
+    With --extract, OUT is a new .bin: an existing file is not replaced.
+
     Example: imagekit convert stack.bin stack.hex --part STM32WB55RG
+
+    Example: imagekit convert --extract firmware.ota stack.bin
     """
+    if extract:
+        extract_image(file, out, which)
+        return
+    if which is not None:
+        raise typer.BadParameter("it needs --extract", param_hint="--image")
     to_hex = _is_hex(out)
     if not to_hex and not out.lower().endswith(".bin"):
         raise typer.BadParameter(f"{shown(out)} must end with .bin or .hex", param_hint="OUT")
