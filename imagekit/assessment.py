@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imagekit.catalogue import Catalogue, Content, shipped
 from imagekit.errors import PlacementError
+from imagekit.hosts import HostRelease, hosts_using
 from imagekit.image.model import Image
 from imagekit.image.signature import SignatureStatus, SignatureVerdict, signature_verdict
 from imagekit.image.signing_keys import SigningKey, st_keys
@@ -58,6 +59,17 @@ class Assessment:
     def variants(self) -> tuple[str, ...]:
         """ST's names for it, such as `BLE_Stack_full`; empty when it is not in the catalogue."""
         return self.known.variants if self.known else ()
+
+    @property
+    def hosts(self) -> tuple[HostRelease, ...]:
+        """The releases of host software that are tied to this image; empty when it is not in the catalogue."""
+        published = self.known.published if self.known else ()
+        rows = {
+            host: None
+            for publication in published
+            for host in hosts_using(publication.variant, publication.release.removeprefix("v"))
+        }
+        return tuple(rows)
 
     @property
     def fus_variants(self) -> tuple[str, ...]:

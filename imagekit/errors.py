@@ -112,6 +112,10 @@ class ApplicationError(ImagekitError):
     """The file is not an application for CPU1: it is damaged, for another processor, or not in flash."""
 
 
+class LinkerError(ImagekitError):
+    """The regions for a linker script cannot be told for this part and image."""
+
+
 class BundleError(ReasonedError[BundleReason]):
     """The bundle is refused; `reason` names the check that refused it."""
 

@@ -17,6 +17,8 @@ LARGEST_ELF = 256 * 1024 * 1024
 """Bytes of an ELF file that are read: debugging information makes it many times larger than the flash."""
 LARGEST_BUNDLE = 16 * 1024 * 1024
 """Bytes in a bundle: more than every FUS and a stack of the largest size."""
+LARGEST_CONTAINER = 64 * 1024 * 1024
+"""Bytes that are searched for images: a dump, a file for updates over the air, source text with an array."""
 _ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _LARGEST_TEXT = 16 * 1024 * 1024
 

@@ -83,6 +83,25 @@ def _image_before(flash: bytes, signature_footer_at: int, target: Target) -> Lef
     return LeftoverImage(FLASH_BASE + start, FLASH_BASE + last_sector_end)
 
 
+def image_ends(data: bytes) -> Iterator[int]:
+    """Yield the offset just behind each image that ST signed, at any alignment, in any file.
+
+    Source: docs/image-format.md (both footers).
+    """
+    at = data.find(_SIGNATURE_MARKERS)
+    while at >= 0:
+        end = at + FOOTER_SIZE
+        footer_end = at - ST_SIGNATURE_SIZE
+        is_whole = footer_end >= FOOTER_SIZE and end <= len(data)
+        if (
+            is_whole
+            and _word_before(data, footer_end) in IMAGE_MAGICS
+            and _word_before(data, end) == ST_SIGNATURE_MAGIC
+        ):
+            yield end
+        at = data.find(_SIGNATURE_MARKERS, at + 1)
+
+
 def _lone_footers(flash: bytes, target: Target) -> Iterator[LeftoverImage]:
     """Yield the sector of each image footer, whatever follows it."""
     for magic in sorted(IMAGE_MAGICS):

@@ -208,6 +208,17 @@ def select_target(part: str) -> Target:
     raise TargetError(f"unknown part or board {part!r}: {_did_you_mean(part)}")
 
 
+def part_number(part: str) -> str | None:
+    """Return a part number as PARTS has it, of a part or a board; None for a target, which stands for several."""
+    wanted = part.strip().upper().removeprefix("STM32")
+    if wanted[:6] in PARTS and (len(wanted) == 6 or _ORDERING_SUFFIX.fullmatch(wanted[6:])):
+        return wanted[:6]
+    for board in BOARDS:
+        if _letters(board.name) == _letters(part):
+            return board.part
+    return None
+
+
 def _letters(name: str) -> str:
     """Return a name as it is compared: capital letters and digits only."""
     return re.sub(r"[^A-Z0-9]", "", name.upper())

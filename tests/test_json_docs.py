@@ -38,6 +38,7 @@ DOCUMENTS = [
     ("bundle", "imagekit bundle verify --json", ("bundle", "show", "--json", str(BUNDLES / "good-p256.wbz"))),
     ("option-bytes", "imagekit explain --option-bytes", ("explain", "--json", "--option-bytes", DUMP, *WB55)),
     ("diagnosis", "imagekit doctor --json", ("doctor", "--json", "BLE does not start", *WB55, "--option-bytes", DUMP)),
+    ("linker", "imagekit map --linker", ("map", IMAGE, *WB55, "--linker", "gcc", "--json")),
     ("explanations", "imagekit explain [CODE]", ("explain", "--json", "WB201", "0x11")),
 ]
 

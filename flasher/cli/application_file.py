@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from imagekit.application.read import has_addresses, read_application
 from imagekit.errors import ApplicationError
 from imagekit.targets import FLASH_BASE
 
@@ -21,6 +20,8 @@ def flash_content(given: Path) -> bytes:
         OSError: the file cannot be read.
         ValueError: the file is not an application, or is larger than any flash.
     """
+    from imagekit.application.read import has_addresses, read_application  # slow, and needed by one command
+
     path, address = _address_of(given)
     with path.open("rb") as file:
         data = file.read(_LARGEST_FILE + 1)

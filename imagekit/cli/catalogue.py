@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagekit.cli.app import VALIDATE, app
-from imagekit.cli.console import about, complain, print_json, print_result, shown
+from imagekit.cli.console import about, complain, painter, print_json, print_result, shown, terminal_width
 from imagekit.cli.options import (
     AsJson,
     KnownContents,
+    beginning_so,
     expanded,
     group,
     image_names,
@@ -22,7 +23,7 @@ from imagekit.cli.options import (
     version_of,
     write_result,
 )
-from imagekit.errors import ExitCode
+from imagekit.errors import ExitCode, HostError
 from imagekit.files import folder_of, in_folder, name_of, read_image, read_text
 from imagekit.text import counted
 
@@ -112,6 +113,17 @@ def _write(out: str, read: "tuple[list[PublishedFile], int]", *, base: "Catalogu
     complain(summary)
 
 
+def _host_names(incomplete: str) -> list[str]:
+    """Return the host software that begins so, with its releases once the name is complete."""
+    from imagekit.hosts import host_releases
+
+    rows = host_releases()
+    names = dict.fromkeys(row.name for row in rows)
+    if ":" in incomplete:
+        names = dict.fromkeys(f"{row.name}:{row.version}" for row in rows)
+    return beginning_so(incomplete, names)
+
+
 @catalogue.command(name="show")
 def catalogue_show(
     sha256: Annotated[
@@ -146,6 +158,18 @@ def catalogue_show(
     sram2b: Annotated[
         str | None, typer.Option(envvar="IMAGEKIT_SRAM2B", metavar="KIB", help="SRAM2b left to the application.")
     ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            envvar="IMAGEKIT_FOR",
+            metavar="HOST:VERSION",
+            help="List the stacks that a host software expects, such as zephyr:4.2; without a version, for all of its "
+            "releases.",
+            show_default=False,
+            autocompletion=_host_names,
+        ),
+    ] = None,
     known: Annotated[str | None, KnownContents] = None,
     json: Annotated[bool, AsJson] = False,
 ) -> None:
@@ -157,8 +181,17 @@ def catalogue_show(
     Example: imagekit catalogue show --series WB5x --version 1.13.3 --sectors 36
 
     Example: imagekit catalogue show --what BLE_Stack_full --series WB5x
+
+    Example: imagekit catalogue show --for zephyr:4.2
     """
     from imagekit.report import catalogue as report
+
+    fields = (sha256, series, magic, version, sectors, sram2a, sram2b)
+    if host is not None:
+        if any(field is not None for field in fields):
+            raise typer.BadParameter("give it alone: it names the images itself", param_hint="--for")
+        _show_host(host, known, as_json=json)
+        return
 
     if sha256 is not None and not re.fullmatch("[0-9A-Fa-f]{1,64}", sha256):
         raise typer.BadParameter(f"{sha256!r} is not the start of a SHA-256", param_hint="SHA256")
@@ -192,6 +225,22 @@ def catalogue_show(
 def _is_called(content: "Content", name: str | None) -> bool:
     """Return whether ST published an image under a name; every image matches None."""
     return name is None or name.casefold() in [variant.casefold() for variant in content.variants]
+
+
+def _show_host(host: str, known: str | None, *, as_json: bool) -> None:
+    """Print the stacks that a host software expects; exits with wrong usage when nothing is known about it."""
+    from imagekit.hosts import releases_of
+    from imagekit.report import hosts as report
+
+    try:
+        releases = releases_of(host)
+    except HostError as error:
+        raise typer.BadParameter(str(error), param_hint="--for") from error
+    contents = known_contents(known)
+    if as_json:
+        print_json(report.document(releases, contents))
+    else:
+        print_result(report.text(releases, contents, width=terminal_width(), paint=painter()))
 
 
 def _series_of(text: str | None) -> "Series | None":

@@ -27,7 +27,7 @@ from imagekit.cli.options import (
     known_contents,
     number_of,
 )
-from imagekit.cli.placed import judged, read_as_image
+from imagekit.cli.placed import images_inside, judged, read_as_image
 from imagekit.errors import ExitCode, ParseError
 from imagekit.files import read_image, size_of
 from imagekit.text import hex_word, why
@@ -141,8 +141,9 @@ def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) 
         reason = error.reason if isinstance(error, ParseError) else "unreadable"
         message = why(error)
         size, sha256 = _size_and_hash(path, data)
-        entry = report.error_entry(path, size, sha256, reason, message)
-        return _Inspection(entry, error=f"{shown(path)}: {message}")
+        contained = images_inside(path, data)
+        entry = report.error_entry(path, size, sha256, reason, message, contained)
+        return _Inspection(entry, error="; ".join([f"{shown(path)}: {message}", *report.contained_lines(contained)]))
     found = findings(assessment, chip, hex_address=hex_address)
     if as_json:
         return _Inspection(report.image_entry(path, assessment, found, chip.target))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from imagekit.cli.app import PLAN, app
 from imagekit.cli.command_line import can_print
 from imagekit.cli.console import about, complain, painter, print_json, print_result, shown, terminal_width
+from imagekit.cli.extract import extract_image
 from imagekit.cli.options import (
     App,
     AsJson,
@@ -19,6 +21,7 @@ from imagekit.cli.options import (
     application_path,
     chip_of,
     chips_of,
+    image_names,
     number_of,
     write_result,
 )
@@ -32,6 +35,15 @@ if TYPE_CHECKING:
     from imagekit.flash_map import MapStep, Picture
     from imagekit.image.model import Image
     from imagekit.rules.registry import Chip
+
+
+class Linker(StrEnum):
+    """Whose linker `map` writes memory regions for."""
+
+    GCC = "gcc"
+    IAR = "iar"
+    KEIL = "keil"
+
 
 _COLLISIONS = frozenset({"WB305", "WB306", "WB308"})
 
@@ -53,6 +65,15 @@ def map_(
             show_default=False,
         ),
     ] = None,
+    linker: Annotated[
+        Linker | None,
+        typer.Option(
+            envvar="IMAGEKIT_LINKER",
+            metavar="LINKER",
+            help="Print the memory regions for the application's linker script in place of the map: gcc, iar or keil.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[bool, AsJson] = False,
 ) -> None:
     """Draw the flash, before and after.
@@ -63,6 +84,8 @@ def map_(
     drawn.
 
     Example: imagekit map stack.bin --part STM32WB55RG --svg flash.svg
+
+    Example: imagekit map stack.bin --part STM32WB55RG --linker gcc
     """
     from imagekit.report import map as report
 
@@ -71,6 +94,9 @@ def map_(
     if json and svg == "-":
         raise typer.BadParameter("--json and --svg - contradict each other", param_hint="--json")
     images = _read_all(files)
+    if linker is not None:
+        _print_regions(linker, files, images, chips, as_json=json)
+        return
     maps = [_mapped(chip, sectors, files, images) for chip in chips]
     if svg is not None:
         from imagekit.report.svg import svg as as_svg
@@ -82,6 +108,33 @@ def map_(
     elif svg != "-":
         print_result("\n\n".join(_text(drawing) for drawing, _ in maps))
     if any(collides for _, collides in maps):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _print_regions(
+    linker: Linker,
+    files: Sequence[str],
+    images: "Sequence[tuple[Image, bytes, int | None]]",
+    chips: "Sequence[Chip]",
+    *,
+    as_json: bool,
+) -> None:
+    """Print the regions below the last image; exits with 3 when the application does not keep to them."""
+    from imagekit.linker import regions
+    from imagekit.report import linker as report
+
+    if len(chips) > 1:
+        raise typer.BadParameter("a linker script is for one part: give one --part", param_hint="--linker")
+    chip, part = chips[0], shown((chips[0].part or "").strip())
+    steps, collides = _steps(files, images, chip)
+    last = steps[-1]
+    with about(files[-1]):
+        found = regions(chip.part or "", last.image, last.placement)
+    if as_json:
+        print_json(report.document(linker.value, found, part, last.title, last.image.sha256))
+    else:
+        print_result(report.text(linker.value, found, part, last.title))
+    if collides:
         raise typer.Exit(ExitCode.REFUSED)
 
 
@@ -202,6 +255,25 @@ def convert(
     part: Annotated[str | None, Part] = None,
     fus: Annotated[str | None, Fus] = None,
     app_file: Annotated[str | None, App] = None,
+    extract: Annotated[
+        bool,
+        typer.Option(
+            "--extract",
+            envvar="IMAGEKIT_EXTRACT",
+            help="Write an image that is inside FILE, such as a merged HEX file, a dump, an OTA file or a C array.",
+        ),
+    ] = False,
+    which: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            envvar="IMAGEKIT_IMAGE",
+            metavar="NUMBER|NAME",
+            help="Which of several images --extract writes: its number from 1, or ST's name.",
+            show_default=False,
+            autocompletion=image_names,
+        ),
+    ] = None,
 ) -> None:
     """Write an image as Intel HEX, or as binary.
 
@@ -209,8 +281,17 @@ def convert(
     it does not install the image: FUS must be told to install it. Exits with 3 when the image has no address, or when
     the application reaches into it.
 
+    With --extract, OUT is a new .bin: an existing file is not replaced.
+
     Example: imagekit convert stack.bin stack.hex --part STM32WB55RG
+
+    Example: imagekit convert --extract firmware.ota stack.bin
     """
+    if extract:
+        extract_image(file, out, which)
+        return
+    if which is not None:
+        raise typer.BadParameter("it needs --extract", param_hint="--image")
     to_hex = _is_hex(out)
     if not to_hex and not out.lower().endswith(".bin"):
         raise typer.BadParameter(f"{shown(out)} must end with .bin or .hex", param_hint="OUT")

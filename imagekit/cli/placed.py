@@ -1,15 +1,18 @@
 """Reading an image, and refusing one that must not have an address: what address, map and convert share."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
 from imagekit.cli.console import complain, shown
 from imagekit.errors import ExitCode
+from imagekit.files import LARGEST_CONTAINER, is_device, read_some
 
 if TYPE_CHECKING:
     from imagekit.assessment import Assessment
+    from imagekit.embedded import EmbeddedImage
     from imagekit.image.model import Image
     from imagekit.rules.registry import Chip
 
@@ -24,6 +27,18 @@ def read_as_image(path: str, data: bytes) -> "tuple[Image, bytes, int | None]":
 
         hex_address, data = read_hex(data)
     return Image.parse(data), data, hex_address
+
+
+def images_inside(path: str, data: bytes | None) -> "tuple[EmbeddedImage, ...]":
+    """Return the whole images inside a file that is not one itself; `data` is what was read of it, None: nothing."""
+    from imagekit.embedded import find_embedded
+
+    if data is None:
+        return ()
+    if path != "-" and not is_device(path):
+        with suppress(OSError):
+            data = read_some(path, LARGEST_CONTAINER)
+    return find_embedded(data)
 
 
 def judged(

@@ -95,6 +95,11 @@ def document(matches: Sequence[Content]) -> Json:
     return {"schema": CONTENTS_SCHEMA, "contents": [_entry(content) for content in _sorted(matches)]}
 
 
+def lines(matches: Sequence[Content]) -> list[str]:
+    """Return one line for each known image."""
+    return [_line(content) for content in _sorted(matches)]
+
+
 def _sorted(matches: Sequence[Content]) -> list[Content]:
     return sorted(matches, key=lambda content: (content.variants, content.published[-1].release))
 

@@ -1,9 +1,10 @@
 """What `inspect` and `address` print: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from imagekit.assessment import Assessment
 from imagekit.catalogue import Catalogue
+from imagekit.embedded import EmbeddedImage, Stored
 from imagekit.errors import PlacementError
 from imagekit.image.container import FUS_2_STACK_MAGIC
 from imagekit.image.model import Image, ImageKind, Version
@@ -59,6 +60,7 @@ def inspection(
         ("signed", *_signed(assessment)),
         *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
         *(("" if index else "known as", line, "") for index, line in enumerate(_known(assessment, catalogue))),
+        *(("used by", ", ".join(host.title for host in assessment.hosts), "") for _ in assessment.hosts[:1]),
         ("sha256", image.sha256, "dim"),
         *(
             (finding.severity.value, f"{finding.rule} {finding.text}", finding.severity.value)
@@ -262,6 +264,9 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
             {"release": publication.release, "path": publication.path}
             for publication in (assessment.known.published if assessment.known else ())
         ],
+        "used_by": [
+            {"name": host.name, "version": host.version, "unsure": host.is_unsure} for host in assessment.hosts
+        ],
         "findings": [finding_entry(finding) for finding in found],
     }
 
@@ -273,7 +278,14 @@ def _address_on(assessment: Assessment, target: Target) -> int | None:
         return None
 
 
-def error_entry(path: str, size: int | None, sha256: str | None, reason: str, message: str) -> Json:
+def error_entry(
+    path: str,
+    size: int | None,
+    sha256: str | None,
+    reason: str,
+    message: str,
+    contained: Sequence[EmbeddedImage] = (),
+) -> Json:
     """Return what `inspect --json` prints about a file that is not an image; None for what was not read."""
     return {
         "path": path,
@@ -281,7 +293,30 @@ def error_entry(path: str, size: int | None, sha256: str | None, reason: str, me
         "sha256": sha256,
         "kind": None,
         "error": {"reason": reason, "message": message},
+        "contains": [
+            {
+                "offset": hex_word(image.offset),
+                "is_address": image.is_address,
+                "stored": image.stored.value,
+                "title": image.title,
+                "size": len(image.data),
+                "sha256": image.assessment.image.sha256,
+            }
+            for image in contained
+        ],
     }
+
+
+_STORED = {Stored.PLAIN: "", Stored.INVERTED: ", inverted (XOR 0xFF)", Stored.C_ARRAY: ", in a C array"}
+
+
+def contained_lines(contained: Sequence[EmbeddedImage]) -> Iterator[str]:
+    """Yield a sentence for each image inside a file, then how to take one out."""
+    for image in contained:
+        where = "address" if image.is_address else "offset"
+        yield f"a whole ST image at {where} {hex_word(image.offset)}{_STORED[image.stored]}: {image.title}"
+    if contained:
+        yield "`imagekit convert --extract FILE OUT` writes it to a file"
 
 
 def _version(version: Version | None) -> Json | None:
