@@ -357,15 +357,16 @@ def _end(application: Application | None, target: Target) -> int:
 def _strips(image: Image, target: Target, application: Application | None) -> Iterator[Strip]:
     """Yield SRAM2a and SRAM2b: what is left to the application, what the stack uses, and what both use."""
     ram = application.ram if application and image.kind is ImageKind.STACK else ()
+    owner = {ImageKind.STACK: "stack", ImageKind.FUS: "FUS"}.get(image.kind, "image")
     for name, start, end, kept in shared_ram(image, target):
         both = [used for used in ram if used.meets(kept, end)]
         low = min([end, *(max(used.start, kept) for used in both)])
         high = max([low, *(min(used.end, end) for used in both)])
         parts = (
             (start, kept, RegionKind.FREE, "application"),
-            (kept, low, RegionKind.CPU2, "stack"),
+            (kept, low, RegionKind.CPU2, owner),
             (low, high, RegionKind.COLLISION, "both use"),
-            (high, end, RegionKind.CPU2, "stack"),
+            (high, end, RegionKind.CPU2, owner),
         )
         yield Strip(
             name=name,

@@ -438,7 +438,7 @@ def test_the_document_of_show() -> None:
     assert {**document, "verified": True, "signers": verified["signers"]} == verified
 
 
-def test_what_the_catalogue_does_not_know_is_the_word_of_the_maker(folder: Path) -> None:
+def test_an_unknown_image_has_the_name_that_the_maker_gave(folder: Path) -> None:
     from tests.support.bundles import maker
 
     stack = maker().STACK

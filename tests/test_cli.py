@@ -82,7 +82,7 @@ def test_wrong_usage_is_2(arguments: list[str], words: str) -> None:
     assert result.stdout == ""
 
 
-def test_several_files_the_worst_counts_and_the_good_ones_are_told() -> None:
+def test_of_several_files_the_worst_decides_the_code() -> None:
     result = run("inspect", STACK, str(IMAGES / "empty.bin"), str(IMAGES / "fus-2.2.0.bin"))
     assert result.exit_code == 4
     assert result.stdout.count("sha256") == 2

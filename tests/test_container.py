@@ -164,6 +164,12 @@ VECTOR_TABLE = b"".join(word.to_bytes(4, "little") for word in (SP, *CODE))
         (b"\x7fELF\x01\x01\x01" + bytes(300), "no-signature-footer", "an ELF file, .*--app"),
         (b"\x1e\xf1\xee\x0b" + bytes(300), "no-signature-footer", "a Zigbee OTA file"),
         (b"Filetype: Flipper SubGhz Keystore File\n" + b"x" * 300, "no-signature-footer", "a file of a Flipper Zero"),
+        (b"Filetype: Flipper SubGhz Keystore File\nVersion: 0\n", "too-short", "a file of a Flipper Zero"),
+        (
+            b"PK\x03\x04" + bytes(26) + b"manifest.dsse.json" + bytes(300),
+            "no-signature-footer",
+            "this is a bundle: use",
+        ),
         (b"const unsigned char fw[] = {\n" + b"0x12, 0x34, " * 40, "no-signature-footer", "C source"),
         (b"PK\x03\x04 stm32wb5x_FUS_fw.bin" + bytes(300), "no-signature-footer", "a ZIP archive of a release"),
         (bytes(byte ^ 0xFF for byte in content("stack-4k")), "no-signature-footer", "every byte .* is inverted"),

@@ -137,7 +137,7 @@ def test_the_application_comes_along_with_its_start_record(type_: int, tmp_path:
     assert both.start == start
 
 
-def test_an_application_that_touches_the_image_is_joined_and_one_byte_more_refused(tmp_path: Path) -> None:
+def test_an_application_may_touch_the_image_but_not_overlap_it(tmp_path: Path) -> None:
     out = tmp_path / "all.hex"
     (tmp_path / "app.elf").write_bytes(program(0xF3000))
     assert run(STACK, out, *PART, "--app", tmp_path / "app.elf").exit_code == 0

@@ -23,6 +23,7 @@ PAGE = (FIXTURES.parent / "docs" / "json.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", PAGE, re.MULTILINE))
 WB55, WB15 = ("--part", "STM32WB55RG"), ("--part", "STM32WB15CC")
 IMAGE, TEXT = str(IMAGES / "stack-4k.bin"), str(IMAGES / "text.bin")
+OTHER = str(IMAGES / "fus-2.2.0.bin")
 DUMP = "SFSA=0xF4"
 
 DOCUMENTS = [
@@ -31,6 +32,7 @@ DOCUMENTS = [
     ("rules", "imagekit rules --json", ("rules", "--json")),
     ("map", "imagekit map --json", ("map", "--json", IMAGE, *WB55)),
     ("keys", "imagekit keys show --json", ("keys", "show", "--json", str(public_file("p256")))),
+    ("recovered-keys", "imagekit keys recover --json", ("keys", "recover", "--json", IMAGE, OTHER)),
     ("contents", "imagekit catalogue show --json", ("catalogue", "show", "--json", "--series", "WB1x")),
     ("plans", "imagekit plan --json", ("plan", "--json", *WB55, *WB15, "--fus", "1.2.0", IMAGE)),
     ("check", "imagekit check --json", ("check", "--format", "json", IMAGE, TEXT)),

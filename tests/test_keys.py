@@ -240,7 +240,7 @@ def test_what_is_no_private_key_for_bundles(
     assert not (folder / "x.wbz").exists()
 
 
-def test_a_fingerprint_is_the_hash_of_the_subject_public_key_info() -> None:
+def test_a_fingerprint_is_the_hash_of_the_public_key_info() -> None:
     for name in ("ed25519", "p256", "stranger"):
         assert fingerprint(public(name)) == maker().keyid(name)
 

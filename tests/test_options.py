@@ -64,7 +64,7 @@ def test_a_left_over_completion_variable_does_not_hide_a_refusal() -> None:
     assert (result.returncode, result.stdout) == (3, "")
 
 
-def test_a_list_in_the_environment_is_split_at_the_path_separator() -> None:
+def test_a_list_from_the_environment_has_path_separators() -> None:
     parts = os.pathsep.join(("STM32WB15CC", "STM32WB55RG"))
     result = CliRunner().invoke(imagekit, ["check", STACK], env={"IMAGEKIT_PART": parts})
     assert "WB301 STM32WB15CC: " in result.stdout

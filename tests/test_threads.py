@@ -158,7 +158,7 @@ def test_j_link_on_a_512_kib_part_is_warned_of() -> None:
     file = st("v1.7.0/STM32WB5x/stm32wb5x_BLE_Stack_full_fw.bin")
     code, out = run("plan", "--part", "STM32WB55CE", "--fus", "1.2.0", file, "--emit", "jlink")
     assert code == 0
-    assert "WARNING: on a WB55CE a J-Link of before V7.86f looked for the image in other sectors than ST's" in out
+    assert "WARNING: on a WB55CE, J-Link before V7.86f looked for the image in other sectors than ST's" in out
     assert "0x08057000" in out  # the address that worked with ST's tool in a later thread
 
 

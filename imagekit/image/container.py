@@ -150,15 +150,14 @@ def _refuse_at_sight(data: bytes) -> None:
     if error := not_an_image.text_in_place_of_image(data):
         raise error
     if len(data) > LARGEST_FLASH:
-        what = not_an_image.other_file(data) or "a flash dump, or not an image"
+        what = not_an_image.named_file(data) or "a flash dump, or not an image"
         raise ParseError("too-large", f"more than {LARGEST_FLASH} bytes, the largest STM32WB flash: {what}")
     if len(data) < SMALLEST_IMAGE:
         line = not_an_image.first_line(data)
-        raise ParseError(
-            "too-short",
-            f"{len(data)} bytes are too few: an image has {SMALLEST_IMAGE} at least"
-            + (f'; the file reads "{line}"' if line else ""),
-        )
+        reads = f'the file reads "{line}"' if line else ""
+        what = not_an_image.named_file(data) or reads
+        message = f"{len(data)} bytes are too few: an image has {SMALLEST_IMAGE} at least"
+        raise ParseError("too-short", f"{message}; {what}" if what else message)
     if not_an_image.has_inserted_carriage_returns(data) and not not_an_image.first_line(data):
         raise ParseError(
             "text-mangled",

@@ -76,7 +76,8 @@ def without_signature_footer(data: bytes, markers: bytes, footer_size: int) -> P
         return ParseError("text-mangled", f"{mangled}; download it again in binary mode")
     return ParseError(
         "no-signature-footer",
-        other_file(data)
+        named_file(data)
+        or _text(data)
         or _changed_bytes(data, markers, footer_size)
         or _trailing_bytes(data, markers, footer_size)
         or f"no signature footer in the last {footer_size} bytes: the file is truncated, or not an STM32WB coprocessor "
@@ -161,7 +162,7 @@ def _trailing_bytes(data: bytes, markers: bytes, footer_size: int) -> str:
     return f"{len(rest)} {what} follow the signature footer: an image must end with it, at byte {end}"
 
 
-def other_file(data: bytes) -> str:
+def named_file(data: bytes) -> str:
     """Return what a well-known kind of file is, and what to do, from how it starts; empty when it is not known."""
     if data.startswith(_ZIP):
         return _zip(data)
@@ -174,7 +175,7 @@ def other_file(data: bytes) -> str:
 
 
 def _text_file(data: bytes) -> str:
-    """Return which kind of text a file is; empty for anything else."""
+    """Return which known kind of text a file is; empty for anything else."""
     if _INTEL_HEX.match(data):
         return "this is Intel HEX text: give the file a name that ends with .hex"
     if _S_RECORDS.match(data):
@@ -182,13 +183,19 @@ def _text_file(data: bytes) -> str:
     head = data[:_TELLING_LENGTH]
     if head.isascii() and _C_ARRAY.search(head):
         return "this is C source with bytes in an array: convert it to binary (xxd -r -p)"
-    if line := first_line(data):
-        return f'this is text, not an image: it starts with "{line}"'
     return ""
+
+
+def _text(data: bytes) -> str:
+    """Return how a text starts that is of no known kind; empty for anything else."""
+    line = first_line(data)
+    return f'this is text, not an image: it starts with "{line}"' if line else ""
 
 
 def _zip(data: bytes) -> str:
     """Return what a ZIP archive is: a release of ST's, or another one."""
+    if data[30:48] == b"manifest.dsse.json":  # docs/bundle.md: its first member
+        return "this is a bundle: use `imagekit bundle show` or `bundle extract`"
     if b"Release_Notes.html" in data or re.search(rb"stm32wb[135]x_\w+_fw", data):
         return "this is a ZIP archive of a release: unpack it, then name the folder or a .bin inside"
     return "this is a ZIP archive: unpack it, and give the .bin inside"

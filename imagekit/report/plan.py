@@ -43,17 +43,21 @@ def title(step: UpgradeStep) -> str:
 
 
 def _step(number: int, step: UpgradeStep, width: int | None, paint: Paint) -> list[str]:
-    mark = "  IRREVERSIBLE" if step.irreversible else ""
-    lines = [paint(f"{number}. {title(step)}", "bold") + paint(mark, "error")]
+    heading = paint(f"{number}. {title(step)}", "bold")
+    if step.irreversible:
+        heading += paint("  IRREVERSIBLE", "error")
     rows = []
     if step.candidate and step.placement:
         rows += [("file", step.candidate.path), ("goes to", hex_word(step.placement.address))]
-    rows += [("why", step.why)] if step.why != AS_WANTED else []
+    if step.why != AS_WANTED:
+        rows.append(("why", step.why))
     rows += [("needs", step.needs), ("gives", step.gives)]
     rows += [("then", consequence) for consequence in step.afterwards]
-    rows += [("takes", step.takes)] if step.takes else []
-    rows += [("pairings", _pairings(step.bonding_data))] if step.bonding_data else []
-    return lines + [row(label, line, "", width, paint) for label, line in rows]
+    if step.takes:
+        rows.append(("takes", step.takes))
+    if step.bonding_data:
+        rows.append(("pairings", _pairings(step.bonding_data)))
+    return [heading, *(row(label, line, "", width, paint) for label, line in rows)]
 
 
 def _pairings(bonding_data: BondingData) -> str:
@@ -79,11 +83,13 @@ def documents(plans: Sequence[tuple[str, UpgradePlan]]) -> Json:
 
 
 def _entry(step: UpgradeStep) -> Json:
-    candidate = step.candidate
+    file = image = None
+    if step.candidate:
+        file, image = step.candidate.path, step.candidate.image.sha256
     return {
         "action": step.action.value,
-        "file": candidate.path if candidate else None,
-        "image": candidate.image.sha256 if candidate else None,
+        "file": file,
+        "image": image,
         "version": version(step),
         "address": hex_word(step.placement.address) if step.placement else None,
         "irreversible": step.irreversible,
