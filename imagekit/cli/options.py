@@ -156,7 +156,6 @@ def application_of(given: str) -> "Application":
             return application.from_binary(name, data, address)
         if path.lower().endswith(".hex"):
             return application.from_hex(name, data)
-        require("elftools", "elf")
         return application.from_elf(name, data)
 
 
@@ -247,9 +246,8 @@ def require(module: str, extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(module) is None:
-        package = {"elftools": "pyelftools"}.get(module, module)
         complain(
-            f"this command needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
+            f"this command needs {module}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
         )
         raise typer.Exit(ExitCode.USAGE)
 
