@@ -479,10 +479,10 @@ def test_a_j_link_script_installs_one_image_and_ends() -> None:
     ("made", "reason"),
     [
         (lambda: way(start("WB35CE", fus="2.2.0"), "stack for FUS 2"), "no J-Link device with FUS for STM32WB3xxE"),
-        (lambda: way(start("WB15CC", fus="2.2.0"), "stack for WB1x"), "last 5 sectors below FUS, and this one ends 8"),
+        (lambda: way(start("WB15CC", fus="2.2.0"), "stack for WB1x"), "last 5 sectors below FUS, but this one ends 8"),
         (
             lambda: way(start(fus="2.2.0"), "Safeboot 2.0.1"),
-            "no source tells whether J-Link Commander installs Safeboot",
+            "it is not known whether J-Link Commander installs Safeboot",
         ),
     ],
 )
