@@ -1,7 +1,7 @@
 """Everything known about one image, in one frozen value: what it is, who signed it, where it is installed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagekit.catalogue import Catalogue, Content, shipped
 from imagekit.errors import PlacementError
@@ -13,18 +13,21 @@ from imagekit.placement import place
 from imagekit.targets import SECTOR_SIZES, TARGETS, Target, series_names
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Assessment:
-    """An image with everything computed from it. Compared by identity, so that a verdict on it can be remembered."""
+    """An image with everything computed from it."""
 
     image: Image
     signature: SignatureVerdict
     sector_size: int | None
     """Bytes in one of its sectors; None when neither the footer nor the signing key tells the series."""
-    catalogue: Catalogue
+    catalogue: Catalogue = field(compare=False)
     """Where it was looked up."""
     known: Content | None
     """What ST published these bytes as; None when they are not in the catalogue, which is not an error."""
+
+    def __hash__(self) -> int:
+        return hash(self.image.sha256)
 
     @property
     def sectors(self) -> int | None:

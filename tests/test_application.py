@@ -2,7 +2,6 @@
 
 import os
 import struct
-import sys
 from pathlib import Path
 
 import pytest
@@ -298,16 +297,6 @@ def test_an_at_before_a_folder_belongs_to_the_path(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert check("app.bin@0x08000000/app.elf").exit_code == 0
     assert "no such file" in check("app.bin@0x08000000\\app.elf").stderr
-
-
-def test_without_pyelftools_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "app.elf"
-    path.write_bytes(program(100))
-    monkeypatch.setitem(sys.modules, "elftools", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005
-    result = check(path)
-    assert result.exit_code == 2
-    assert "this command needs pyelftools: pip install 'stm32wb-imagekit[elf]'" in result.stderr
 
 
 def test_the_environment_names_the_application(tmp_path: Path) -> None:

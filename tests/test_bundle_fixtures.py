@@ -270,7 +270,7 @@ REFUSED = {
     },
     "image": {
         "waiver-of-a-rule-that-is-never-waived": "WB101 info2 of the image footer is 0xABCDABCC",
-        "image-not-signed-by-st": "WB201 ST's signature is not verified",
+        "image-not-signed-by-st": "WB201 the signature matches no known ST key",
         "image-of-no-known-kind": "no FUS, stack or Safeboot of a known format",
         "target-of-another-key": "WB301 signed with test-wb3x-early, a key for WB3x, not WB5x",
         "waiver-for-nothing": "WB201 is waived, and nothing was found that needs it",

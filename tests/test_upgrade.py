@@ -102,7 +102,7 @@ def test_what_may_lock_a_part_with_less_than_1_mib(name: str, part: str, fus: st
 def test_the_fus_range_is_where_nothing_is_refused(name: str) -> None:
     version, variants, _ = TABLE[name]
     if not variants and version is None:
-        return  # no bundle holds an image of which nobody knows what it is
+        return  # a bundle never holds an image that is not identified
     low, high = fus_range(fus_image(version), variants)
     for chip in map(Version.from_text, CHIPS):
         is_refused = bool(refusal(fus_image(version), chip, variants))

@@ -158,8 +158,6 @@ def application_of(given: str) -> "Application":
         )
     with about(path):
         data, name = read_application_file(path), shown(name_of(path))
-        if address is None and data.startswith(ELF_MAGIC):
-            require("elftools", "elf")
         return read_application(name, data, address)
 
 
@@ -266,9 +264,8 @@ def require(module: str, extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(module) is None:
-        package = {"elftools": "pyelftools"}.get(module, module)
         complain(
-            f"this command needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
+            f"this command needs {module}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
         )
         raise typer.Exit(ExitCode.USAGE)
 

@@ -91,3 +91,12 @@ def test_a_changed_release_fails_with_its_rule(release: Path, change: Callable[[
     code, found = audit(release)
     assert code == 3
     assert rules <= found
+
+
+def test_a_wb5x_stack_is_refused_on_a_wb3x_part() -> None:
+    path = CORPUS / "v1.13.3" / "STM32WB5x" / "stm32wb5x_BLE_LLD_fw.bin"
+    if not path.exists():
+        pytest.skip("this corpus lacks v1.13.3")
+    result = CliRunner().invoke(app, ["check", str(path), "--part", "STM32WB35CE"])
+    assert result.exit_code == 3
+    assert "WB307 ST published it for WB5x only: use the file of that name for WB3x" in result.stdout
