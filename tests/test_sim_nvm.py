@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flasher.sim.board import make_board
+from flasher.sim.behaviour import with_settings
+from flasher.sim.board import make_board, with_behaviour
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.errors import AccessError
 from flasher.sim.parts import find_part
@@ -75,6 +76,15 @@ def test_a_delete_leaves_the_section_secure(sectors: int, sfsa: int) -> None:
     assert it.fus.secret.stack is None
     assert driver.info(0x14) == 0, "a chip without a stack"
     assert it.fus.secret.bonding == ("present" if sectors else "destroyed")
+
+
+def test_a_section_that_is_set_later_counts_for_the_stack_that_runs() -> None:
+    """As `flasher sim set` does it: after the board was made."""
+    it, _ = in_fus(recipe=new_stack, fus_version=FUS_2_0)
+    it = with_behaviour(it, with_settings(it.behaviour, ["nvm-section-sectors=4"]))
+    driver = Driver(it)
+    driver.run(FW_DELETE)
+    assert security(driver)[0] == 0xF0
 
 
 def test_a_plain_stack_leaves_no_section() -> None:

@@ -135,6 +135,15 @@ def test_what_strikes_an_access_waits_for_one_after_a_reset() -> None:
     faulty.read(SRAM1, 4, 4)
 
 
+def test_an_access_over_a_lost_link_begins_no_place() -> None:
+    faulty, driver = behind("link-lost@1", "reset@erase")
+    with pytest.raises(LostError):
+        driver.word(SRAM1)
+    with pytest.raises(LostError):
+        driver.put(0x58004014, 2 | 1 << 16)
+    assert [found.access for found in faulty.outcomes()] == [1, None]
+
+
 # --- FUS
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flasher.errors import ProbeUnavailableError
 from flasher.sim.behaviour import (
     Behaviour,
     SettingError,
@@ -23,6 +24,7 @@ from flasher.sim.behaviour import (
 from flasher.sim.board import create_board, from_document, load_board, save_board, to_document, with_behaviour
 from flasher.sim.board_lock import locked
 from flasher.sim.cli import app
+from flasher.sim.connect import BoardFileError, opened_probe
 from flasher.sim.errors import AccessError, BoardError
 from flasher.sim.faults import KINDS
 from flasher.sim.places import PLACES, WITH_PERCENTAGE
@@ -255,6 +257,36 @@ def test_a_fault_that_does_not_exist_opens_nothing(board: Path) -> None:
         pass
 
 
+# --- connected to the flasher's driver
+
+
+def test_what_became_of_faults_is_reported_at_the_end(board: Path) -> None:
+    lines: list[str] = []
+    run("fault", board, "link-lost@install-fus")
+    with opened_probe(board, ("reset@9",), lines.append) as (_, clock):
+        clock.sleep(1.0)
+        assert lines == []
+    assert lines == [
+        "link-lost@install-fus: the fault was never reached: 0 accesses",
+        "reset@9: the fault was never reached: 0 accesses",
+    ]
+
+
+def test_a_killed_program_and_a_board_that_is_none_have_exit_codes(board: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProbeUnavailableError) as killed, opened_probe(board, ("host-killed@1",)) as (_, clock):
+        clock.chip.read(SRAM1, 4, 4)
+    assert int(killed.value.code) == 5
+    (tmp_path / "none.json").write_text("{}", encoding="ascii")
+    with pytest.raises(BoardFileError, match=r"none\.json: no board") as caught, opened_probe(tmp_path / "none.json"):
+        pass
+    assert int(caught.value.code) == 4
+
+
+def test_an_error_of_the_caller_stays_what_it_is(board: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="journal"), opened_probe(board):
+        raise FileNotFoundError("journal")
+
+
 # --- the file
 
 
@@ -359,6 +391,15 @@ def test_faults_that_do_not_exist_are_damage(faults: Any) -> None:
         from_document(document | {"sha256": digest})
 
 
+def test_a_cache_that_no_chip_has_is_damage() -> None:
+    document = to_document(chip())
+    del document["sha256"]
+    document["flash"]["registers"]["cache"] = {"0x08000004": ""}
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    with pytest.raises(BoardError, match="data cache"):
+        from_document(document | {"sha256": digest})
+
+
 def test_a_board_keeps_bonding_data_and_jobs() -> None:
     it = chip(fus_version=0x02000000, nvm_job_seconds=3.0, nvm_section_sectors=4)
     assert it.fus.install_at_factory(new_stack.build()) == 0
@@ -370,3 +411,32 @@ def test_a_board_keeps_bonding_data_and_jobs() -> None:
     assert loaded.fus.secret == it.fus.secret
     assert loaded.fus.secret.nvm_job is not None
     assert loaded.fus.secret.nvm_sectors == 4
+
+
+# --- end to end
+
+
+def test_an_armed_fault_strikes_an_install_and_the_next_run_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flasher.cli import app as flasher_app
+    from tests.support.bundles import bundle, private, public_file
+    from tests.support.flashing import simulated
+    from tests.support.images import throw_away_keys
+
+    monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
+    monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journal"))
+    monkeypatch.chdir(tmp_path)
+    save_board(simulated(), Path("board.json"))
+    Path("p.wbz").write_bytes(bundle("fus-2.2.0", "stack-fus2-4k", keys=[private("p256")]))
+    install = ["install", "p.wbz", "--trust", str(public_file("p256")), "--accept", "fus-2.2.0"]
+    assert run("fault", "board.json", "host-killed@install-fus:30%", "reset@nvm-backup")[0] == 0
+    struck = CliRunner().invoke(flasher_app, [*install, "--probe", "sim:board.json"])
+    assert struck.exit_code == 5
+    assert "host-killed@install-fus:30%: the fault struck at access " in struck.stderr
+    assert ", during install-fus\n" in struck.stderr
+    assert "reset@nvm-backup: the fault was never reached: " in struck.stderr
+    assert load_board(Path("board.json")).faults == ("reset@nvm-backup",)
+    again = CliRunner().invoke(flasher_app, [*install, "--probe", "sim:board.json"])
+    assert again.exit_code == 0, again.stderr
+    assert load_board(Path("board.json")).fus.secret.fus_version == 0x02020000

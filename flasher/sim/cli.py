@@ -139,7 +139,10 @@ def _list_behaviours(behaviour: "Behaviour", *, as_json: bool) -> None:
     from flasher.sim.behaviour import settings, value_text
 
     names = ("name", "value", "default", "choices", "meaning", "source")
-    rows = [(it.name, value_text(behaviour, it), it.default, it.choices, it.meaning, it.source) for it in settings()]
+    rows = [
+        (entry.name, value_text(behaviour, entry), entry.default, entry.choices, entry.meaning, entry.source)
+        for entry in settings()
+    ]
     if as_json:
         listed = [dict(zip(names, row, strict=True)) for row in rows]
         typer.echo(json.dumps({"schema": "flasher.sim-behaviours/1", "behaviours": listed}, indent=1))

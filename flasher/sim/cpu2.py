@@ -191,7 +191,7 @@ class Cpu2:
             return
         is_fus = self.state.running == "fus"
         tail = self._behaviour.tail_maintained or not is_fus
-        payload = _READY_PAYLOADS[self.state.running]
+        payload = _READY_PAYLOADS.get(self.state.running, 0)
         if mail.push_ready_event(self._ram, self.state.mailbox, payload=payload, tail_maintained=tail):
             self._ipcc.state.c2_to_c1 |= SYSTEM
 

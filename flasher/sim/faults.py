@@ -223,7 +223,7 @@ class FaultyChip:
     def read(self, address: int, size: int, width: int) -> bytes:
         """Read, unless a fault is due. A short read returns fewer bytes, as a probe may."""
         faults = self._due("read", address, size)
-        began = self._at(self._watch.look())
+        began = self._arrive(address, b"")
         faults += self._reached(address + size)
         self._strike(faults, address)
         content = self.chip.read(address, size, width)
@@ -240,7 +240,7 @@ class FaultyChip:
     def write(self, address: int, data: bytes, width: int) -> None:
         """Write, unless a fault is due."""
         faults = self._due("write", address, len(data))
-        began = self._at(self._watch.look()) + self._at(self._watch.begins(address, data))
+        began = self._arrive(address, data)
         faults += self._reached(address + len(data))
         self._strike(faults + [fault for fault in began if fault.kind in _BEFORE], address)
         self.chip.write(address, data, width)
@@ -264,6 +264,13 @@ class FaultyChip:
                 due.append(fault)
         self._counting = counting
         return due
+
+    def _arrive(self, address: int, data: bytes) -> list[Fault]:
+        """Let the watch see an access that reaches the chip; the faults that wait for the place that it begins."""
+        if not self.target_present:
+            return []
+        found = self._at(self._watch.look())
+        return found + self._at(self._watch.begins(address, data)) if data else found
 
     def _at(self, place: str) -> list[Fault]:
         """The faults that wait for the beginning of a place."""

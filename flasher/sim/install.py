@@ -150,7 +150,7 @@ class Installer:
         if (stack := self.secret.stack) is not None:
             self.flash.erase_cells(stack.address, stack.sectors * self.part.page)
         self.secret.stack = None
-        nvm.stack_deleted(self.secret)
+        nvm.stack_deleted(self.behaviour, self.secret, stack)
         self.select_fus()
 
     def purge(self) -> None:

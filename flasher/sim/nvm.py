@@ -47,9 +47,8 @@ def stack_installed(behaviour: Behaviour, secret: Secret, old: Stack | None) -> 
         destroy(secret)  # FUS 1: nobody claims that it preserves anything (fus2-nvm 4)
         return
     comes_from_new_format = had_section or (old is not None and old.is_new_format)
-    if new.is_new_format:
-        secret.nvm_sectors = max(secret.nvm_sectors, behaviour.nvm_section_sectors)
-    elif had_section:
+    claim_section(behaviour, secret, new)
+    if had_section and not new.is_new_format:
         return  # stays in its section; what a later stack makes of it is unknown (fus2-nvm 4)
     if not new.is_new_format or not comes_from_new_format:
         destroy(secret)
@@ -57,9 +56,16 @@ def stack_installed(behaviour: Behaviour, secret: Secret, old: Stack | None) -> 
         restored(secret)
 
 
-def stack_deleted(secret: Secret) -> None:
+def claim_section(behaviour: Behaviour, secret: Secret, stack: Stack | None) -> None:
+    """Have a section as large as the behaviour says now, if a stack of the new format runs or has just run."""
+    if is_fus_2(secret) and stack is not None and stack.is_new_format:
+        secret.nvm_sectors = max(secret.nvm_sectors, behaviour.nvm_section_sectors)
+
+
+def stack_deleted(behaviour: Behaviour, secret: Secret, old: Stack | None) -> None:
     """FW_DELETE leaves the section, where there is one, and the data in it (hardware-review 2)."""
-    if not secret.nvm_sectors:
+    claim_section(behaviour, secret, old)
+    if not secret.nvm_sectors or not is_fus_2(secret):
         destroy(secret)
 
 

@@ -34,6 +34,8 @@ def _flash(chip: SimulatedChip, state: FlashState) -> Iterator[tuple[bool, str]]
     yield max(state.key_step, state.option_key_step) < len(KEYS), "step of a key"
     for busy, begins in ((state.busy, chip.clock), (state.suspended, 0.0)):
         yield busy is None or _is_possible_busy(chip, busy, begins), "operation of flash"
+    pages = range(FLASH_BASE, chip.part.die_end, chip.part.page)
+    yield all(at in pages and len(line) == chip.part.page for at, line in state.cache.items()), "data cache"
     yield state.first_word is None or _is_flash(chip, state.first_word, 8), "address of a line"
     yield len(state.row) < ROW_BYTES and (not state.row or _is_flash(chip, state.row_address, ROW_BYTES)), "row"
 
