@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flasher.errors import ProbeUnavailableError
+from flasher.errors import BoardFileError, ProbeUnavailableError
 from flasher.sim.behaviour import (
     Behaviour,
     SettingError,
@@ -24,7 +24,7 @@ from flasher.sim.behaviour import (
 from flasher.sim.board import create_board, from_document, load_board, save_board, to_document, with_behaviour
 from flasher.sim.board_lock import locked
 from flasher.sim.cli import app
-from flasher.sim.connect import BoardFileError, opened_probe
+from flasher.sim.connect import opened_probe
 from flasher.sim.errors import AccessError, BoardError
 from flasher.sim.faults import KINDS
 from flasher.sim.places import PLACES, WITH_PERCENTAGE
