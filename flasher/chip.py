@@ -100,7 +100,7 @@ class ChipDriver:
             series = {Series.WB1X}
         elif dev_id == reg.DEV_ID_WB5X_WB3X:
             series = {Series.WB5X, Series.WB3X}
-        else:
+        else:  # OpenOCD lists 0x496 for WB3x, where CMSIS has 0x495; a number with one source is refused
             raise ChipError(f"DEV_ID 0x{dev_id:03X} is not an STM32WB with FUS: expected 0x495 or 0x494")
         targets = [target for target in TARGETS if target.series in series and target.flash_kib == flash_kib]
         if len(targets) > 1:  # WB3x and WB5x share DEV_ID and flash size, but not the size of SRAM1 (CMSIS)
@@ -111,7 +111,10 @@ class ChipDriver:
         return targets[0]
 
     def _has_large_sram1(self) -> bool:
-        """Whether SRAM1 continues after the smallest size. Asked twice: an access may fail for other reasons."""
+        """Whether SRAM1 continues after the smallest size. Asked twice: an access may fail for other reasons.
+
+        That an access there fails on a WB3x is derived from the sizes (CMSIS); it was not seen on hardware.
+        """
         return self._can_read_large_sram1() or self._can_read_large_sram1()
 
     def _can_read_large_sram1(self) -> bool:

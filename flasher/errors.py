@@ -9,6 +9,11 @@ from imagekit.errors import ExitCode
 DO_NOT_POWER_OFF = "Do NOT power off or reset the board: FUS may still be running."
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital first letter, to follow another sentence."""
+    return text[:1].upper() + text[1:]
+
+
 class FlasherError(Exception):
     """The base of every error that the flasher raises on purpose."""
 
@@ -49,7 +54,8 @@ class LostWhileFusWorksError(ProbeError):
     is_fus_at_work = True
 
     def __init__(self, cause: ProbeError) -> None:
-        super().__init__(f"{DO_NOT_POWER_OFF} {cause}; check the cable, then run the command again", cause.log)
+        text = sentence(str(cause))
+        super().__init__(f"{DO_NOT_POWER_OFF} {text}; check the cable, then run the command again", cause.log)
 
 
 class ChipError(FlasherError):
@@ -78,7 +84,8 @@ class StillAtWorkError(SilentError):
     is_fus_at_work = True
 
     def __init__(self, message: str, code: ExitCode = ExitCode.STOPPED) -> None:
-        super().__init__(f"{DO_NOT_POWER_OFF} {message}; leave the board powered, then run the command again")
+        text = sentence(message)
+        super().__init__(f"{DO_NOT_POWER_OFF} {text}; leave the board powered, then run the command again")
         self.code = code
 
 

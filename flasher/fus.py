@@ -46,12 +46,19 @@ _NVM_SECTION_BYTES = 16 * 1024
 _FUS_2 = Version(2, 0, 0)
 
 
-class FusClient(Cpu2):
-    """FUS on CPU2. `has_open_step`: an earlier run was interrupted in a step."""
+def _no_open_step() -> bool:
+    return False
 
-    def __init__(self, chip: ChipDriver, say: Say, *, has_open_step: bool = False) -> None:
+
+class FusClient(Cpu2):
+    """FUS on CPU2. `has_open_step`: whether a step was begun that has not ended, in this run or an earlier one."""
+
+    def __init__(self, chip: ChipDriver, say: Say, *, has_open_step: Callable[[], bool] = _no_open_step) -> None:
         super().__init__(chip, say)
-        self._doubt = Doubt.OPEN_STEP if has_open_step else Doubt.NONE
+        self._has_open_step = has_open_step
+        self._doubt = Doubt.NONE
+        if has_open_step():
+            self._doubt = Doubt.OPEN_STEP
 
     # --- taking over
 
@@ -136,6 +143,8 @@ class FusClient(Cpu2):
         if self._doubt is not Doubt.NONE:
             self.say("state", f"FUS may be between two resets; watching it for {IDLE_SECONDS:g} s")
         first_contact_s = FIRST_CONTACT_LIMITS[self._doubt]
+        if self._has_open_step():
+            first_contact_s = None  # FF passes near the end of an installation
         answer = self._watch(SETTLE.name, SETTLE, self._has_no_doubt, first_contact_s)
         if answer is not None and answer.error == UNKNOWN:
             answer = self._watch(SETTLE.name, SETTLE, self._has_no_doubt, first_contact_s)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from flasher.chip import ChipDriver
-from flasher.device import Flash, Progress
+from flasher.device import Flash, Fus, Progress
 from flasher.errors import FlashError, ProbeError
 from flasher.flash import FlashDriver
 from flasher.fus import FusClient
@@ -42,12 +42,17 @@ class Session:
     restores: bool = True
     step: str = ""
     cpu2: FusClient = field(init=False)
+    fus: Fus = field(init=False)
     flash: Flash = field(init=False)
 
     def __post_init__(self) -> None:
         """Reach FUS and flash through the probe."""
-        self.cpu2 = FusClient(self.chip, self.tell, has_open_step=self.journal.history.is_unfinished)
+        self.cpu2 = FusClient(self.chip, self.tell, has_open_step=self._has_open_step)
+        self.fus = self.cpu2
         self.flash = FlashDriver(self.chip)
+
+    def _has_open_step(self) -> bool:
+        return self.journal.history.is_unfinished
 
     def tell(self, event: str, text: str = "", done: int = 0, of: int = 0) -> None:
         """Tell what happens in the present step."""

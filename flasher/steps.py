@@ -90,7 +90,7 @@ def carry_out_step(session: Session, plan: InstallPlan, step: InstallStep, flash
 
 def _erase(session: Session, _plan: InstallPlan, step: InstallStep, flash: WorkingFlash) -> None:
     assert step.area is not None  # noqa: S101 - by the plan
-    session.cpu2.enter_fus()  # a stack that uses its radio delays the flash
+    session.fus.enter_fus()  # a stack that uses its radio delays the flash
     flash.erase(step.area)
 
 
@@ -103,14 +103,14 @@ def _delete(session: Session, _plan: InstallPlan, _step: InstallStep, flash: Wor
 
 def delete_stack(session: Session) -> None:
     """Have FUS delete the stack, whatever happens to the link."""
-    session.cpu2.enter_fus()
-    session.retried(session.cpu2.delete_stack, session.prepare_fus)
+    session.fus.enter_fus()
+    session.retried(session.fus.delete_stack, session.prepare_fus)
 
 
 def _purge(session: Session, _plan: InstallPlan, _step: InstallStep, flash: WorkingFlash) -> None:
     """Delete the stack and all bonding data of the radio core; otherwise as `_delete`."""
-    session.cpu2.enter_fus()
-    session.retried(session.cpu2.purge_nvm, session.prepare_fus)
+    session.fus.enter_fus()
+    session.retried(session.fus.purge_nvm, session.prepare_fus)
     flash.extend()
     flash.remove_images()
 
@@ -120,16 +120,16 @@ def _install(session: Session, _plan: InstallPlan, step: InstallStep, flash: Wor
     assert step.staging is not None  # noqa: S101 - by the plan
     assert step.version is not None  # noqa: S101 - by the plan
     area, version = step.staging.area, step.version
-    session.cpu2.enter_fus()
+    session.fus.enter_fus()
     flash.remove_images(keep=(area.start, area.end))
     flash.stage(step, step.staging)
     session.tell("state", "FUS installs the image: do NOT power off or reset the board")
     if step.action == "install-fus":
-        session.cpu2.upgrade(step.title, lambda info: info.fus == version)
+        session.fus.upgrade(step.title, lambda info: info.fus == version)
         flash.read_again(area)
         flash.remove_images()
     elif step.action == "install-stack":
-        session.cpu2.upgrade(step.title, lambda info: info.stack == version and _has_secure_sectors(session))
+        session.fus.upgrade(step.title, lambda info: info.stack == version and _has_secure_sectors(session))
     else:
         _install_safeboot(session, step.title, version)
 
@@ -143,17 +143,17 @@ def _has_secure_sectors(session: Session) -> bool:
 def _install_safeboot(session: Session, title: str, version: Version) -> None:
     """Install Safeboot. FUS reports an error once although it succeeds (release notes of v1.24.0, "Safeboot")."""
     try:
-        session.cpu2.upgrade(title, lambda info: info.safeboot.text == version.text)
+        session.fus.upgrade(title, lambda info: info.safeboot.text == version.text)
     except FusError:
-        session.cpu2.restart()
-        if session.cpu2.info.safeboot.text != version.text:
+        session.fus.restart()
+        if session.fus.info.safeboot.text != version.text:
             raise
 
 
 def _start(session: Session, _plan: InstallPlan, _step: InstallStep, _flash: WorkingFlash) -> None:
     """Start the stack, unless FUS has started it by itself."""
-    if session.cpu2.info.is_fus:
-        session.cpu2.start_stack()
+    if session.fus.info.is_fus:
+        session.fus.start_stack()
 
 
 def _boot_from_flash(session: Session, plan: InstallPlan, _step: InstallStep, _flash: WorkingFlash) -> None:

@@ -246,12 +246,26 @@ def test_ff_after_an_open_step_is_never_the_first_contact(
 ) -> None:
     chip = simulated(first_contact="none")
     monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\x00")
-    cpu2 = FusClient(bench(chip).connect(), lambda _event, _text: None, has_open_step=True)
+    cpu2 = FusClient(bench(chip).connect(), lambda _event, _text: None, has_open_step=lambda: True)
     epoch = chip.epoch
     with pytest.raises(StillAtWorkError, match="FUS has not finished what it was doing after 600 s"):
         cpu2.begin()
     assert chip.epoch == epoch
     assert cpu2.contact is Contact.MAY_BE_BUSY
+
+
+def test_ff_in_the_middle_of_a_step_is_never_the_first_contact(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Near the end of an installation FF comes with 00 and with FE; a reset then would kill the chip."""
+    chip, has_open_step = simulated(), False
+    cpu2 = FusClient(bench(chip).connect(), lambda _event, _text: None, has_open_step=lambda: has_open_step)
+    cpu2.begin()
+    epoch, has_open_step = chip.epoch, True
+    monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\x00")
+    with pytest.raises(StillAtWorkError, match="FUS has not finished what it was doing after 600 s"):
+        cpu2.enter_fus()
+    assert chip.epoch == epoch
 
 
 # --- option bytes of a sleeping application
