@@ -199,6 +199,8 @@ class Cpu2:
 
         Raises StillAtWorkError when it runs longer than NVM_JOB.
         """
+        if not self.is_started():
+            return
         job = self.running_nvm_job()
         if job is None:
             return

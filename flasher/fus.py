@@ -14,6 +14,7 @@ from flasher.errors import ChipError, ProbeError, SilentError, StillAtWorkError
 from flasher.fus_answers import (
     ERROR,
     FIRST_CONTACT_LIMITS,
+    IDLE_SECONDS,
     NOT_RUNNING,
     PASSING,
     UNKNOWN,
@@ -132,6 +133,8 @@ class FusClient(Cpu2):
     def _settle(self) -> int:
         """Wait until FUS is idle, and return its error byte. FF/FF is inconclusive and must come twice."""
         self.contact = Contact.MAY_BE_BUSY
+        if self._doubt is not Doubt.NONE:
+            self.say("state", f"FUS may be between two resets; watching it for {IDLE_SECONDS:g} s")
         first_contact_s = FIRST_CONTACT_LIMITS[self._doubt]
         answer = self._watch(SETTLE.name, SETTLE, self._has_no_doubt, first_contact_s)
         if answer is not None and answer.error == UNKNOWN:
@@ -278,7 +281,8 @@ class FusClient(Cpu2):
         if self.info.stack is not None or self._secure_bytes():
             self.restart()
         if self.info.stack is not None or self._secure_bytes():
-            raise problem or ChipError("FUS has ended the purge, but secure sectors are left below it; run this again")
+            reason = problem or "FUS is idle, but secure sectors are left below it"
+            raise ChipError(f"FUS {self.info.fus.text} has not purged the bonding data: {reason}") from problem
 
     def upgrade(self, what: str, is_done: Callable[[DeviceInfo], bool]) -> None:
         """Install the staged image. Raises FusError, ChipError."""

@@ -29,7 +29,7 @@ class Doubt(Enum):
 
     NONE = auto()
     FOUND_RUNNING = auto()
-    """FUS ran already when this program connected: somebody else may have given it work."""
+    """FUS ran already when this program connected: another program may have given it work."""
     OPEN_STEP = auto()
     """A step did not end: FUS may be between two of its resets."""
 

@@ -128,9 +128,15 @@ def _install(session: Session, _plan: InstallPlan, step: InstallStep, flash: Use
         flash.read_again(area)
         flash.remove_images()
     elif step.action == "install-stack":
-        session.cpu2.upgrade(step.title, lambda info: info.stack == version)
+        session.cpu2.upgrade(step.title, lambda info: info.stack == version and _has_secure_sectors(session))
     else:
         _install_safeboot(session, step.title, version)
+
+
+def _has_secure_sectors(session: Session) -> bool:
+    """Whether SFSA shows that sectors below FUS are secure, as they are with a stack."""
+    target = session.chip.identity.target
+    return target.sector_address(session.chip.sfsa()) < target.limit
 
 
 def _install_safeboot(session: Session, title: str, version: Version) -> None:

@@ -15,6 +15,7 @@ from flasher.registers import OPTR_BOOT, OPTR_IWDG_SW
 from flasher.sim.faults import Fault
 from flasher.sim.secret import Operation
 from tests.support.fault_matrix import (
+    BEHAVIOURS,
     CAUTIOUS,
     PAUSES,
     SCENARIOS,
@@ -31,6 +32,7 @@ from tests.support.fault_matrix import (
     run_case,
     run_cases,
     run_once,
+    sample,
     watched,
 )
 
@@ -48,6 +50,18 @@ def test_a_sample_of_the_matrix(scenario: str, tmp_path: Path) -> None:
     with bare(tmp_path):
         every = list(cases(scenario))
         chosen = [*Random(scenario).sample(every, min(12, len(every))), *pairs(scenario, 3)]  # noqa: S311 - the same ones each time
+    for verdict in run_cases(chosen, tmp_path):
+        assert not verdict.problems, (verdict.case, verdict.texts)
+
+
+SMOKE = [name for name in BEHAVIOURS if name.startswith("renew/") and name.count("=") > 5][:8]
+
+
+@pytest.mark.parametrize("scenario", SMOKE)
+def test_a_sample_of_what_is_unknown_about_silicon(scenario: str, tmp_path: Path) -> None:
+    """Two faults in rows that combine many settings; all of it: tests/fault_matrix.py --behaviours N."""
+    with bare(tmp_path):
+        chosen = Random(scenario).sample([*sample(scenario, 1)], 2)  # noqa: S311 - the same ones each time
     for verdict in run_cases(chosen, tmp_path):
         assert not verdict.problems, (verdict.case, verdict.texts)
 

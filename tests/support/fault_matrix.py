@@ -26,7 +26,7 @@ from flasher.errors import FlasherError, ProbeError, RefusedError
 from flasher.install import FACTORY_RESET, install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
-from flasher.mailbox import FW_DELETE, FW_UPGRADE, GET_STATE, START_WS
+from flasher.mailbox import FW_DELETE, FW_PURGE, FW_UPGRADE, GET_STATE, START_WS
 from flasher.plan import Consent, InstallPlan
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip
@@ -270,7 +270,7 @@ def watched(watch: Watch) -> Iterator[None]:
     def listen(fus: Fus, opcode: int, payload: bytes) -> bytes:
         if opcode == GET_STATE:
             watch.is_asked_for = True
-        elif opcode in (FW_UPGRADE, FW_DELETE, START_WS):
+        elif opcode in (FW_UPGRADE, FW_DELETE, FW_PURGE, START_WS):
             if fus.secret.operation is not None:
                 watch.wrong.append(f"0x{opcode:04X} while FUS is at work")
             if not watch.is_asked_for:
