@@ -303,7 +303,7 @@ def test_images_without_notes_are_told(folder: Path) -> None:
     other.mkdir()
     (other / "stm32wb3x_BLE_LLD_fw.bin").write_bytes(content("stack-4k"))
     result = run(folder, "--format", "json")
-    assert result.stderr == f"imagekit: {other}: not audited: there is no Release_Notes.html beside these images\n"
+    assert result.stderr == f"imagekit: {other}: no Release_Notes.html beside these images: not audited\n"
 
 
 def test_a_page_that_cannot_be_read_costs_only_itself(folder: Path) -> None:

@@ -68,9 +68,9 @@ def test_help(arguments: list[str]) -> None:
         (["address", STACK, "-p", "wb55rg", "--fus", "two"], "write it as 1.2.0"),
         (["address", STACK, "-p", "wb55rg", "--sfsa", "F4"], "write it as 244 or 0xF4"),
         (["address", STACK, "-p", "wb55rg", "--sfsa", "-1"], "write it as 244 or 0xF4"),
-        (["address", STACK, "-p", "wb55rg", "--sfsa", ""], "'' is not a number"),
+        (["address", STACK, "-p", "wb55rg", "--sfsa", ""], "no number ''"),
         (["address", STACK, "-p", "wb55rg", "--fus", ""], "no firmware version ''"),
-        (["inspect", STACK, "-p", ""], "unknown part or board ''"),
+        (["inspect", STACK, "-p", ""], "no STM32WB part ''"),
         (["inspekt", STACK], "No such command"),
         (["inspect", "--frobnicate", STACK], "No such option"),
     ],
@@ -196,7 +196,7 @@ def test_one_entry_for_each_name_and_standard_input_once_only() -> None:
     assert len(documents(run("inspect", "--json", STACK, STACK))) == 2
     twice = run("inspect", "--json", "-", "-", stdin=content("stack-4k"), env={"COLUMNS": "200"})
     assert twice.exit_code == 2
-    assert "standard input can be read only once" in twice.stderr
+    assert "standard input can be read once only" in twice.stderr
 
 
 def test_a_part_cannot_break_the_text() -> None:

@@ -153,10 +153,10 @@ def test_an_application_that_touches_the_image_is_joined_and_one_byte_more_refus
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["{stack}", "x.hex"], "a .hex holds addresses, which depend on the part"),
+        (["{stack}", "x.hex"], "a .hex holds addresses, and only the part tells them"),
         (["{stack}", "x.bin"], "binary to binary changes nothing"),
-        (["{stack}", "x.elf", *PART], "must end with .bin or .hex"),
-        (["{stack}", "-", *PART], "must end with .bin or .hex"),
+        (["{stack}", "x.elf", *PART], "ends with neither .bin nor .hex"),
+        (["{stack}", "-", *PART], "ends with neither .bin nor .hex"),
         (["x.hex", "x.hex", *PART], "is an input"),
         (["y.hex", "x.bin", *PART, "--app", "x.bin@0x08000000"], "a .bin cannot hold an application"),
         (["{stack}", "x.bin", "--app", "app.hex"], "a .bin cannot hold an application: write a .hex"),

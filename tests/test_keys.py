@@ -102,7 +102,7 @@ def test_no_key_is_ever_written_over(there: str, is_link: bool, folder: Path) ->
         (folder / there).symlink_to("nowhere")
     else:
         (folder / there).write_bytes(b"mine")
-    refused(run("generate", "release.pem"), 4, f"{there}: exists already")
+    refused(run("generate", "release.pem"), 4, f"{there}: is there already")
     assert [path.name for path in folder.iterdir()] == [there]
 
 
@@ -329,7 +329,7 @@ def test_a_private_key_that_others_can_read(mode: int, warns: bool, folder: Path
 
 def test_only_the_public_file_is_there(folder: Path) -> None:
     (folder / "q.pub").write_bytes(b"mine")
-    refused(run("generate", "q.pem"), 4, "q.pub: exists already, where the public key of q.pem would be written")
+    refused(run("generate", "q.pem"), 4, "q.pub: is there already, where the public key of q.pem would be written")
 
 
 # --- Points that are no keys: Ed25519 in pure Python (RFC 8032, section 5.1)

@@ -290,7 +290,7 @@ def test_many_blocks_are_drawn_as_few(tmp_path: Path) -> None:
     result = run("stack-4k.bin", "--part", "STM32WB55RG", "--app", tmp_path / "app.elf")
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) < 60
-    assert "Small holes in the application are not drawn." in result.stdout
+    assert "Small holes of the application are not drawn." in result.stdout
     (tmp_path / "app.elf").write_bytes(elf(*segments[:4]))
     result = run("stack-4k.bin", "--part", "STM32WB55RG", "--app", tmp_path / "app.elf")
     assert "Small holes" not in result.stdout
@@ -316,7 +316,7 @@ def test_blocks_are_not_joined_across_the_stack(tmp_path: Path) -> None:
         (["web-page.bin", "--part", "STM32WB55RG"], 4, "web page"),
         (["missing.bin", "--part", "STM32WB55RG"], 4, "no such file"),
         (["stack-4k.bin"], 2, "Missing option '--part'"),
-        (["stack-4k.bin"] * 5 + ["--part", "STM32WB55RG"], 2, "5 images: at most 4 can be drawn"),
+        (["stack-4k.bin"] * 5 + ["--part", "STM32WB55RG"], 2, "5 images: 4 at the most"),
         (["stack-4k.bin", "--part", "STM32WB55RG", "--svg", "stack-4k.bin"], 2, "does not end with .svg"),
         (["stack-4k.bin", "--part", "STM32WB55RG", "--svg", "missing/x.svg"], 4, "missing/x.svg"),
     ],

@@ -539,7 +539,9 @@ def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_plans_and_ends_with_0() -> None:
     code, out, _ = run("--part", "stm32wb55cg", "--fus", "1.2.0", "--no-stack", "stack-4k.bin")
     assert code == 0
-    assert out.startswith("stm32wb55cg (STM32WB5xxG) with FUS 1.2.0: plan for stack 1.13.3\n1. install stack 1.13.3\n")
+    assert out.startswith(
+        "stm32wb55cg (STM32WB5xxG) with FUS 1.2.0: the way to stack 1.13.3\n1. install stack 1.13.3\n"
+    )
 
 
 @pytest.mark.usefixtures("_trusted")
