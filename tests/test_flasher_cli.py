@@ -24,6 +24,7 @@ from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.write import BundleContent
+from imagekit.cli.command_line import prepared
 from imagekit.image.model import Image
 from imagekit.image.signing_keys import st_keys
 from imagekit.targets import select_target
@@ -252,7 +253,13 @@ def test_the_simulator_is_loaded_only_when_it_is_asked_for() -> None:
     env = {**os.environ, "PYTHONPATH": str(FIXTURES.parent)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert result.stdout == "[]\n"
-    assert run("sim", "--help").exit_code in (0, 2)
+
+
+def test_the_simulator_keeps_its_commands_when_prepared_again() -> None:
+    prepared(app)
+    shown = run("sim", "--help")
+    assert shown.exit_code == 0, shown.output
+    assert "fault" in shown.stdout
 
 
 def test_ctrl_c_counts_between_two_steps(

@@ -1,8 +1,10 @@
-"""How both programs read their command lines: what the library that does it leaves to be said once for every command."""
+"""How both programs read their command lines: rules for every command that the library (typer) does not apply."""
 
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import typer
@@ -17,10 +19,16 @@ def prepared(app: typer.Typer) -> typer.Typer:
     for command in app.registered_commands:
         command.cls = Command
     for group in app.registered_groups:
-        group.cls = Group
+        if not _follows_rules(group.cls):
+            group.cls = Group
         if group.typer_instance is not None:
             prepared(group.typer_instance)
     return app
+
+
+def _follows_rules(cls: Any) -> bool:
+    """Return whether a group's class follows the rules already: one that loads its commands late keeps its class."""
+    return isinstance(cls, type) and issubclass(cls, Group)
 
 
 class _Rules:
@@ -34,6 +42,10 @@ class _Rules:
             if getattr(parameter, "multiple", False):
                 # By default a list in an environment variable is split at white space, which paths can contain.
                 setattr(parameter, "split_envvar_value", _split_at_path_separator)  # noqa: B010 - not declared so
+            if parameter.param_type_name == "argument":
+                # Help shows `FILE <list[str]>` by default; the name says it better.
+                record = partial(_without_type, parameter.get_help_record)
+                setattr(parameter, "get_help_record", record)  # noqa: B010 - as above
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments, and refuse an option that is given twice: the library silently takes the last one."""
@@ -81,6 +93,15 @@ def _refuse_repeated(command: Any, ctx: Any, args: list[str]) -> None:
         if count > 1 and not takes_many:
             option = max(parameter.opts, key=len)
             raise typer.BadParameter(f"given {count} times; it can be given once", ctx=ctx, param_hint=option)
+
+
+def _without_type(record: Callable[[Any], tuple[str, str] | None], ctx: Any) -> tuple[str, str] | None:
+    """Return the help of an argument: its name without its type, and its text."""
+    described = record(ctx)
+    if described is None:
+        return None
+    name, text = described
+    return name.partition(" <")[0], text
 
 
 def _split_at_path_separator(text: str) -> list[str]:
