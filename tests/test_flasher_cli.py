@@ -24,6 +24,7 @@ from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.write import BundleContent
+from imagekit.cli.command_line import prepared
 from imagekit.image.model import Image
 from imagekit.image.signing_keys import st_keys
 from imagekit.targets import select_target
@@ -72,7 +73,7 @@ def journal(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_fresh_board_is_looked_at_planned_installed_and_left_alone(folder: Path) -> None:
+def test_a_fresh_board_is_planned_installed_and_then_left_alone(folder: Path) -> None:
     before = (folder / "board.json").read_bytes()
     told = run("info", *BOARD)
     assert told.exit_code == 0, told.output
@@ -247,12 +248,18 @@ def test_an_option_that_counts_once_is_refused_twice() -> None:
     refused(run("info", *BOARD, *BOARD), 2, "--probe: given 2 times")
 
 
-def test_the_program_loads_the_simulator_only_when_it_is_asked_for() -> None:
+def test_the_simulator_is_loaded_only_when_it_is_asked_for() -> None:
     code = "import sys; import flasher.cli; print([name for name in sys.modules if name.startswith('flasher.sim')])"
     env = {**os.environ, "PYTHONPATH": str(FIXTURES.parent)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert result.stdout == "[]\n"
-    assert run("sim", "--help").exit_code in (0, 2)
+
+
+def test_the_simulator_keeps_its_commands_when_prepared_again() -> None:
+    prepared(app)
+    shown = run("sim", "--help")
+    assert shown.exit_code == 0, shown.output
+    assert "fault" in shown.stdout
 
 
 def test_ctrl_c_counts_between_two_steps(
@@ -277,7 +284,7 @@ def test_ctrl_c_counts_between_two_steps(
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_a_wrong_bundle_key_part_probe_or_file_is_told_in_one_line(folder: Path) -> None:
+def test_a_wrong_bundle_key_part_or_file_gets_one_line(folder: Path) -> None:
     (folder / "no.wbz").write_bytes(b"no bundle")
     refused(run("install", "no.wbz", *TRUST, *BOARD), 4, "no.wbz")
     refused(run("install", "nix.wbz", *TRUST, *BOARD), 4, "nix.wbz: no such file")
@@ -298,7 +305,7 @@ def test_a_wrong_bundle_key_part_probe_or_file_is_told_in_one_line(folder: Path)
 
 
 @pytest.mark.parametrize("command", [("list",), ("info",), ("delete",), ("start-stack",)])
-def test_without_a_j_link_library_every_command_says_what_to_install(command: tuple[str]) -> None:
+def test_without_a_j_link_library_commands_say_what_to_install(command: tuple[str]) -> None:
     refused(run(*command), 5, "no J-Link library", "install SEGGER's J-Link software", "--jlink-dll")
 
 

@@ -127,7 +127,7 @@ def test_a_result_tells_what_was_done() -> None:
     assert (again["code"], again["changed"], again["steps"]) == (0, False, [])
 
 
-def test_a_lost_link_tells_which_step_failed_and_the_next_run_resumes() -> None:
+def test_a_lost_link_names_the_step_and_the_next_run_resumes() -> None:
     run("sim", "fault", "board.json", "link-lost@install-fus")
     lost = events(run("install", "p.wbz", *TRUST, *ACCEPT, *BOARD, "--json-lines"))[-1]
     assert (lost["code"], lost["fus_may_be_running"], lost["safe_to_power_off"]) == (5, True, False)

@@ -23,7 +23,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 add_commands(app)
-prepared(app)
 
 
 class SimulatorGroup(Group):
@@ -48,13 +47,14 @@ def _simulator() -> Any:
 
 app.add_typer(
     typer.Typer(
-        name="sim",
-        cls=SimulatorGroup,
         help="Simulated boards, to try things out without hardware.",
         no_args_is_help=True,
         rich_markup_mode=None,
-    )
+    ),
+    name="sim",
+    cls=SimulatorGroup,
 )
+prepared(app)
 
 
 def _print_version(wanted: bool) -> None:

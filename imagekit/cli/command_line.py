@@ -20,8 +20,11 @@ def prepared(app: typer.Typer) -> typer.Typer:
     for command in app.registered_commands:
         command.cls = Command
     for group in app.registered_groups:
-        if group.typer_instance is not None:
-            group.cls = prepared(group.typer_instance).info.cls
+        if group.typer_instance is None:
+            continue
+        cls = prepared(group.typer_instance).info.cls
+        if not _follows_rules(group.cls):
+            group.cls = cls
     return app
 
 

@@ -142,7 +142,7 @@ def chips_of(
 
 def application_of(given: str) -> "Application":
     """Return the application in a file of any known format, or in `.bin@ADDRESS`; exits when it is not one."""
-    from imagekit.application.read import ELF_MAGIC, read_application
+    from imagekit.application.read import read_application
     from imagekit.targets import FLASH_BASE
 
     if given == "-":
