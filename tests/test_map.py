@@ -151,12 +151,15 @@ def test_the_rest_of_a_stack_is_not_the_stack(tmp_path: Path) -> None:
 def test_the_old_stack_is_deleted_first(tmp_path: Path) -> None:
     app = application(tmp_path / "app.elf", Segment(0x08000000, bytes(0xF1000)))
     alone = run("stack-4k.bin", "--part", "STM32WB55RG", "--app", app)
-    result = run("stack-4k.bin", "--part", "STM32WB55RG", "--app", app, "--sfsa", "0xF0")
+    result = run("stack-4k.bin", "--part", "STM32WB55RG", "--app", app, "--sfsa", "0xF0", "--fus", "1.2.0")
     assert (alone.exit_code, alone.stderr, result.exit_code) == (0, "", 3)
     assert result.stderr == (
         "imagekit: --sfsa: the stack on the chip starts at 0x080F0000, and the application's 0x08000000-0x080F0FFF "
         "reaches into it: 4 KiB (1 sector) too large\n"
     )
+    bonded = run("stack-4k.bin", "--part", "STM32WB55RG", "--app", app, "--sfsa", "0xF0", "--fus", "2.1.0")
+    assert bonded.exit_code == 3
+    assert "the room that FUS keeps for bonding data starts at 0x080F0000" in bonded.stderr
     note = "The stack is deleted before the first image is programmed."
     assert (note in alone.stdout, note in result.stdout) == (False, True)
     columns = [line.split("│") for line in result.stdout.splitlines() if "a stack" in line]

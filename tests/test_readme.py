@@ -15,7 +15,6 @@ from tests.support.images import FIXTURES
 from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
 
 README = FIXTURES.parent / "README.md"
-BLOCK = re.compile(r"(?<=```console\n)\$ imagekit (.+)\n(?:(?!```).*\n)*")
 CORPUS_BLOCK = re.compile(r"(?<=```console corpus\n)\$ imagekit (.+)\n(?:(?!```).*\n)*")
 """What is shown with ST's own images, in a folder of ST's releases."""
 
@@ -35,17 +34,12 @@ def _compare(block: re.Pattern[str], count: int, request: pytest.FixtureRequest)
     assert README.read_text(encoding="utf-8") == shown
 
 
-def test_console_blocks_show_what_is_printed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(README.parent)
-    _compare(BLOCK, 6, request)
-
-
 @needs_corpus
 def test_blocks_on_st_s_images_show_what_is_printed(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(CORPUS)
-    _compare(CORPUS_BLOCK, 1, request)
+    _compare(CORPUS_BLOCK, 2, request)
 
 
 @needs_corpus

@@ -180,17 +180,18 @@ def _text(drawing: "Picture") -> str:
 
 
 def _reaches_installed_stack(chip: "Chip", sfsa: int) -> bool:
-    """Return whether the application reaches into the stack on the chip. Exits with 3 for an impossible SFSA."""
+    """Return whether the application reaches into what SFSA makes secure. Exits with 3 for an impossible SFSA."""
     from imagekit.placement import holds_stack
     from imagekit.rules.application import reaching
 
     assert chip.target is not None  # noqa: S101 - --part is required
     with about("--sfsa"):
         is_installed = holds_stack(chip.target, sfsa, chip.fus)
-    if not is_installed or chip.application is None:
-        return False
     start = chip.target.sector_address(sfsa)
-    messages = list(reaching(chip.application, start, chip.target, "the stack on the chip"))
+    if start >= chip.target.limit or chip.application is None:
+        return False
+    what = "the stack on the chip" if is_installed else "the room that FUS keeps for bonding data"
+    messages = list(reaching(chip.application, start, chip.target, what))
     for message in messages:
         complain(f"--sfsa: {message}")
     return bool(messages)

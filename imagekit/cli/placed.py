@@ -8,7 +8,7 @@ import typer
 
 from imagekit.cli.console import complain, shown
 from imagekit.errors import ExitCode
-from imagekit.files import LARGEST_CONTAINER, is_device, read_some
+from imagekit.files import LARGEST_CONTAINER, is_device, name_of, read_some
 
 if TYPE_CHECKING:
     from imagekit.assessment import Assessment
@@ -57,9 +57,25 @@ def judged(
     assessment = assess(image)
     found = findings(assessment, chip, hex_address=hex_address)
     for finding in found:
-        if finding.severity is not Severity.NOTE:
+        # The name is not judged here, so WB307 cannot say that it tells nothing; _refuse_other_series looks at it.
+        is_about_the_name = finding.rule == "WB307" and finding.severity is Severity.WARNING
+        if finding.severity is not Severity.NOTE and not is_about_the_name:
             complain(f"{shown(path)}: {finding.rule} {finding.message}")
     errors = frozenset(finding.rule for finding in found if finding.severity is Severity.ERROR)
+    _refuse_other_series(path, assessment, chip)
     if errors - ADDRESS_STANDS - frozenset(passing):
         raise typer.Exit(ExitCode.REFUSED)
     return assessment, errors
+
+
+def _refuse_other_series(path: str, assessment: "Assessment", chip: "Chip") -> None:
+    """Exit with 3 when the name of an image that the catalogue does not know says another series than the part's."""
+    from imagekit.catalogue import StName
+    from imagekit.rules.installation import series_elsewhere
+
+    if chip.target is None or assessment.known or chip.target.series not in assessment.image.series:
+        return
+    reason = series_elsewhere(assessment, StName.parse(name_of(path)), chip.target)
+    if reason:
+        complain(f"{shown(path)}: WB307 {reason}")
+        raise typer.Exit(ExitCode.REFUSED)
