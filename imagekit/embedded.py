@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 
-from imagekit.application.read import addressed_blocks, has_addresses
 from imagekit.assessment import Assessment, assess
 from imagekit.catalogue import Catalogue, shipped
 from imagekit.errors import ApplicationError, ParseError
@@ -19,6 +18,7 @@ from imagekit.image.container import FOOTER_SIZE, ST_SIGNATURE_SIZE
 from imagekit.image.model import Image
 from imagekit.image.signature import SignatureStatus
 from imagekit.targets import SECTOR_SIZES
+from imagekit.text import hex_word
 
 
 class Stored(Enum):
@@ -62,12 +62,27 @@ class _View:
 
 def find_embedded(data: bytes, catalogue: Catalogue | None = None) -> tuple[EmbeddedImage, ...]:
     """Return every whole image of ST's in a file, in its order; one that was altered is not whole."""
+    views = [view for view in _views(data) if any(image_ends(view.data))]
+    if not views:
+        return ()
     known = catalogue or shipped()
-    return tuple(image for view in _views(data) for image in _images_in(view, known))
+    sizes = _sizes_by_magic(known)
+    return tuple(image for view in views for image in _images_in(view, known, sizes))
+
+
+def _sizes_by_magic(catalogue: Catalogue) -> dict[str, list[int]]:
+    """Return the magic of an image footer -> the sizes of all known images with it."""
+    sizes: dict[str, set[int]] = {}
+    for content in catalogue.contents.values():
+        if content.magic is not None:
+            sizes.setdefault(content.magic, set()).add(content.size)
+    return {magic: sorted(found) for magic, found in sizes.items()}
 
 
 def _views(data: bytes) -> Iterator[_View]:
     """Yield what to search: blocks of a format with addresses, or the bytes as they are, inverted, and in arrays."""
+    from imagekit.application.read import addressed_blocks, has_addresses  # slow, and needed only here
+
     if has_addresses(data):
         try:
             blocks = addressed_blocks(data)
@@ -84,10 +99,10 @@ def _views(data: bytes) -> Iterator[_View]:
 _INVERTED = bytes(byte ^ 0xFF for byte in range(256))
 
 
-def _images_in(view: _View, catalogue: Catalogue) -> Iterator[EmbeddedImage]:
+def _images_in(view: _View, catalogue: Catalogue, sizes: dict[str, list[int]]) -> Iterator[EmbeddedImage]:
     last_end = 0
     for end in image_ends(view.data):
-        start, assessment = _start_of(view, last_end, end, catalogue)
+        start, assessment = _start_of(view, last_end, end, catalogue, sizes)
         if assessment is None:
             continue
         yield EmbeddedImage(
@@ -100,15 +115,15 @@ def _images_in(view: _View, catalogue: Catalogue) -> Iterator[EmbeddedImage]:
         last_end = end
 
 
-def _start_of(view: _View, first: int, end: int, catalogue: Catalogue) -> tuple[int, Assessment | None]:
+def _start_of(
+    view: _View, first: int, end: int, catalogue: Catalogue, sizes: dict[str, list[int]]
+) -> tuple[int, Assessment | None]:
     """Return where the image that ends here starts, and what it is; None when no start makes it whole."""
-    magic = int.from_bytes(
-        view.data[end - FOOTER_SIZE - ST_SIGNATURE_SIZE - 4 : end - FOOTER_SIZE - ST_SIGNATURE_SIZE], "little"
-    )
-    sizes = {content.size for content in catalogue.identify(magic=magic) if content.size <= end - first}
-    for size in sorted(sizes):
-        content = view.data[end - size : end]
-        if sha256(content).hexdigest() in catalogue.contents:
+    footer_end = end - FOOTER_SIZE - ST_SIGNATURE_SIZE
+    magic = int.from_bytes(view.data[footer_end - 4 : footer_end], "little")
+    for size in sizes.get(hex_word(magic), ()):
+        content = view.data[max(end - size, first) : end]
+        if len(content) == size and sha256(content).hexdigest() in catalogue.contents:
             return end - size, assess(Image.parse(content), catalogue=catalogue)
     for start in _likely_starts(view, first, end):
         try:
