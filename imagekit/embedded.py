@@ -66,17 +66,21 @@ def find_embedded(data: bytes, catalogue: Catalogue | None = None) -> tuple[Embe
     if not views:
         return ()
     known = catalogue or shipped()
-    sizes = _sizes_by_magic(known)
+    sizes = _sizes_by_footer(known)
     return tuple(image for view in views for image in _images_in(view, known, sizes))
 
 
-def _sizes_by_magic(catalogue: Catalogue) -> dict[str, list[int]]:
-    """Return the magic of an image footer -> the sizes of all known images with it."""
-    sizes: dict[str, set[int]] = {}
+_Sizes = dict[tuple[str, int, int], list[int]]
+"""Magic, SRAM2a and SRAM2b of an image footer -> the sizes of all known images with it."""
+
+
+def _sizes_by_footer(catalogue: Catalogue) -> _Sizes:
+    sizes: dict[tuple[str, int, int], set[int]] = {}
     for content in catalogue.contents.values():
         if content.magic is not None:
-            sizes.setdefault(content.magic, set()).add(content.size)
-    return {magic: sorted(found) for magic, found in sizes.items()}
+            key = (content.magic, content.sram2a_kib or 0, content.sram2b_kib or 0)
+            sizes.setdefault(key, set()).add(content.size)
+    return {key: sorted(found) for key, found in sizes.items()}
 
 
 def _views(data: bytes) -> Iterator[_View]:
@@ -99,7 +103,7 @@ def _views(data: bytes) -> Iterator[_View]:
 _INVERTED = bytes(byte ^ 0xFF for byte in range(256))
 
 
-def _images_in(view: _View, catalogue: Catalogue, sizes: dict[str, list[int]]) -> Iterator[EmbeddedImage]:
+def _images_in(view: _View, catalogue: Catalogue, sizes: _Sizes) -> Iterator[EmbeddedImage]:
     last_end = 0
     for end in image_ends(view.data):
         start, assessment = _start_of(view, last_end, end, catalogue, sizes)
@@ -115,13 +119,11 @@ def _images_in(view: _View, catalogue: Catalogue, sizes: dict[str, list[int]]) -
         last_end = end
 
 
-def _start_of(
-    view: _View, first: int, end: int, catalogue: Catalogue, sizes: dict[str, list[int]]
-) -> tuple[int, Assessment | None]:
+def _start_of(view: _View, first: int, end: int, catalogue: Catalogue, sizes: _Sizes) -> tuple[int, Assessment | None]:
     """Return where the image that ends here starts, and what it is; None when no start makes it whole."""
-    footer_end = end - FOOTER_SIZE - ST_SIGNATURE_SIZE
-    magic = int.from_bytes(view.data[footer_end - 4 : footer_end], "little")
-    for size in sizes.get(hex_word(magic), ()):
+    footer = _footer_before(view.data, end)
+    key = (hex_word(int.from_bytes(footer[_MAGIC_AT:], "little")), footer[_SRAM2A_AT], footer[_SRAM2B_AT])
+    for size in sizes.get(key, ()):
         content = view.data[max(end - size, first) : end]
         if len(content) == size and sha256(content).hexdigest() in catalogue.contents:
             return end - size, assess(Image.parse(content), catalogue=catalogue)
@@ -141,7 +143,7 @@ def _likely_starts(view: _View, first: int, end: int) -> list[int]:
     These are the start of the bytes, the end of the image before, and, as in flash, the sector that the image's number
     of sectors gives.
     """
-    sectors = view.data[end - FOOTER_SIZE - ST_SIGNATURE_SIZE - FOOTER_SIZE + _SECTORS_AT]
+    sectors = _footer_before(view.data, end)[_SECTORS_AT]
     starts = [0, first]
     for size in sorted(set(SECTOR_SIZES.values())):
         last_sector_end = -(-(view.base + end) // size) * size
@@ -149,7 +151,14 @@ def _likely_starts(view: _View, first: int, end: int) -> list[int]:
     return [start for start in dict.fromkeys(starts) if first <= start < end]
 
 
-_SECTORS_AT = 8  # in the image footer (imagekit.image.container, _IMAGE_FOOTER)
+def _footer_before(data: bytes, end: int) -> bytes:
+    """Return the image footer of the image that ends here."""
+    footer_end = end - FOOTER_SIZE - ST_SIGNATURE_SIZE
+    return data[footer_end - FOOTER_SIZE : footer_end]
+
+
+# Offsets in the image footer (imagekit.image.container, _IMAGE_FOOTER).
+_SECTORS_AT, _SRAM2A_AT, _SRAM2B_AT, _MAGIC_AT = 8, 10, 11, 16
 
 
 # --- C arrays
