@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
+from itertools import islice
 
 from imagekit.assessment import Assessment, assess
 from imagekit.catalogue import Catalogue, shipped
@@ -17,7 +18,7 @@ from imagekit.flash_scan import image_ends
 from imagekit.image.container import FOOTER_SIZE, ST_SIGNATURE_SIZE
 from imagekit.image.model import Image
 from imagekit.image.signature import SignatureStatus
-from imagekit.targets import SECTOR_SIZES
+from imagekit.targets import LARGEST_FLASH, SECTOR_SIZES
 from imagekit.text import hex_word
 
 
@@ -103,9 +104,13 @@ def _views(data: bytes) -> Iterator[_View]:
 _INVERTED = bytes(byte ^ 0xFF for byte in range(256))
 
 
+_MOST_ENDS = 256
+"""Ends of images that are looked at: more than fit in flash, so that a made-up file cannot take hours."""
+
+
 def _images_in(view: _View, catalogue: Catalogue, sizes: _Sizes) -> Iterator[EmbeddedImage]:
     last_end = 0
-    for end in image_ends(view.data):
+    for end in islice(image_ends(view.data), _MOST_ENDS):
         start, assessment = _start_of(view, last_end, end, catalogue, sizes)
         if assessment is None:
             continue
@@ -148,7 +153,7 @@ def _likely_starts(view: _View, first: int, end: int) -> list[int]:
     for size in sorted(set(SECTOR_SIZES.values())):
         last_sector_end = -(-(view.base + end) // size) * size
         starts.append(last_sector_end - sectors * size - view.base)
-    return [start for start in dict.fromkeys(starts) if first <= start < end]
+    return [start for start in dict.fromkeys(starts) if first <= start < end <= start + LARGEST_FLASH]
 
 
 def _footer_before(data: bytes, end: int) -> bytes:
@@ -165,7 +170,7 @@ _SECTORS_AT, _SRAM2A_AT, _SRAM2B_AT, _MAGIC_AT = 8, 10, 11, 16
 
 _ARRAY = re.compile(rb"\{([^{}]{600,})\}")
 """Contents in braces, long enough for the smallest image."""
-_COMMENT = re.compile(rb"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_LINE_COMMENT = re.compile(rb"//[^\n]*")
 _NUMBER = re.compile(rb"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,3}")
 _TEXT_SAMPLE = 4096
 
@@ -174,7 +179,7 @@ def _arrays(data: bytes) -> Iterator[bytes]:
     """Yield the bytes of each array of numbers in source text."""
     if b"\0" in data[:_TEXT_SAMPLE] or b"{" not in data:
         return
-    for match in _ARRAY.finditer(_COMMENT.sub(b"", data)):
+    for match in _ARRAY.finditer(_without_comments(data)):
         numbers = _NUMBER.findall(match[1])
         values = [int(number, 0) if number[:2].lower() == b"0x" else int(number) for number in numbers]
         width = 1
@@ -182,3 +187,16 @@ def _arrays(data: bytes) -> Iterator[bytes]:
             width = 4  # words, stored as CPU1 reads them
         if all(value < 1 << 8 * width for value in values):
             yield b"".join(value.to_bytes(width, "little") for value in values)
+
+
+def _without_comments(data: bytes) -> bytes:
+    """Return source text without its comments, in time proportional to its size."""
+    pieces = []
+    at = 0
+    while (start := data.find(b"/*", at)) >= 0:
+        pieces.append(data[at:start])
+        at = data.find(b"*/", start + 2) + 2
+        if at < 2:  # the comment never ends
+            return _LINE_COMMENT.sub(b"", b"".join(pieces))
+    pieces.append(data[at:])
+    return _LINE_COMMENT.sub(b"", b"".join(pieces))
