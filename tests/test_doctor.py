@@ -138,6 +138,19 @@ def test_application_in_the_stacks_ram_is_seen(tmp_path: Path) -> None:
     assert "WB306" in [cause["explains"] for cause in json.loads(result.stdout)["causes"]]
 
 
+def test_application_over_the_stack_on_the_chip_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "app.bin").write_bytes(bytes(16))
+    given = ("--option-bytes", "SFSA=0xD0", "--app", f"{tmp_path / 'app.bin'}@0x080D0000")
+    first = document("application crashes", *WB55, *given)["causes"][0]
+    assert first["explains"] == "WB305"
+    assert "the stack on the chip starts at 0x080D0000" in first["evidence"]
+
+
+def test_silent_radio_in_a_log_makes_a_missing_stack_a_fault() -> None:
+    found = diagnosis(option_bytes=NO_STACK, log="tl_ble_wait_resp: timeout")
+    assert found.causes[0].title == "No stack is installed"
+
+
 def test_application_that_fits_rules_out_the_linker_script(tmp_path: Path) -> None:
     (tmp_path / "app.elf").write_bytes(program(1024))
     more = (*WB55, "--stack", IMAGES / "stack-4k.bin", "--app", tmp_path / "app.elf")

@@ -14,6 +14,8 @@ from imagekit.errors import ExitCode, ExplanationError
 from imagekit.files import read_some
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagekit.doctor.answer import Answer
     from imagekit.doctor.diagnosis import Evidence
     from imagekit.image.model import Version
@@ -128,7 +130,7 @@ def _evidence(
         words=told,
         log=read,
         option_bytes=option_bytes,
-        findings=_findings(goal, chip),
+        findings=(*_findings(goal, chip), *_findings_on_chip(chip, option_bytes)),
         has_checked_application=goal is not None and chip.application is not None and bool(chip.application.ram),
         plan=_plan(images, goal, chip, version, option_bytes),
     )
@@ -175,6 +177,20 @@ def _findings(goal: "Candidate | None", chip: "Chip") -> "tuple[tuple[str, Findi
     if goal is None:
         return ()
     return tuple((shown(goal.path), finding) for finding in findings(goal.assessment, chip, path=goal.path))
+
+
+def _findings_on_chip(chip: "Chip", option_bytes: "OptionBytes | None") -> "Iterator[tuple[str, Finding]]":
+    """Yield what is wrong with the application beside the stack that SFSA shows on the chip."""
+    from imagekit.rules.application import application_overlaps_image, reaching
+    from imagekit.rules.registry import finding_of
+
+    if option_bytes is None or not option_bytes.has_stack or chip.application is None or chip.target is None:
+        return
+    start = option_bytes.sfsa_address
+    if start is None:
+        return
+    for message in reaching(chip.application, start, chip.target, "the stack on the chip"):
+        yield chip.application.name, finding_of(application_overlaps_image.rule, message)
 
 
 def _plan(

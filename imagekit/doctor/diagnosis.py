@@ -11,6 +11,7 @@ from enum import Enum
 from imagekit.doctor.answer import Answer
 from imagekit.doctor.chip_report import Running
 from imagekit.doctor.messages import Message, MessageSeverity
+from imagekit.doctor.story import Event
 from imagekit.explanations import Explanation, Group, explanations, magic_word, named
 from imagekit.option_bytes.decode import OptionBytes
 from imagekit.option_bytes.verdicts import FieldVerdict, Grade, judge_fields, judge_together
@@ -114,6 +115,8 @@ def is_radio_question(evidence: Evidence) -> bool:
         if any(symptom.name in _RADIO_SYMPTOMS for symptom in answer.symptoms):
             return True
         if any(message.severity is MessageSeverity.HANG for message in answer.messages):
+            return True
+        if answer.story is not None and answer.story.decisive is Event.RADIO_SILENT:
             return True
     return False
 
