@@ -27,8 +27,9 @@ class Side:
     @property
     def title(self) -> str:
         """ST's name and version, or the kind and version."""
-        name = self.assessment.variants[0] if self.assessment.variants else self.image.kind.value
-        return f"{name} {self.image.version.full_text}" if self.image.version else name
+        if self.image.version is None:
+            return self.assessment.name
+        return f"{self.assessment.name} {self.image.version.full_text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +110,19 @@ def compare(old: Mapping[str, Side], new: Mapping[str, Side], targets: Sequence[
 def difference(name: str, old: Side, new: Side, targets: Sequence[Target] = TARGETS) -> Difference:
     """Compare two images."""
     addresses = tuple(_address_changes(old, new, targets))
-    are_stacks = old.image.kind is ImageKind.STACK and new.image.kind is ImageKind.STACK
+    staging: tuple[Staging, ...] = ()
+    linker: tuple[str, ...] = ()
+    if old.image.kind is ImageKind.STACK and new.image.kind is ImageKind.STACK:
+        staging = tuple(_staging(old, new, targets))
+        linker = tuple(_linker(old, new, addresses))
     return Difference(
         name=name,
         old=old,
         new=new,
         addresses=addresses,
-        staging=tuple(_staging(old, new, targets)) if are_stacks else (),
+        staging=staging,
         bonding_data=tuple(_bonding_data(old, new)),
-        linker=tuple(_linker(old, new, addresses)) if are_stacks else (),
+        linker=linker,
         product=tuple(_product(old, new, addresses)),
     )
 

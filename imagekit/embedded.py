@@ -46,9 +46,10 @@ class EmbeddedImage:
     @property
     def title(self) -> str:
         """ST's name and version: `BLE_Thread_static 1.13.3`; the kind where the name is not known."""
-        image = self.assessment.image
-        name = self.assessment.variants[0] if self.assessment.variants else image.kind.value
-        return f"{name} {image.version.text}" if image.version else name
+        version = self.assessment.image.version
+        if version is None:
+            return self.assessment.name
+        return f"{self.assessment.name} {version.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,12 +182,18 @@ def _arrays(data: bytes) -> Iterator[bytes]:
         return
     for match in _ARRAY.finditer(_without_comments(data)):
         numbers = _NUMBER.findall(match[1])
-        values = [int(number, 0) if number[:2].lower() == b"0x" else int(number) for number in numbers]
+        values = [int(number, _base(number)) for number in numbers]
         width = 1
         if any(len(number) > len(b"0xFF") for number in numbers):
             width = 4  # words, stored as CPU1 reads them
         if all(value < 1 << 8 * width for value in values):
             yield b"".join(value.to_bytes(width, "little") for value in values)
+
+
+def _base(number: bytes) -> int:
+    if number[:2].lower() == b"0x":
+        return 16
+    return 10  # also with leading zeros: arrays are aligned so
 
 
 def _without_comments(data: bytes) -> bytes:

@@ -110,7 +110,9 @@ def _of_bundle(path: str) -> "dict[str, Side]":
     for assessment in ordered:
         series = " ".join(member.value for member in assessment.image.series)
         kind = f"{assessment.image.kind.value} for {series}"
-        number = sum(name.startswith(kind) for name in found) + 1
-        name = kind if number == 1 else f"{kind} ({number})"
+        name, number = kind, 1
+        while name in found:
+            number += 1
+            name = f"{kind} ({number})"
         found[name] = Side(path=path, assessment=assessment)
     return found

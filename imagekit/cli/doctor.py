@@ -160,7 +160,9 @@ def _log(path: str | None) -> "Answer | None":
 
 
 def _reported_fus(answer: "Answer | None") -> "Version | None":
-    return answer.report.fus if answer is not None else None
+    if answer is None:
+        return None
+    return answer.report.fus
 
 
 def _goal(images: "Sequence[Candidate]", chip: "Chip", want: str | None) -> "Candidate | None":
@@ -206,7 +208,9 @@ def _plan(
 
     if goal is None or chip.target is None or fus is None:
         return None
-    installed = option_bytes.has_stack if option_bytes is not None else None
+    installed = None
+    if option_bytes is not None:
+        installed = option_bytes.has_stack
     start = Start(target=chip.target, fus=fus, stack_installed=installed, application=chip.application)
     return plan(start, fitting(images, chip.target), goal)
 

@@ -142,8 +142,9 @@ def _of_option_bytes(evidence: Evidence) -> Iterator[PossibleCause]:
         is_missing_stack = verdict.explains == NO_STACK and is_radio_question(evidence)
         if not is_bad and not is_missing_stack:
             continue
-        field = f"{verdict.name} {verdict.value}: " if verdict.value else ""
-        where = f"option bytes: {field}{verdict.meaning}"
+        where = f"option bytes: {verdict.meaning}"
+        if verdict.value:
+            where = f"option bytes: {verdict.name} {verdict.value}: {verdict.meaning}"
         if verdict.explains:
             yield _of_explanation(named(verdict.explains), where)
         else:
@@ -247,8 +248,8 @@ def _weight(cause: PossibleCause, evidence: Evidence) -> int:
 def _reported(evidence: Evidence, seen: set[str]) -> Iterator[PossibleCause]:
     """Yield the causes of the symptoms by how many reports had them, without those that were seen or are ruled out."""
     ruled_out = _ruled_out(evidence)
-    for answer in (evidence.words, evidence.log):
-        for symptom in answer.symptoms if answer else ():
+    for answer in filter(None, (evidence.words, evidence.log)):
+        for symptom in answer.symptoms:
             for cause in symptom.causes:
                 if cause.shown_by in seen or cause.shown_by in ruled_out:
                     continue
@@ -269,8 +270,11 @@ def _ruled_out(evidence: Evidence) -> frozenset[str]:
     verdicts = _verdicts(evidence)
     if any(verdict.name in (*_CHIP_STATES, "CPU2") for verdict in verdicts):
         excluded |= _CHIP_STATES - {verdict.explains for verdict in verdicts}
-    if evidence.option_bytes is not None and evidence.option_bytes.has_stack is not None:
-        excluded.add(NO_STACK if evidence.option_bytes.has_stack else FUS_SELECTED)
+    has_stack = evidence.option_bytes and evidence.option_bytes.has_stack
+    if has_stack is True:
+        excluded.add(NO_STACK)
+    elif has_stack is False:
+        excluded.add(FUS_SELECTED)
     if evidence.has_checked_application:
         excluded |= {"WB305", "WB306", "WB307"} - {finding.rule for _, finding in evidence.findings}
     return frozenset(excluded)
@@ -302,8 +306,8 @@ def _check(evidence: Evidence, causes: tuple[PossibleCause, ...]) -> str:
 
 def _good(evidence: Evidence, causes: tuple[PossibleCause, ...]) -> Iterator[str]:
     """Say what was looked at and shows no fault."""
-    story = evidence.log.story if evidence.log is not None else None
-    if story is not None and story.ends_well:
+    if evidence.log is not None and evidence.log.story is not None and evidence.log.story.ends_well:
+        story = evidence.log.story
         yield f"log: {story.happened}; {story.state}"
     for verdict in _verdicts(evidence):
         if verdict.name == "CPU2" and verdict.grade is Grade.GOOD:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from imagekit.comparison import AddressChange, Comparison, Difference, Side, Staging
-from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row, rows
 from imagekit.text import hex_word
 
 DIFF_SCHEMA = "imagekit.diff/1"
@@ -16,11 +16,13 @@ def text(comparison: Comparison, *, width: int | None = None, paint: Paint = pla
     pages = [
         "\n".join(_page(difference, width, paint)) for difference in comparison.differences if not difference.is_same
     ]
-    rows = [row("same", ", ".join(same), "", width, paint)] if same else []
-    rows += [row("removed", name, "warning", width, paint) for name in comparison.removed]
-    rows += [row("added", name, "", width, paint) for name in comparison.added]
-    if rows:
-        pages.append("\n".join([paint("Other images", "bold"), *rows]))
+    others = [
+        *rows("same", same, "", width, paint),
+        *rows("removed", comparison.removed, "warning", width, paint),
+        *rows("added", comparison.added, "", width, paint),
+    ]
+    if others:
+        pages.append("\n".join([paint("Other images", "bold"), *others]))
     return "\n\n".join(pages)
 
 
@@ -30,16 +32,15 @@ def _page(difference: Difference, width: int | None, paint: Paint) -> Iterator[s
     yield row("needs", _needs(old, new), "", width, paint)
     yield row("SRAM2a", _change(*(f"{side.image.footer.sram2a_kib} KiB" for side in (old, new))), "", width, paint)
     yield row("SRAM2b", _change(*(f"{side.image.footer.sram2b_kib} KiB" for side in (old, new))), "", width, paint)
-    for index, change in enumerate(difference.addresses):
-        yield row("" if index else "goes to", _address(change), "", width, paint)
-    for index, staging in enumerate(difference.staging):
-        yield row("" if index else "OTA", _staging(staging), "", width, paint, _ITEM)
-    for fus, data in difference.bonding_data:
-        sentence = f"{fus}: stored by the radio core: {data.fate.value}; {data.why} ({data.source})"
-        yield row("pairings", sentence, "", width, paint)
-    for label, sentences in (("linker", difference.linker), ("product", difference.product)):
-        for index, sentence in enumerate(sentences):
-            yield row("" if index else label, sentence, "", width, paint, _ITEM)
+    yield from rows("goes to", map(_address, difference.addresses), "", width, paint)
+    yield from rows("OTA", map(_staging, difference.staging), "", width, paint, _ITEM)
+    pairings = (
+        f"{fus}: stored by the radio core: {data.fate.value}; {data.why} ({data.source})"
+        for fus, data in difference.bonding_data
+    )
+    yield from rows("pairings", pairings, "", width, paint, _ITEM)
+    yield from rows("linker", difference.linker, "", width, paint, _ITEM)
+    yield from rows("product", difference.product, "", width, paint, _ITEM)
 
 
 def _change(old: str, new: str) -> str:
@@ -50,15 +51,21 @@ def _change(old: str, new: str) -> str:
 
 
 def _needs(old: Side, new: Side) -> str:
-    before, after = (_fus(side) or "any FUS" for side in (old, new))
-    flash = [f"{side.image.footer.flash_sectors} sectors" for side in (old, new)]
-    fus = after if before == after else f"{before} -> {after}"
-    sectors = flash[1] if flash[0] == flash[1] else f"{flash[0]} -> {flash[1]}"
+    fus = _arrow(_fus(old), _fus(new))
+    sectors = _arrow(*(f"{side.image.footer.flash_sectors} sectors" for side in (old, new)))
     return f"{fus}; {sectors}"
 
 
+def _arrow(old: str, new: str) -> str:
+    if old == new:
+        return new
+    return f"{old} -> {new}"
+
+
 def _fus(side: Side) -> str:
-    return f"FUS {side.image.requires_fus.text} or later" if side.image.requires_fus else ""
+    if side.image.requires_fus is None:
+        return "any FUS"
+    return f"FUS {side.image.requires_fus.text} or later"
 
 
 def _address(change: AddressChange) -> str:
@@ -69,8 +76,7 @@ def _address(change: AddressChange) -> str:
     gained = change.application_bytes
     if gained is None:
         return f"{name} {old} -> {new}"
-    sign = "+" if gained > 0 else "-"
-    return f"{name} {old} -> {new} (application {sign}{abs(gained) // 1024} KiB)"
+    return f"{name} {old} -> {new} (application {gained // 1024:+} KiB)"
 
 
 def _staging(staging: Staging) -> str:
@@ -82,7 +88,9 @@ def _staging(staging: Staging) -> str:
 
 
 def _word(address: int | None) -> str:
-    return hex_word(address) if address is not None else ""
+    if address is None:
+        return ""
+    return hex_word(address)
 
 
 def document(old: str, new: str, comparison: Comparison) -> Json:
@@ -133,8 +141,8 @@ def _side(side: Side) -> Json:
         "path": side.path,
         "title": side.title,
         "sha256": image.sha256,
-        "version": image.version.full_text if image.version else None,
-        "requires_fus": image.requires_fus.text if image.requires_fus else None,
+        "version": image.version and image.version.full_text,
+        "requires_fus": image.requires_fus and image.requires_fus.text,
         "sectors": side.assessment.sectors,
         "gap_sectors": image.gap_sectors,
         "sram2a_kib": image.footer.sram2a_kib,
