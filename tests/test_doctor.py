@@ -164,6 +164,13 @@ def test_plan_that_is_refused_exits_with_3() -> None:
     assert "refused" in result.stdout
 
 
+def test_fus_that_the_plan_upgrades_is_no_cause() -> None:
+    images = ("--stack", IMAGES / "stack-fus2-4k.bin", "--stack", IMAGES / "fus-2.2.0.bin")
+    found = document(*WB55, *images, "--fus", "1.2.0", "--option-bytes", NO_STACK)
+    assert found["causes"] == []
+    assert [step["action"] for step in found["plan"]["steps"]] == ["install-fus", "install-stack", "start-stack"]
+
+
 def test_text_has_cause_check_and_plan() -> None:
     given = ("--option-bytes", NO_STACK, "--fus", "1.2.0", "--stack", IMAGES / "stack-4k.bin")
     result = run("BLE does not start", *WB55, *given)

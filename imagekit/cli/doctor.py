@@ -1,6 +1,7 @@
 """The command doctor: the most likely cause of a fault, from what a person has."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -173,11 +174,15 @@ def _goal(images: "Sequence[Candidate]", chip: "Chip", want: str | None) -> "Can
 
 
 def _findings(goal: "Candidate | None", chip: "Chip") -> "tuple[tuple[str, Finding], ...]":
-    """Return what the rules find about the stack, with the application beside it."""
+    """Return what the rules find about the stack, with the application beside it.
+
+    The FUS on the chip is left to the plan, which may upgrade it first.
+    """
     from imagekit.rules import findings
 
     if goal is None:
         return ()
+    chip = replace(chip, fus=None)
     return tuple((shown(goal.path), finding) for finding in findings(goal.assessment, chip, path=goal.path))
 
 
