@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from imagekit.rules.registry import Chip
 
 
-_COLLISIONS = frozenset({"WB305", "WB306", "WB307"})
+_COLLISIONS = frozenset({"WB305", "WB306", "WB308"})
 
 
 @app.command(name="map", rich_help_panel=PLAN)
