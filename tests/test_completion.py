@@ -35,7 +35,7 @@ def ask(shell: str, line: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 LINES = [
     ("imagekit ins", ["inspect"]),
-    ("imagekit explain WB30", ["WB301", "WB302", "WB303", "WB304", "WB305", "WB306", "WB308"]),
+    ("imagekit explain WB30", ["WB301", "WB302", "WB303", "WB304", "WB305", "WB306", "WB307"]),
     ("flasher si", ["sim"]),
     # What shells do not differ in is asked for in one of them.
     ("imagekit bundle ver", ["verify"]),

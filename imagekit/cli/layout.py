@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from imagekit.cli.app import PLAN, app
 from imagekit.cli.command_line import can_print
 from imagekit.cli.console import about, complain, painter, print_json, print_result, shown, terminal_width
 from imagekit.cli.extract import extract_image
-from imagekit.cli.linker import Linker, only_chip, print_regions
+from imagekit.cli.linker import only_chip, print_regions
 from imagekit.cli.options import (
     App,
     AsJson,
@@ -37,7 +38,15 @@ if TYPE_CHECKING:
     from imagekit.rules.registry import Chip
 
 
-_COLLISIONS = frozenset({"WB305", "WB306", "WB308"})
+class Linker(StrEnum):
+    """Whose linker `map` writes memory regions for."""
+
+    GCC = "gcc"
+    IAR = "iar"
+    KEIL = "keil"
+
+
+_COLLISIONS = frozenset({"WB305", "WB306", "WB307"})
 
 
 @app.command(name="map", rich_help_panel=PLAN)
@@ -89,7 +98,7 @@ def map_(
     if linker is not None:
         only = only_chip(chips)
         steps, collides = _steps(files, images, only)
-        print_regions(linker, only, files[-1], steps[-1], as_json=json)
+        print_regions(linker.value, only, files[-1], steps[-1], as_json=json)
         if collides:
             raise typer.Exit(ExitCode.REFUSED)
         return

@@ -1,6 +1,5 @@
 """Print the memory regions of a linker script: what `map --linker` does."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,14 +13,6 @@ if TYPE_CHECKING:
     from imagekit.rules.registry import Chip
 
 
-class Linker(StrEnum):
-    """Whose linker `map` writes memory regions for."""
-
-    GCC = "gcc"
-    IAR = "iar"
-    KEIL = "keil"
-
-
 def only_chip(chips: "Sequence[Chip]") -> "Chip":
     """Return the only chip; exits with wrong usage when there are several."""
     if len(chips) > 1:
@@ -29,7 +20,7 @@ def only_chip(chips: "Sequence[Chip]") -> "Chip":
     return chips[0]
 
 
-def print_regions(linker: Linker, chip: "Chip", file: str, step: "MapStep", *, as_json: bool) -> None:
+def print_regions(linker: str, chip: "Chip", file: str, step: "MapStep", *, as_json: bool) -> None:
     """Print the regions that an image in its place leaves to the application; exits with 4 when they are not known."""
     from imagekit.linker import regions
     from imagekit.report import linker as report
@@ -38,6 +29,6 @@ def print_regions(linker: Linker, chip: "Chip", file: str, step: "MapStep", *, a
     with about(file):
         found = regions(part, step.image, step.placement)
     if as_json:
-        print_json(report.document(linker.value, found, shown(part), step.title, step.image.sha256))
+        print_json(report.document(linker, found, shown(part), step.title, step.image.sha256))
     else:
-        print_result(report.text(linker.value, found, shown(part), step.title))
+        print_result(report.text(linker, found, shown(part), step.title))
