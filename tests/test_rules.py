@@ -112,13 +112,13 @@ FAILING: list[tuple[str, str, dict[str, Any], str]] = [
         "SRAM2b up to 0x20038003, but 0 KiB of it are left",
     ),
     (
-        "WB308",
+        "WB307",
         "stack-4k",
         {"part": "WB55RG", "mailbox": (("TL_RefTable", 0x20030008),)},
         "TL_RefTable at 0x20030008, and CPU2 looks for it at 0x20030000",
     ),
     (
-        "WB308",
+        "WB307",
         "stack-4k",
         {"part": "WB55RG", "mailbox": (("MAPPING_TABLE", 0x20030000), ("MB_MEM2", 0x20001000))},
         "MB_MEM2 at 0x20001000, outside of SRAM2",

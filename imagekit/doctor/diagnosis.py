@@ -276,7 +276,7 @@ def _ruled_out(evidence: Evidence) -> frozenset[str]:
     elif has_stack is False:
         excluded.add(FUS_SELECTED)
     if evidence.has_checked_application:
-        excluded |= {"WB305", "WB306", "WB308"} - {finding.rule for _, finding in evidence.findings}
+        excluded |= {"WB305", "WB306", "WB307"} - {finding.rule for _, finding in evidence.findings}
     return frozenset(excluded)
 
 

@@ -1,4 +1,4 @@
-"""Rules about the application on CPU1 beside an image: flash, SRAM2, mailbox (WB305, WB306, WB308)."""
+"""Rules about the application on CPU1 beside an image: flash, SRAM2, mailbox (WB305 to WB307)."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -93,7 +93,7 @@ def shared_ram(image: Image, target: Target | None) -> Iterator[tuple[str, int, 
         yield name, start, start + kib * 1024, start + min(app_kib, kib) * 1024
 
 
-@image_rule("WB308", Severity.ERROR, "The application's mailbox is not where CPU2 looks for it")
+@image_rule("WB307", Severity.ERROR, "The application's mailbox is not where CPU2 looks for it")
 def mailbox_is_misplaced(subject: Subject) -> Iterator[str]:
     """Only with `--app` and an ELF file that names ST's mailbox: `MAPPING_TABLE` (`TL_RefTable`) must be at
     0x20030000, where CPU2 looks for it while the option byte IPCCDBA is 0, and the buffers `MB_MEM1` and `MB_MEM2` must
