@@ -22,6 +22,8 @@ from imagekit.upgrade.plan import UpgradePlan
 NO_STACK, FUS_SELECTED, CPU2_FAULT = "OB_NO_STACK", "OB_FUS_SELECTED", "CPU2_HARD_FAULT"
 _CHIP_STATES = frozenset({NO_STACK, FUS_SELECTED})
 """What the option bytes decide: when they tell what CPU2 boots, the state that they do not show is ruled out."""
+_KNOWN_BAD = "WB405"
+"""The warning that ST knows an image to be bad: the only warning of a rule that explains a fault."""
 _RADIO_SYMPTOMS = frozenset(
     {
         "BLE_NOT_STARTING",
@@ -131,7 +133,7 @@ def _seen(evidence: Evidence) -> Iterator[PossibleCause]:
         if answer is not None:
             yield from _of_answer(where, answer)
     for path, finding in evidence.findings:
-        if finding.severity is not Severity.NOTE:
+        if finding.severity is Severity.ERROR or finding.rule == _KNOWN_BAD:
             yield _of_finding(path, finding)
 
 
@@ -234,10 +236,7 @@ def _weight(cause: PossibleCause, evidence: Evidence) -> int:
         return 3
     if cause.explains in (NO_STACK, FUS_SELECTED, CPU2_FAULT) and is_radio_question(evidence):
         return 2
-    is_warning = any(
-        finding.rule == cause.explains and finding.severity is Severity.WARNING for _, finding in evidence.findings
-    )
-    if is_warning or cause.evidence.startswith("option bytes: "):
+    if cause.evidence.startswith("option bytes: "):
         return 0
     return 1
 
