@@ -185,6 +185,12 @@ def test_what_would_tell_more_is_named() -> None:
     assert missing[1] == "--part --fus --stack: needed for the plan"
 
 
+def test_unknown_words_are_named_beside_other_evidence() -> None:
+    found = document("xyzzy", *WB55, "--option-bytes", "SFSA=0xF4 ESE=0")
+    assert found["causes"][0]["explains"] == "OB_ESE_CLEAR"
+    assert found["missing"][0].startswith("nothing is known of these words")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

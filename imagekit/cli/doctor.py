@@ -223,6 +223,8 @@ def _plan(
 def _missing(evidence: "Evidence", part: str | None, fus: "Version | None", stacks: Sequence[str]) -> "list[str]":
     """Say which options would tell more."""
     missing = []
+    if evidence.words is not None and evidence.words.is_empty:
+        missing.append("nothing is known of these words: describe the symptom otherwise")
     if evidence.option_bytes is None:
         missing.append("--option-bytes DUMP --part PART shows whether a stack is installed and what CPU2 boots")
     lacking = [
