@@ -64,12 +64,20 @@ class Assessment:
         return self.known.variants if self.known else ()
 
     @property
+    def name(self) -> str:
+        """ST's name for it, or its kind when it is not in the catalogue."""
+        if self.variants:
+            return self.variants[0]
+        return self.image.kind.value
+
+    @property
     def hosts(self) -> tuple[HostRelease, ...]:
         """The releases of host software that are tied to this image; empty when it is not in the catalogue."""
-        published = self.known.published if self.known else ()
+        if self.known is None:
+            return ()
         rows = {
             host: None
-            for publication in published
+            for publication in self.known.published
             for host in hosts_using(publication.variant, publication.release.removeprefix("v"))
         }
         return tuple(rows)

@@ -138,6 +138,19 @@ def test_application_in_the_stacks_ram_is_seen(tmp_path: Path) -> None:
     assert "WB306" in [cause["explains"] for cause in json.loads(result.stdout)["causes"]]
 
 
+def test_application_over_the_stack_on_the_chip_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "app.bin").write_bytes(bytes(16))
+    given = ("--option-bytes", "SFSA=0xD0", "--app", f"{tmp_path / 'app.bin'}@0x080D0000")
+    first = document("application crashes", *WB55, *given)["causes"][0]
+    assert first["explains"] == "WB305"
+    assert "the stack on the chip starts at 0x080D0000" in first["evidence"]
+
+
+def test_silent_radio_in_a_log_makes_a_missing_stack_a_fault() -> None:
+    found = diagnosis(option_bytes=NO_STACK, log="tl_ble_wait_resp: timeout")
+    assert found.causes[0].title == "No stack is installed"
+
+
 def test_application_that_fits_rules_out_the_linker_script(tmp_path: Path) -> None:
     (tmp_path / "app.elf").write_bytes(program(1024))
     more = (*WB55, "--stack", IMAGES / "stack-4k.bin", "--app", tmp_path / "app.elf")
@@ -149,6 +162,13 @@ def test_plan_that_is_refused_exits_with_3() -> None:
     result = run("--stack", IMAGES / "stack-fus2-4k.bin", *WB55, "--fus", "1.2.0")
     assert result.exit_code == 3
     assert "refused" in result.stdout
+
+
+def test_fus_that_the_plan_upgrades_is_no_cause() -> None:
+    images = ("--stack", IMAGES / "stack-fus2-4k.bin", "--stack", IMAGES / "fus-2.2.0.bin")
+    found = document(*WB55, *images, "--fus", "1.2.0", "--option-bytes", NO_STACK)
+    assert found["causes"] == []
+    assert [step["action"] for step in found["plan"]["steps"]] == ["install-fus", "install-stack", "start-stack"]
 
 
 def test_text_has_cause_check_and_plan() -> None:
@@ -163,6 +183,12 @@ def test_what_would_tell_more_is_named() -> None:
     missing = document("BLE does not start")["missing"]
     assert missing[0].startswith("--option-bytes DUMP --part PART")
     assert missing[1] == "--part --fus --stack: needed for the plan"
+
+
+def test_unknown_words_are_named_beside_other_evidence() -> None:
+    found = document("xyzzy", *WB55, "--option-bytes", "SFSA=0xF4 ESE=0")
+    assert found["causes"][0]["explains"] == "OB_ESE_CLEAR"
+    assert found["missing"][0].startswith("nothing is known of these words")
 
 
 @pytest.mark.parametrize(

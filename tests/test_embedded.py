@@ -1,9 +1,12 @@
 """Images inside other files: merged HEX files, dumps, OTA files, inverted bytes, C arrays."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from imagekit.application.intel_hex import write_hex
@@ -43,8 +46,8 @@ def known(*images: bytes) -> Catalogue:
             series=("WB5x",),
             version="1.13.3.0",
             sectors=None,
-            sram2a_kib=None,
-            sram2b_kib=None,
+            sram2a_kib=image.footer.sram2a_kib,
+            sram2b_kib=image.footer.sram2b_kib,
             key=None,
             published=(publication,),
             known_bad=None,
@@ -110,6 +113,21 @@ def test_altered_image_is_not_whole(at: int) -> None:
 @pytest.mark.parametrize("data", [b"", b"{", bytes(range(256)) * 40, b":", STACK[-84:], c_array(APPLICATION)])
 def test_files_without_an_image_have_none(data: bytes) -> None:
     assert find_embedded(data, known(STACK)) == ()
+
+
+@pytest.mark.parametrize(
+    "data", [b"/*" * 500_000, b"{" * 500_000, STACK[-104:] * 5_000, b"{" + b"1," * 300_000], ids=range(4)
+)
+def test_made_up_files_take_little_time(data: bytes) -> None:
+    start = time.process_time()
+    assert find_embedded(data, known(STACK)) == ()
+    assert time.process_time() - start < 5
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_beside_an_image_do_no_harm(beside: bytes, before: bool) -> None:
+    data = beside + STACK if before else STACK + beside
+    assert [image.data for image in find_embedded(data, known(STACK))] == [STACK]
 
 
 def test_inspect_says_what_a_file_holds(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ DOCUMENTS = [
     ("bundle", "imagekit bundle verify --json", ("bundle", "show", "--json", str(BUNDLES / "good-p256.wbz"))),
     ("option-bytes", "imagekit explain --option-bytes", ("explain", "--json", "--option-bytes", DUMP, *WB55)),
     ("diagnosis", "imagekit doctor --json", ("doctor", "--json", "BLE does not start", *WB55, "--option-bytes", DUMP)),
+    ("diff", "imagekit diff", ("diff", IMAGE, str(IMAGES / "stack-fus2-4k.bin"), "--json")),
     ("linker", "imagekit map --linker", ("map", IMAGE, *WB55, "--linker", "gcc", "--json")),
     ("explanations", "imagekit explain [CODE]", ("explain", "--json", "WB201", "0x11")),
 ]

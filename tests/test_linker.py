@@ -123,3 +123,9 @@ def test_application_outside_of_the_regions_is_refused(tmp_path: Path) -> None:
 
 def test_last_address_of_a_region() -> None:
     assert Region(name="RAM_SHARED", start=0x20030000, size=0x2800).end == 0x200327FF
+
+
+def test_target_in_place_of_a_part_is_refused_by_the_command() -> None:
+    result = run(IMAGES / "stack-4k.bin", "--part", "STM32WB5xxG", "--linker", "gcc")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "the size of SRAM1 depends on the part number" in result.stderr

@@ -1,6 +1,7 @@
 """The command doctor: the most likely cause of a fault, from what a person has."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from imagekit.errors import ExitCode, ExplanationError
 from imagekit.files import read_some
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagekit.doctor.answer import Answer
     from imagekit.doctor.diagnosis import Evidence
     from imagekit.image.model import Version
@@ -128,7 +131,7 @@ def _evidence(
         words=told,
         log=read,
         option_bytes=option_bytes,
-        findings=_findings(goal, chip),
+        findings=(*_findings(goal, chip), *_findings_on_chip(chip, option_bytes)),
         has_checked_application=goal is not None and chip.application is not None and bool(chip.application.ram),
         plan=_plan(images, goal, chip, version, option_bytes),
     )
@@ -158,7 +161,9 @@ def _log(path: str | None) -> "Answer | None":
 
 
 def _reported_fus(answer: "Answer | None") -> "Version | None":
-    return answer.report.fus if answer is not None else None
+    if answer is None:
+        return None
+    return answer.report.fus
 
 
 def _goal(images: "Sequence[Candidate]", chip: "Chip", want: str | None) -> "Candidate | None":
@@ -169,12 +174,30 @@ def _goal(images: "Sequence[Candidate]", chip: "Chip", want: str | None) -> "Can
 
 
 def _findings(goal: "Candidate | None", chip: "Chip") -> "tuple[tuple[str, Finding], ...]":
-    """Return what the rules find about the stack, with the application beside it."""
+    """Return what the rules find about the stack, with the application beside it.
+
+    The FUS on the chip is left to the plan, which may upgrade it first.
+    """
     from imagekit.rules import findings
 
     if goal is None:
         return ()
+    chip = replace(chip, fus=None)
     return tuple((shown(goal.path), finding) for finding in findings(goal.assessment, chip, path=goal.path))
+
+
+def _findings_on_chip(chip: "Chip", option_bytes: "OptionBytes | None") -> "Iterator[tuple[str, Finding]]":
+    """Yield what is wrong with the application beside the stack that SFSA shows on the chip."""
+    from imagekit.rules.application import application_overlaps_image, reaching
+    from imagekit.rules.registry import finding_of
+
+    if option_bytes is None or not option_bytes.has_stack or chip.application is None or chip.target is None:
+        return
+    start = option_bytes.sfsa_address
+    if start is None:
+        return
+    for message in reaching(chip.application, start, chip.target, "the stack on the chip"):
+        yield chip.application.name, finding_of(application_overlaps_image.rule, message)
 
 
 def _plan(
@@ -190,7 +213,9 @@ def _plan(
 
     if goal is None or chip.target is None or fus is None:
         return None
-    installed = option_bytes.has_stack if option_bytes is not None else None
+    installed = None
+    if option_bytes is not None:
+        installed = option_bytes.has_stack
     start = Start(target=chip.target, fus=fus, stack_installed=installed, application=chip.application)
     return plan(start, fitting(images, chip.target), goal)
 
@@ -198,6 +223,8 @@ def _plan(
 def _missing(evidence: "Evidence", part: str | None, fus: "Version | None", stacks: Sequence[str]) -> "list[str]":
     """Say which options would tell more."""
     missing = []
+    if evidence.words is not None and evidence.words.is_empty:
+        missing.append("nothing is known of these words: describe the symptom otherwise")
     if evidence.option_bytes is None:
         missing.append("--option-bytes DUMP --part PART shows whether a stack is installed and what CPU2 boots")
     lacking = [

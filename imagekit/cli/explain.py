@@ -38,7 +38,7 @@ def explain(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT",
+            metavar="WORDS",
             help="Codes, names, pasted lines, words read off a chip, a symptom; a log file, or - for standard input.",
             show_default=False,
             autocompletion=_names,
@@ -107,7 +107,7 @@ def _answered(texts: Sequence[str]) -> "tuple[Answer, ...]":
     found = answers(texts)
     for text, known in zip(texts, found, strict=False):
         if known.is_empty:
-            raise typer.BadParameter(_unknown(text), param_hint="TEXT")
+            raise typer.BadParameter(_unknown(text), param_hint="WORDS")
     return found
 
 
@@ -233,7 +233,7 @@ def decoded_option_bytes(dump: str, pairs: Sequence[str], target: "Target") -> "
             raise typer.BadParameter(str(error), param_hint="--option-bytes") from error
     if pairs:
         raise typer.BadParameter(
-            f"'{printable(pairs[0][:_LONGEST_SHOWN])}': with a dump, nothing else is explained", param_hint="TEXT"
+            f"'{printable(pairs[0][:_LONGEST_SHOWN])}': with a dump, nothing else is explained", param_hint="WORDS"
         )
     with about(dump):
         return decode(read_some(dump, LARGEST_DUMP + 1), target)

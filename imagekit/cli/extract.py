@@ -38,7 +38,7 @@ def _chosen(found: "Sequence[EmbeddedImage]", which: str | None) -> "EmbeddedIma
     if which is None:
         matches = list(found)
     elif which.isdecimal():
-        matches = list(found[int(which) - 1 : int(which)]) if int(which) else []
+        matches = [image for number, image in enumerate(found, start=1) if number == int(which)]
     else:
         matches = [image for image in found if which.casefold() in _names(image)]
     if len({image.data for image in matches}) == 1:

@@ -11,6 +11,7 @@ from imagekit.cli.app import PLAN, app
 from imagekit.cli.command_line import can_print
 from imagekit.cli.console import about, complain, painter, print_json, print_result, shown, terminal_width
 from imagekit.cli.extract import extract_image
+from imagekit.cli.linker import only_chip, print_regions
 from imagekit.cli.options import (
     App,
     AsJson,
@@ -95,7 +96,11 @@ def map_(
         raise typer.BadParameter("--json and --svg - contradict each other", param_hint="--json")
     images = _read_all(files)
     if linker is not None:
-        _print_regions(linker, files, images, chips, as_json=json)
+        only = only_chip(chips)
+        steps, collides = _steps(files, images, only)
+        print_regions(linker.value, only, files[-1], steps[-1], as_json=json)
+        if collides:
+            raise typer.Exit(ExitCode.REFUSED)
         return
     maps = [_mapped(chip, sectors, files, images) for chip in chips]
     if svg is not None:
@@ -108,33 +113,6 @@ def map_(
     elif svg != "-":
         print_result("\n\n".join(_text(drawing) for drawing, _ in maps))
     if any(collides for _, collides in maps):
-        raise typer.Exit(ExitCode.REFUSED)
-
-
-def _print_regions(
-    linker: Linker,
-    files: Sequence[str],
-    images: "Sequence[tuple[Image, bytes, int | None]]",
-    chips: "Sequence[Chip]",
-    *,
-    as_json: bool,
-) -> None:
-    """Print the regions below the last image; exits with 3 when the application does not keep to them."""
-    from imagekit.linker import regions
-    from imagekit.report import linker as report
-
-    if len(chips) > 1:
-        raise typer.BadParameter("a linker script is for one part: give one --part", param_hint="--linker")
-    chip, part = chips[0], shown((chips[0].part or "").strip())
-    steps, collides = _steps(files, images, chip)
-    last = steps[-1]
-    with about(files[-1]):
-        found = regions(chip.part or "", last.image, last.placement)
-    if as_json:
-        print_json(report.document(linker.value, found, part, last.title, last.image.sha256))
-    else:
-        print_result(report.text(linker.value, found, part, last.title))
-    if collides:
         raise typer.Exit(ExitCode.REFUSED)
 
 

@@ -11,6 +11,7 @@ from enum import Enum
 from imagekit.doctor.answer import Answer
 from imagekit.doctor.chip_report import Running
 from imagekit.doctor.messages import Message, MessageSeverity
+from imagekit.doctor.story import Event
 from imagekit.explanations import Explanation, Group, explanations, magic_word, named
 from imagekit.option_bytes.decode import OptionBytes
 from imagekit.option_bytes.verdicts import FieldVerdict, Grade, judge_fields, judge_together
@@ -21,6 +22,8 @@ from imagekit.upgrade.plan import UpgradePlan
 NO_STACK, FUS_SELECTED, CPU2_FAULT = "OB_NO_STACK", "OB_FUS_SELECTED", "CPU2_HARD_FAULT"
 _CHIP_STATES = frozenset({NO_STACK, FUS_SELECTED})
 """What the option bytes decide: when they tell what CPU2 boots, the state that they do not show is ruled out."""
+_KNOWN_BAD = "WB405"
+"""The warning that ST knows an image to be bad: the only warning of a rule that explains a fault."""
 _RADIO_SYMPTOMS = frozenset(
     {
         "BLE_NOT_STARTING",
@@ -115,6 +118,8 @@ def is_radio_question(evidence: Evidence) -> bool:
             return True
         if any(message.severity is MessageSeverity.HANG for message in answer.messages):
             return True
+        if answer.story is not None and answer.story.decisive is Event.RADIO_SILENT:
+            return True
     return False
 
 
@@ -128,7 +133,7 @@ def _seen(evidence: Evidence) -> Iterator[PossibleCause]:
         if answer is not None:
             yield from _of_answer(where, answer)
     for path, finding in evidence.findings:
-        if finding.severity is not Severity.NOTE:
+        if finding.severity is Severity.ERROR or finding.rule == _KNOWN_BAD:
             yield _of_finding(path, finding)
 
 
@@ -139,8 +144,9 @@ def _of_option_bytes(evidence: Evidence) -> Iterator[PossibleCause]:
         is_missing_stack = verdict.explains == NO_STACK and is_radio_question(evidence)
         if not is_bad and not is_missing_stack:
             continue
-        field = f"{verdict.name} {verdict.value}: " if verdict.value else ""
-        where = f"option bytes: {field}{verdict.meaning}"
+        where = f"option bytes: {verdict.meaning}"
+        if verdict.value:
+            where = f"option bytes: {verdict.name} {verdict.value}: {verdict.meaning}"
         if verdict.explains:
             yield _of_explanation(named(verdict.explains), where)
         else:
@@ -230,10 +236,7 @@ def _weight(cause: PossibleCause, evidence: Evidence) -> int:
         return 3
     if cause.explains in (NO_STACK, FUS_SELECTED, CPU2_FAULT) and is_radio_question(evidence):
         return 2
-    is_warning = any(
-        finding.rule == cause.explains and finding.severity is Severity.WARNING for _, finding in evidence.findings
-    )
-    if is_warning or cause.evidence.startswith("option bytes: "):
+    if cause.evidence.startswith("option bytes: "):
         return 0
     return 1
 
@@ -244,8 +247,8 @@ def _weight(cause: PossibleCause, evidence: Evidence) -> int:
 def _reported(evidence: Evidence, seen: set[str]) -> Iterator[PossibleCause]:
     """Yield the causes of the symptoms by how many reports had them, without those that were seen or are ruled out."""
     ruled_out = _ruled_out(evidence)
-    for answer in (evidence.words, evidence.log):
-        for symptom in answer.symptoms if answer else ():
+    for answer in filter(None, (evidence.words, evidence.log)):
+        for symptom in answer.symptoms:
             for cause in symptom.causes:
                 if cause.shown_by in seen or cause.shown_by in ruled_out:
                     continue
@@ -266,8 +269,11 @@ def _ruled_out(evidence: Evidence) -> frozenset[str]:
     verdicts = _verdicts(evidence)
     if any(verdict.name in (*_CHIP_STATES, "CPU2") for verdict in verdicts):
         excluded |= _CHIP_STATES - {verdict.explains for verdict in verdicts}
-    if evidence.option_bytes is not None and evidence.option_bytes.has_stack is not None:
-        excluded.add(NO_STACK if evidence.option_bytes.has_stack else FUS_SELECTED)
+    has_stack = evidence.option_bytes and evidence.option_bytes.has_stack
+    if has_stack is True:
+        excluded.add(NO_STACK)
+    elif has_stack is False:
+        excluded.add(FUS_SELECTED)
     if evidence.has_checked_application:
         excluded |= {"WB305", "WB306", "WB308"} - {finding.rule for _, finding in evidence.findings}
     return frozenset(excluded)
@@ -299,8 +305,8 @@ def _check(evidence: Evidence, causes: tuple[PossibleCause, ...]) -> str:
 
 def _good(evidence: Evidence, causes: tuple[PossibleCause, ...]) -> Iterator[str]:
     """Say what was looked at and shows no fault."""
-    story = evidence.log.story if evidence.log is not None else None
-    if story is not None and story.ends_well:
+    if evidence.log is not None and evidence.log.story is not None and evidence.log.story.ends_well:
+        story = evidence.log.story
         yield f"log: {story.happened}; {story.state}"
     for verdict in _verdicts(evidence):
         if verdict.name == "CPU2" and verdict.grade is Grade.GOOD:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from imagekit.doctor.diagnosis import Certainty, Diagnosis, PossibleCause
 from imagekit.report import plan as plan_report
-from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row, rows
 from imagekit.text import counted
 
 DIAGNOSIS_SCHEMA = "imagekit.diagnosis/1"
@@ -21,18 +21,17 @@ def text(
         first, *others = diagnosis.causes
         pages.append("\n".join(_in_full(first, width, paint)))
         if others:
-            rows = [
-                row("" if index else "also", _in_short(cause), "", width, paint, _ITEM)
-                for index, cause in enumerate(others)
-            ]
-            pages.append("\n".join([paint("Other causes", "bold"), *rows]))
+            listed = rows("also", map(_in_short, others), "", width, paint, _ITEM)
+            pages.append("\n".join([paint("Other causes", "bold"), *listed]))
     else:
         pages.append(paint("No fault is visible in what was given.", "good"))
-    rows = [row("check", diagnosis.check, "bold", width, paint)] if diagnosis.check else []
-    rows += [row("good", fact, "good", width, paint) for fact in diagnosis.good]
-    rows += [row("missing", option, "", width, paint) for option in missing]
-    if rows:
-        pages.append("\n".join([paint("What decides", "bold"), *rows]))
+    decides = [
+        *rows("check", filter(None, [diagnosis.check]), "bold", width, paint),
+        *rows("good", diagnosis.good, "good", width, paint),
+        *rows("missing", missing, "", width, paint),
+    ]
+    if decides:
+        pages.append("\n".join([paint("What decides", "bold"), *decides]))
     if diagnosis.plan is not None:
         pages.append(plan_report.text(diagnosis.plan, part, width=width, paint=paint))
     return "\n\n".join(pages)
@@ -40,7 +39,9 @@ def text(
 
 def _in_full(cause: PossibleCause, width: int | None, paint: Paint) -> Iterator[str]:
     is_seen = cause.certainty is Certainty.SEEN
-    role = "error" if is_seen else "warning"
+    role = "warning"
+    if is_seen:
+        role = "error"
     yield paint(f"Most likely: {cause.title}", role)
     yield row(
         "because",
@@ -49,12 +50,9 @@ def _in_full(cause: PossibleCause, width: int | None, paint: Paint) -> Iterator[
         width,
         paint,
     )
-    for index, action in enumerate(cause.todo):
-        yield row("" if index else "do", action, "", width, paint, _ITEM)
-    for index, action in enumerate(cause.never):
-        yield row("" if index else "never", action, "error", width, paint, _ITEM)
-    for index, source in enumerate(cause.sources[:_MOST_SOURCES]):
-        yield row("" if index else "sources", source, "dim", width, paint)
+    yield from rows("do", cause.todo, "", width, paint, _ITEM)
+    yield from rows("never", cause.never, "error", width, paint, _ITEM)
+    yield from rows("sources", cause.sources[:_MOST_SOURCES], "dim", width, paint)
     if cause.explains:
         yield row("more", f"`imagekit explain {cause.explains}`", "", width, paint)
 

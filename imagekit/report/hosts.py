@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from imagekit.catalogue import Catalogue, Content
 from imagekit.hosts import HostRelease
 from imagekit.report import catalogue as catalogue_report
-from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row, rows
 
 
 def contents_for(host: HostRelease, catalogue: Catalogue) -> tuple[Content, ...]:
@@ -29,8 +29,7 @@ def text(hosts: Sequence[HostRelease], catalogue: Catalogue, *, width: int | Non
             lines.append(row("unsure", "the sources disagree, or say it only indirectly", "warning", width, paint))
         if host.note:
             lines.append(row("note", host.note, "", width, paint))
-        for index, source in enumerate(host.sources):
-            lines.append(row("" if index else "sources", source, "dim", width, paint))
+        lines += rows("sources", host.sources, "dim", width, paint)
         matches = contents_for(host, catalogue)
         if matches:
             # A single image would be printed in full.

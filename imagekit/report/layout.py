@@ -1,7 +1,7 @@
 """What every report is laid out with: labelled rows for people, and the type of a JSON document."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from imagekit.text import printable
 
@@ -41,3 +41,12 @@ def row(label: str, text: str, role: str, width: int | None, paint: Paint, inden
     painted = [paint(line, role) for line in lines]
     indent = "\n" + " " * (LABEL_WIDTH + 2)
     return f"  {label:<{LABEL_WIDTH}}" + indent.join(painted)
+
+
+def rows(
+    label: str, texts: Iterable[str], role: str, width: int | None, paint: Paint, indents: tuple[str, str] = ("", "")
+) -> Iterator[str]:
+    """Yield one row for each text; the label stands before the first one only."""
+    for text in texts:
+        yield row(label, text, role, width, paint, indents)
+        label = ""

@@ -15,11 +15,13 @@ def text(linker: str, regions: Sequence[Region], part: str, stack: str) -> str:
     return _WRITERS[linker](regions, about)
 
 
+_GCC_ACCESS = {"FLASH": "(rx)"}
+
+
 def _gcc(regions: Sequence[Region], about: str) -> str:
     lines = [f"/* {about} */", "MEMORY", "{"]
     for region in regions:
-        access = "(rx)" if region.name == "FLASH" else "(xrw)"
-        head = f"{region.name} {access}"
+        head = f"{region.name} {_GCC_ACCESS.get(region.name, '(xrw)')}"
         lines.append(f"{head:<27}: ORIGIN = {hex_word(region.start)}, LENGTH = {_length(region.size)}")
     lines += [
         "}",
