@@ -158,7 +158,17 @@ def test_the_script_refuses_an_explicit_curve(tmp_path: Path) -> None:
 @needs_openssl
 def test_the_script_takes_a_compressed_point(tmp_path: Path) -> None:
     path = tmp_path / "compressed.pub"
-    convert = ["openssl", "ec", "-pubin", "-in", public_file("p256"), "-conv_form", "compressed", "-out", path]
+    convert = [
+        "openssl",
+        "ec",
+        "-pubin",
+        "-in",
+        str(public_file("p256")),
+        "-conv_form",
+        "compressed",
+        "-out",
+        str(path),
+    ]
     subprocess.run(convert, check=True, capture_output=True)
     result = subprocess.run(
         ["sh", SCRIPT, public_file("p256").parent / "good-p256.wbz", path], check=False, capture_output=True

@@ -22,9 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
@@ -32,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from imagekit.bundle.key_encryption import encrypted_pem, passphrase_bytes
 from imagekit.errors import KeyFileError
 from imagekit.image.signature import P256_ORDER, split_signature
 
@@ -82,9 +81,10 @@ def public_pem(key: PublicKey) -> bytes:
 
 
 def private_pem(key: PrivateKey, passphrase: str | None) -> bytes:
-    """Return the private key as PKCS #8 PEM, encrypted when there is a passphrase."""
-    how: KeySerializationEncryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+    """Return the private key as PKCS #8 PEM, encrypted when there is a passphrase. Raises KeyFileError."""
+    if not passphrase:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return encrypted_pem(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), passphrase)
 
 
 class _Block(NamedTuple):
@@ -194,8 +194,11 @@ def load_private_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:
     blocks = [block for block in _blocks(pem) if block.is_private]
     if len(blocks) != 1:
         raise KeyFileError(f"holds {len(blocks)} private keys" if blocks else "holds no private key in PEM")
+    secret = None
+    if passphrase:
+        secret = passphrase_bytes(passphrase)
     try:
-        key = load_pem_private_key(blocks[0].text, passphrase.encode() if passphrase else None)
+        key = load_pem_private_key(blocks[0].text, secret)
     except TypeError as error:
         raise KeyFileError("the private key is encrypted: a passphrase opens it") from error
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -10,7 +10,7 @@ import typer
 
 from imagekit.cli.command_line import prepared
 from imagekit.errors import BundleError, ExitCode, ImagekitError, NotABundleError, PlacementError
-from imagekit.files import read_text
+from imagekit.files import key_files, read_text
 from imagekit.text import printable, why
 
 if TYPE_CHECKING:
@@ -183,11 +183,16 @@ def shown(path: str) -> str:
 
 
 def public_keys(path: str) -> "tuple[PublicKey, ...]":
-    """Return the public keys of a PEM file."""
+    """Return the public keys of a PEM file, or of all files of keys in a folder."""
     from imagekit.bundle.keys import load_public_keys
 
     with about(path):
-        return load_public_keys(read_text(path))
+        files = key_files(path)
+    keys: list[PublicKey] = []
+    for file in files:
+        with about(file):
+            keys += load_public_keys(read_text(file))
+    return tuple(keys)
 
 
 def terminal_width() -> int | None:
