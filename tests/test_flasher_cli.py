@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typer.testing import CliRunner, Result
 
 import flasher.cli.run
 from flasher.cli import app
+from flasher.errors import ProbeUnavailableError
+from flasher.journal import locked_chip
 from flasher.sim.board import load_board, save_board
 from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
@@ -282,6 +286,43 @@ def test_a_damaged_journal_is_refused_before_anything_is_done(folder: Path) -> N
     before = (folder / "board.json").read_bytes()
     refused(run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD), 4, path.name, "line 1 is damaged")
     assert load_board(folder / "board.json").flash.state.cells == load_board_bytes(folder, before)
+
+
+@pytest.mark.parametrize("command", [("info",), ("plan", "product.wbz", *TRUST), ("install", "product.wbz", *TRUST)])
+def test_a_chip_that_another_flasher_holds(command: tuple[str, ...], folder: Path) -> None:
+    uid = json.loads(run("info", *BOARD, "--json").stdout)["chip"]["uid"]
+    with locked_chip(folder / "journals", uid):
+        refused(run(*command, *BOARD), 5, f"another flasher (process {os.getpid()}) is working on this chip")
+    assert list((folder / "journals").iterdir()) == [], "nothing was begun"
+
+
+def test_ten_flashers_never_work_at_the_same_time(folder: Path) -> None:
+    """Each begins as soon as another lets go of the chip."""
+    uid, running, most, done = "0" * 24, 0, 0, 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal running, most, done
+        while True:
+            try:
+                with locked_chip(folder / "journals", uid):
+                    with lock:
+                        running += 1
+                        most = max(most, running)
+                    time.sleep(0.002)
+                    with lock:
+                        running -= 1
+                        done += 1
+                    return
+            except ProbeUnavailableError:
+                time.sleep(0.0005)
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, done) == (1, 10)
 
 
 def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> None:

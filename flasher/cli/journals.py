@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from flasher.errors import JournalError, UsageError
-from flasher.journal import Journal
+from flasher.journal import LARGEST, Journal
+from imagekit.files import read_text
 
 _COLUMNS = ("uid", "time", "event", "step", "bundle", "sequence", "fus", "stack", "code", "start", "end", "optr")
 _TORN = " #torn"
@@ -60,7 +61,7 @@ def read_journal(path: Path) -> ChipJournal:
     """Read and verify one journal. Raises JournalError when a line is damaged."""
     Journal(path.parent, path.stem).history  # noqa: B018 - refuses what the next run would refuse
     entries, torn = [], []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(str(path), LARGEST).decode("utf-8", "backslashreplace").split("\n")
     for number, line in enumerate(lines, start=1):
         is_cut = number == len(lines) and bool(line)
         if line.endswith(_TORN) or is_cut:

@@ -19,7 +19,7 @@ from flasher.cli.record import RunRecord
 from flasher.errors import BoardFileError, FlasherError, ProbeError, StoppedError
 from imagekit.cli.console import complain, is_debugging, print_result, shown, trace
 from imagekit.errors import ExitCode
-from imagekit.files import write_file
+from imagekit.files import read_start, write_file
 from imagekit.text import why
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def connected(
 ) -> "Iterator[Session]":
     """Connect to the chip and open its journal. Raises FlasherError."""
     from flasher.install import session
-    from flasher.journal import Journal, default_folder, unfinished
+    from flasher.journal import Journal, default_folder, locked_chip, unfinished
     from flasher.link import connected_chip
 
     folder = connection.folder or default_folder()
@@ -77,11 +77,13 @@ def connected(
             complain(f"--under-reset is ignored: FUS may still be running on {', '.join(uids)}")
             choice = replace(choice, under_reset=False)
     with connected_chip(choice, on_fault) as chip:
-        journal = Journal(folder, chip.identity.uid)
-        if restores:
-            say_what_is_resumed(folder, chip.identity.uid, say)
-        with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
-            yield opened
+        uid = chip.identity.uid
+        with locked_chip(folder, uid):  # before the journal is read: the other process may still write to it
+            journal = Journal(folder, uid)
+            if restores:
+                say_what_is_resumed(folder, uid, say)
+            with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
+                yield opened
 
 
 def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
@@ -198,9 +200,8 @@ class Run:
         if self.reporting.report is None:
             return
         path = Path(self.reporting.report)
-        with suppress(OSError):
-            if path.is_file() and b'"schema": "flasher.report/' not in path.read_bytes()[:200]:
-                raise ReportError(f"{shown(str(path))}: exists and is not a report. Nothing was done")
+        if path.exists() and not _is_report(path):
+            raise ReportError(f"{shown(str(path))}: exists and is not a report. The chip was not changed")
         if not self._write_report():
             raise typer.Exit(ExitCode.UNREADABLE)
 
@@ -212,6 +213,14 @@ class Run:
             complain(f"{shown(path)}: {why(error)}: the report cannot be written")
             return False
         return True
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether a file is a report of an earlier run: nothing else is replaced, no pipe, no device."""
+    try:
+        return b'"schema": "flasher.report/' in read_start(str(path), 200)
+    except OSError:
+        return False
 
 
 def tell_struck(outcome: "FaultOutcome") -> None:
@@ -311,6 +320,6 @@ def ask(question: str) -> str:
     try:
         return sys.stdin.readline().strip()
     except KeyboardInterrupt as error:
-        raise StoppedError("stopped: nothing was done") from error
+        raise StoppedError("stopped before the first step") from error
     finally:
         signal.signal(signal.SIGINT, before)
