@@ -137,6 +137,8 @@ class Run:
     display: Display = field(default_factory=NoDisplay)
     record: RunRecord = field(default_factory=RunRecord)
     _merger: StateMerger = field(default_factory=StateMerger)
+    _report_path: str | None = None
+    """Where the report goes; None until it is known that nothing else is there."""
 
     def hear(self, event: "Event") -> None:
         """Note and show one event. A reader that stopped reading does not stop an installation."""
@@ -188,7 +190,7 @@ class Run:
         if self.reporting.json_lines:
             with suppress(OSError):
                 print_result(json.dumps(self.record.result()))
-        is_written = self.reporting.report is None or self._write_report()
+        is_written = self._report_path is None or self._write_report(self._report_path)
         if not is_written and self.record.code == ExitCode.DONE:
             raise typer.Exit(ExitCode.UNREADABLE)
 
@@ -202,11 +204,11 @@ class Run:
         path = Path(self.reporting.report)
         if path.exists() and not _is_report(path):
             raise ReportError(f"{shown(str(path))}: exists and is not a report. The chip was not changed")
-        if not self._write_report():
+        if not self._write_report(str(path)):
             raise typer.Exit(ExitCode.UNREADABLE)
+        self._report_path = str(path)
 
-    def _write_report(self) -> bool:
-        path = self.reporting.report or ""
+    def _write_report(self, path: str) -> bool:
         try:
             write_file(path, self.record.report(keeps_serials=self.reporting.report_serials))
         except OSError as error:
