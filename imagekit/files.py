@@ -275,10 +275,26 @@ def _print_bytes(data: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python docs, signal: SIGPIPE
 
 
+_LARGEST_KEY = 1024 * 1024
+
+
 def _holds_private_key(path: str) -> bool:
-    """Return whether a file holds a private key, which cannot be made again."""
+    """Return whether a file holds a private key, or anything in DER: keys cannot be made again.
+
+    A comment may stand before a key in PEM. DER is one sequence as long as the file (X.690, section 8.1).
+    """
     with open(path, "rb") as file:
-        return b"PRIVATE KEY-----" in file.read(4096)
+        data = file.read(_LARGEST_KEY)
+    return b"PRIVATE KEY-----" in data or _is_der(data)
+
+
+def _is_der(data: bytes) -> bool:
+    if len(data) < 4 or data[0] != 0x30:
+        return False
+    if data[1] < 0x80:
+        return len(data) == 2 + data[1]
+    size = data[1] & 0x7F
+    return 1 <= size <= 3 and len(data) == 2 + size + int.from_bytes(data[2 : 2 + size], "big")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from imagekit.cli.options import (
     KnownContents,
     expanded,
     group,
+    is_stream,
     known_contents,
     number_of,
     output_name,
@@ -22,7 +23,7 @@ from imagekit.cli.options import (
     write_result,
 )
 from imagekit.errors import ExitCode
-from imagekit.files import folder_of, in_folder, name_of, read_image, read_text
+from imagekit.files import exists, folder_of, in_folder, is_folder, name_of, read_image, read_start, read_text
 from imagekit.text import counted
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def catalogue_build(
     from imagekit.releases.catalogue_build import build, published_file
 
     require("lxml", "audit")
+    refuse_other_file(out)
     version = version_of("--release", release)
     paths, is_empty = expanded(folders, (".bin",), "*.bin")
     files = []
@@ -77,6 +79,24 @@ def catalogue_build(
     if len(files) < len(paths):
         summary += f", {len(paths) - len(files)} left out because of their names"
     complain(summary)
+
+
+def refuse_other_file(out: str) -> None:
+    """Exit when a file is at OUT that is not a catalogue: it could be a key, an image or an input."""
+    from imagekit.catalogue import SCHEMA
+
+    if is_stream(out) or not exists(out) or is_folder(out):
+        return
+    with about(out):
+        start = read_start(out, _START)
+    schema = SCHEMA.partition("/")[0]
+    if start and f'"schema": "{schema}/' not in start.decode("utf-8", "replace"):
+        complain(f"{shown(out)}: exists and is not a catalogue: not replaced. Name another file.")
+        raise typer.Exit(ExitCode.UNREADABLE)
+
+
+_START = 200
+"""Bytes in which a catalogue names its schema."""
 
 
 @catalogue.command(name="show")
