@@ -54,7 +54,8 @@ def create(
             "--key",
             envvar="IMAGEKIT_KEY",
             metavar="FILE",
-            help="Private key to sign with (`imagekit keys generate`). Without one, sign later: `bundle attach`.",
+            help="Private key to sign with (`imagekit keys generate`), or pkcs11:URI for a key on a token. Without "
+            "one, sign later: `bundle attach`.",
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from imagekit.cli.console import about, complain, shown
+from imagekit.cli.options import require
 from imagekit.errors import KeyFileError
 from imagekit.files import is_open_to_others, read_some, read_text
 from imagekit.text import why
@@ -20,8 +21,8 @@ PassphraseFile = typer.Option(
     "--passphrase-file",
     envvar="IMAGEKIT_PASSPHRASE_FILE",
     metavar="FILE",
-    help="Read the passphrase of the private key from a file, or from a descriptor such as /dev/fd/3. One line end "
-    "is ignored.",
+    help="Read the passphrase of the private key, or the PIN of its token, from a file, or from a descriptor such as "
+    "/dev/fd/3. One line end is ignored.",
     show_default=False,
 )
 _LONGEST = 64 * 1024
@@ -80,9 +81,32 @@ def new_passphrase(file: str | None) -> str:
     return passphrase
 
 
+def is_on_token(path: str) -> bool:
+    """Return whether a key is named by a PKCS #11 URI in place of a file."""
+    return path.startswith("pkcs11:")
+
+
+def _token_key(uri: str, passphrase_file: str | None) -> "PrivateKey":
+    require("pkcs11", "pkcs11")
+    from imagekit.bundle.token import open_key, parse_uri
+
+    with about(uri):
+        place = parse_uri(uri)
+        pin = given_passphrase(passphrase_file)
+        if pin is None:
+            pin = ask_passphrase(f"PIN of the token {shown(place.token)}")
+        return open_key(place, pin)
+
+
 def private_key(path: str, passphrase_file: str | None = None) -> "PrivateKey":
-    """Return the private key of a PEM file; its passphrase comes from a file, the environment, or the terminal."""
+    """Return the private key of a PEM file or of a token.
+
+    Its passphrase or PIN comes from a file, the environment, or the terminal.
+    """
     from imagekit.bundle.keys import is_encrypted, load_private_key
+
+    if is_on_token(path):
+        return _token_key(path, passphrase_file)
 
     with about(path):
         pem = read_text(path)

@@ -8,7 +8,7 @@ import typer
 
 from imagekit.cli.app import SHIP, app
 from imagekit.cli.console import about, complain, print_json, print_result, public_keys, shown, trace
-from imagekit.cli.key_files import PassphraseFile, new_passphrase, private_key
+from imagekit.cli.key_files import PassphraseFile, is_on_token, new_passphrase, private_key
 from imagekit.cli.options import AsJson, expanded, group, require
 from imagekit.errors import ExitCode, ImagekitError
 from imagekit.files import NewFile, create_files, exists, read_image, read_text, without_ending
@@ -97,8 +97,10 @@ def show(
 
     found: list[report.KeyInFile] = []
     for path in files:
-        with about(path):
-            has_secret = is_private(read_text(path))
+        has_secret = is_on_token(path)
+        if not has_secret:
+            with about(path):
+                has_secret = is_private(read_text(path))
         public = [private_key(path, passphrase_file).public_key()] if has_secret else public_keys(path)
         found += [report.KeyInFile(path, key, is_private=has_secret) for key in public]
     if json:

@@ -262,7 +262,7 @@ def require(module: str, extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(module) is None:
-        package = {"elftools": "pyelftools"}.get(module, module)
+        package = {"elftools": "pyelftools", "pkcs11": "python-pkcs11"}.get(module, module)
         complain(
             f"this command needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
         )
