@@ -12,6 +12,7 @@ from typing import Any
 from flasher.errors import JournalError, UsageError
 from flasher.journal import LARGEST, Journal
 from imagekit.files import read_text
+from imagekit.text import printable
 
 _COLUMNS = ("uid", "time", "event", "step", "bundle", "sequence", "fus", "stack", "code", "start", "end", "optr")
 _TORN = " #torn"
@@ -94,7 +95,7 @@ def journal_text(journals: Iterable[ChipJournal], *, with_entries: bool) -> str:
         lines.append(_summary(journal))
         if with_entries:
             lines += [f"  {_entry_line(entry)}" for entry in journal.entries]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _summary(journal: ChipJournal) -> str:
@@ -145,5 +146,6 @@ def journal_csv(journals: Iterable[ChipJournal]) -> str:
     table.writeheader()
     for journal in journals:
         for entry in journal.entries:
-            table.writerow({"uid": journal.uid, **entry})
+            row = {"uid": journal.uid, **entry}
+            table.writerow({name: printable(str(row[name])) for name in _COLUMNS if name in row})
     return text.getvalue().removesuffix("\n")

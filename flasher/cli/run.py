@@ -20,7 +20,7 @@ from flasher.errors import BoardFileError, FlasherError, ProbeError, StoppedErro
 from imagekit.cli.console import complain, is_debugging, print_result, shown, trace
 from imagekit.errors import ExitCode
 from imagekit.files import read_start, write_file
-from imagekit.text import why
+from imagekit.text import printable, why
 
 if TYPE_CHECKING:
     from flasher.cli.options import ConnectionOptions, OutputOptions
@@ -94,7 +94,7 @@ def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
     path = folder / f"{uid}.jsonl"
     step = read_journal(path).unfinished_step if path.exists() else None
     if step is not None:
-        say(Event(event="resume", step=step))
+        say(Event(event="resume", step=printable(step)))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What every command shares: printing, and turning an error into one line and an exit code."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -155,13 +156,30 @@ def complain(message: str) -> None:
 
 
 def print_result(text: str) -> None:
-    """Print a result. A reader that stopped reading (`| head`) is not an error."""
+    """Print a result, without characters that act on a terminal. A reader that stopped reading is not an error."""
+    has_colours = _has_colours()
     try:
-        typer.echo(text, color=_has_colours())
+        typer.echo(_without_controls(text, keeps_colours=has_colours), color=has_colours)
         sys.stdout.flush()
     except BrokenPipeError:
         # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def _without_controls(text: str, *, keeps_colours: bool) -> str:
+    """Return a text in which nothing but line ends and, where they are wanted, colours act on a terminal.
+
+    Every command makes its own text printable; this is for what one of them forgets.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    parts = _COLOUR.split(text) if keeps_colours else [text]
+    return "".join(
+        part if number % 2 else "\n".join(map(printable, part.split("\n"))) for number, part in enumerate(parts)
+    )
 
 
 def print_json(document: object) -> None:
