@@ -168,7 +168,7 @@ def _refuse_change(session: Session, plan: InstallPlan) -> None:
     facts, info = plan.facts, session.cpu2.begin()
     found = (session.chip.options(), info.fus, info.stack)
     if found != (facts.options, facts.info.fus, facts.info.stack):
-        raise ChipError("the chip is not as it was when the plan was made; nothing was done: plan again")
+        raise ChipError("the chip is not as it was when the plan was made; run the command again to plan again")
 
 
 def _refuse_other_result(session: Session, plan: InstallPlan) -> None:

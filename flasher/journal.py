@@ -7,14 +7,17 @@ restore, which sectors hold staged images, and the highest sequence of each bund
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flasher.errors import JournalError
-from flasher.registers import OPTR_BOOT
+from flasher.errors import JournalError, ProbeUnavailableError
+from flasher.registers import FLASH_BASE, OPTR_BOOT
+from imagekit.files import lock_handle, read_text
+from imagekit.targets import LARGEST_FLASH
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,9 @@ class Journal:
         """Read every line. A line that a crash cut short was never acted on; the next run marked it."""
         if not self._path.exists():
             return []
-        if not self._path.is_file() or self._path.stat().st_size > _LARGEST:
+        if not self._path.is_file() or self._path.stat().st_size > LARGEST:
             raise JournalError(f"{self._path}: not a journal: not a regular file, or far too large; {_ADVICE}")
-        *lines, last = self._path.read_bytes().split(b"\n")
+        *lines, last = read_text(str(self._path), LARGEST).split(b"\n")
         self._has_torn_end = bool(last)
         entries = []
         for number, line in enumerate(lines, start=1):
@@ -75,16 +78,29 @@ class Journal:
             line = _TORN + b"\n" + line
         try:
             is_new = not self._path.exists()
-            with self._path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            self._append(line)
             if is_new and os.name == "posix":
                 _sync_folder(self._path.parent)
         except OSError as error:
             raise self._error(error) from error
         self._has_torn_end = False
         self._entries.append(entry)
+
+    def _append(self, line: bytes) -> None:
+        """Write a line to the disk, whole: after a failure, the journal ends where it ended before. Raises OSError."""
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            try:
+                while line:
+                    line = line[os.write(handle, line) :]
+                os.fsync(handle)
+            except BaseException:
+                # A part of the line would be glued to the next one, and the journal could never be read again.
+                self._has_torn_end = not _is_truncated(handle, size) or self._has_torn_end
+                raise
+        finally:
+            os.close(handle)
 
     @property
     def history(self) -> History:
@@ -103,7 +119,10 @@ class Journal:
 
 
 _TORN = b" #torn"
-_LARGEST = 16 * 1024 * 1024
+LARGEST = 16 * 1024 * 1024
+_LONGEST_PID = 20
+LARGEST_SEQUENCE = 2**53 - 1
+"""docs/bundle.md, `sequence`."""
 _ADVICE = "read it, and move the file away if the chip does not need its contents (option bytes to restore)"
 
 
@@ -111,14 +130,14 @@ def _after(now: History, entry: dict[str, Any]) -> History:
     """Return the history after one more line."""
     match entry["event"]:
         case "begin":
-            name, sequence = str(entry["bundle"]), int(entry["sequence"])
+            name, sequence = str(entry["bundle"]), _number(entry["sequence"], 0, LARGEST_SEQUENCE)
             return replace(now, sequences={**now.sequences, name: max(now.sequences.get(name, 0), sequence)})
         case "option-bytes":
-            return replace(now, optr=_kept_optr(now.optr, int(entry["optr"], 16)))
+            return replace(now, optr=_kept_optr(now.optr, _number(int(entry["optr"], 16), 0, 0xFFFF_FFFF)))
         case "restored":
             return replace(now, optr=None)
         case "step":
-            area = [(int(entry["start"], 16), int(entry["end"], 16))] if "start" in entry else []
+            area = [_area(entry)] if "start" in entry else []
             stack = entry.get("stack", now.stack)
             return replace(now, staged=(*now.staged, *area), stack=stack, is_unfinished=True, is_torn=bool(area))
         case "staged":
@@ -130,11 +149,86 @@ def _after(now: History, entry: dict[str, Any]) -> History:
     return now
 
 
+def _number(value: object, least: int, most: int) -> int:
+    """Return a number of a line. Raises ValueError for one that no journal holds."""
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"a number is not one from {least} to {most}")
+    return value
+
+
+def _area(entry: dict[str, Any]) -> tuple[int, int]:
+    """Return the area of flash that a step stages. Raises ValueError for others: they would be searched for hours."""
+    start = _number(int(entry["start"], 16), FLASH_BASE, FLASH_BASE + LARGEST_FLASH)
+    return start, _number(int(entry["end"], 16), start, FLASH_BASE + LARGEST_FLASH)
+
+
 def _kept_optr(before: int | None, found: int) -> int:
     """Return the OPTR to restore. One that boots SRAM1 was written by an earlier run and is not kept."""
     if found & OPTR_BOOT or before is None:
         return found
     return before
+
+
+@contextmanager
+def locked_chip(folder: Path, uid: str) -> Iterator[None]:
+    """Hold a chip, so that one flasher at a time works on it; the system releases it when the process ends.
+
+    Raises:
+        ProbeUnavailableError: another process holds it.
+        JournalError: the file of the lock cannot be opened.
+    """
+    path = folder / f"{uid}.lock"
+    handle = _locked(path)
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, b"%d\n" % os.getpid())
+        yield
+    finally:
+        if os.name == "posix":  # Windows removes no open file, and one that is not locked does no harm
+            path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    """Return the open and locked file of a lock. Raises ProbeUnavailableError, JournalError."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        except OSError as error:
+            raise JournalError(
+                f"{path}: {(error.strerror or str(error)).lower()}; the chip cannot be locked"
+            ) from error
+        try:
+            lock_handle(handle, waits=False)
+        except OSError as error:
+            os.close(handle)
+            raise ProbeUnavailableError(
+                f"Do NOT power off or reset the board: another flasher{_holder(path)} is working on this chip; "
+                "wait until it has ended"
+            ) from error
+        if _is_at(path, handle):
+            return handle
+        os.close(handle)  # another process removed it between the two calls
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Return whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> str:
+    """Return which process holds a lock, for a message; empty when that is not known."""
+    try:
+        text = read_text(str(path), _LONGEST_PID).decode("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    if not text.isdecimal():
+        return ""
+    return f" (process {text})"
 
 
 def unfinished(folder: Path) -> tuple[str, ...]:
@@ -161,6 +255,16 @@ def _state_folder() -> Path:
     else:
         base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base)
+
+
+def _is_truncated(handle: int, size: int) -> bool:
+    """Cut a file back to a size; return whether that worked."""
+    try:
+        os.ftruncate(handle, size)
+        os.fsync(handle)
+    except OSError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

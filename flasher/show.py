@@ -4,9 +4,8 @@ JSON: docs/json.md; addresses as `0x080D0000`, hashes in lower case.
 """
 
 import hashlib
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,15 +229,40 @@ def event_document(event: Event) -> dict[str, Any]:
     return document
 
 
-def anonymous(text: str, *serials: str) -> str:
-    """Replace serial numbers and UIDs by pseudonyms, and the user's folder by `~`."""
+def anonymous(value: Any, *serials: str, salt: bytes) -> Any:
+    """Return a JSON value in which serial numbers and UIDs are pseudonyms, and the user's folder is `~`.
+
+    `salt`: without it, the pseudonyms of all possible numbers could be listed.
+    """
+    if isinstance(value, dict):
+        return {key: anonymous(member, *serials, salt=salt) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [anonymous(member, *serials, salt=salt) for member in value]
+    if isinstance(value, str):
+        return _anonymous_text(value, serials, salt)
+    return value
+
+
+def _anonymous_text(text: str, serials: Sequence[str], salt: bytes) -> str:
+    def pseudonym(match: re.Match[str]) -> str:
+        return f"sha256:{hashlib.sha256(salt + match[0].encode()).hexdigest()[:12]}"
+
     known = [rf"\b{re.escape(serial)}\b" for serial in serials if serial]
     numbers = "|".join([r"\b[0-9a-f]{24}\b", r"(?<=J-Link )[0-9]{6,10}\b", *known])
-    text = re.sub(numbers, _pseudonym, text)
-    if os.environ.get("HOME"):
-        return text.replace(str(Path.home()), "~")
-    return text
+    text = re.sub(numbers, pseudonym, text)
+    home = _home()
+    if len(home) < _SHORTEST_HOME:
+        return text
+    return re.sub(rf"(?<![\w.\-/\\]){re.escape(home)}(?![\w.\-])", "~", text)
 
 
-def _pseudonym(match: re.Match[str]) -> str:
-    return f"sha256:{hashlib.sha256(match[0].encode()).hexdigest()[:12]}"
+_SHORTEST_HOME = 4
+"""Characters: in a container the home may be `/`, which is in every path."""
+
+
+def _home() -> str:
+    """Return the user's folder; empty when there is none."""
+    try:
+        return str(Path.home())
+    except RuntimeError:
+        return ""

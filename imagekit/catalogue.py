@@ -12,6 +12,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from imagekit.catalogue_format import check_document
 from imagekit.errors import CatalogueError
 from imagekit.image.container import FOOTER_MARKER, STACK_MAGIC, ImageFooter
 from imagekit.image.model import GAP_SECTORS, SAFEBOOT_INFO1, Image, ImageKind, Version
@@ -234,7 +235,8 @@ def loads(data: bytes) -> Catalogue:
     try:
         document = json.loads(data)
         if document["schema"] != SCHEMA:
-            raise CatalogueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
+            raise CatalogueError(f"schema {str(document['schema'])[:40]!r} is not {SCHEMA!r}")
+        check_document(document)
         contents = {sha256: _content(sha256, entry) for sha256, entry in document["contents"].items()}
         return Catalogue(tuple(document["releases"]), contents)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -8,8 +8,9 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from imagekit.targets import LARGEST_FLASH, LARGEST_HEX
 
@@ -54,19 +55,115 @@ def read_application(path: str) -> bytes:
         return file.read(limit + 1)
 
 
-def read_text(path: str) -> bytes:
-    """Read a page of release notes, a catalogue or a key, of at most 16 MiB. Raises OSError."""
-    with open(path, "rb") as file:
-        data = file.read(_LARGEST_TEXT + 1)
-    if len(data) > _LARGEST_TEXT:
-        raise OSError(f"larger than {_LARGEST_TEXT} bytes, which is too large for this kind of file")
+def read_text(path: str, limit: int = _LARGEST_TEXT) -> bytes:
+    """Read a page of release notes, a catalogue, a key or a report, of at most 16 MiB. Raises OSError."""
+    data = _read_regular(path, limit + 1)
+    if len(data) > limit:
+        raise OSError(f"larger than {limit} bytes, which is too large for this kind of file")
     return data
 
 
 def read_bundle(path: str) -> bytes:
     """Read a bundle: one byte more than the largest one at most. Raises OSError."""
-    with open(path, "rb") as file:
-        return file.read(LARGEST_BUNDLE + 1)
+    return _read_regular(path, LARGEST_BUNDLE + 1)
+
+
+def read_start(path: str, size: int) -> bytes:
+    """Read the first bytes of a regular file. Raises OSError."""
+    return _read_regular(path, size)
+
+
+def _read_regular(path: str, limit: int) -> bytes:
+    """Read at most `limit` bytes of a regular file. Raises OSError.
+
+    A pipe may never end, a device may block, and either may be put in place of a file: the open file itself is checked.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        if not stat.S_ISREG(mode):
+            raise OSError(_NOT_REGULAR)
+        return file.read(limit)
+
+
+_NOT_REGULAR = "is not a regular file"
+
+
+def refuse_special(path: str) -> None:
+    """Raise OSError for a pipe, a socket or a device; opening one could wait for ever."""
+    if _is_special(path) and not os.path.isdir(path):
+        raise OSError(_NOT_REGULAR)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to create. `private`: readable by its owner only."""
+
+    path: str
+    data: bytes
+    private: bool = False
+
+
+def create_files(files: Sequence[NewFile]) -> None:
+    """Create files, each completely or not at all, and all of them or none; no link is followed. Raises OSError.
+
+    Each is written to a temporary file beside its place. A hard link then gives it its name, which fails where a file
+    is by now. So a program that is killed never leaves an empty or a partial file under the name.
+    """
+    written: list[tuple[str, NewFile]] = []
+    created: list[str] = []
+    try:
+        for file in files:
+            written.append((_written_beside(file), file))
+        for beside, file in written:
+            _link_or_create(beside, file)
+            created.append(file.path)
+    except BaseException:
+        for path in created:
+            remove(path)
+        raise
+    finally:
+        for beside, _ in written:
+            remove(beside)
+
+
+def _written_beside(file: NewFile) -> str:
+    """Write a new file to a temporary file beside its place; return the path of that."""
+    import tempfile
+
+    handle, beside = tempfile.mkstemp(dir=os.path.dirname(file.path) or os.curdir, prefix=".imagekit-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(file.data)
+            stream.flush()
+            if not file.private and hasattr(os, "fchmod"):
+                os.fchmod(handle, 0o666 & ~_umask())  # mkstemp made it private
+            os.fsync(handle)
+    except BaseException:
+        remove(beside)
+        raise
+    return beside
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What the system says on a file system without hard links, such as FAT."""
+
+
+def _link_or_create(beside: str, file: NewFile) -> None:
+    try:
+        os.link(beside, file.path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        create_file(file.path, file.data, private=file.private)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def create_file(path: str, data: bytes, *, private: bool) -> None:
@@ -111,10 +208,8 @@ def create_folder(folder: str, files: Sequence[tuple[str, bytes]]) -> None:
 
 def _mode_of(place: str) -> int:
     """Return the mode for the folder. Raises OSError when something other than an empty folder is there."""
-    umask = os.umask(0)
-    os.umask(umask)
     if not os.path.lexists(place):
-        return 0o777 & ~umask
+        return 0o777 & ~_umask()
     if os.path.islink(place) or not os.path.isdir(place):
         raise FileExistsError("exists and is not a folder: name a new or an empty folder")
     if os.listdir(place):
@@ -148,9 +243,7 @@ def write_file(path: str, data: bytes) -> None:
         with open(path, "wb") as file:
             file.write(data)
         return
-    umask = os.umask(0)
-    os.umask(umask)
-    mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o666 & ~umask
+    mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o666 & ~_umask()
     # A rename would replace a read-only file, and root can write to one: neither is what its owner wants.
     if os.path.exists(path) and not mode & _ANY_WRITE:
         raise PermissionError(errno.EACCES, "is read-only: not replaced", path)
@@ -184,10 +277,72 @@ def _print_bytes(data: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python docs, signal: SIGPIPE
 
 
+_LARGEST_KEY = 1024 * 1024
+
+
 def _holds_private_key(path: str) -> bool:
-    """Return whether a file holds a private key, which cannot be made again."""
+    """Return whether a file holds a private key, or anything in DER: keys cannot be made again.
+
+    A comment may stand before a key in PEM. DER is one sequence as long as the file (X.690, section 8.1).
+    """
     with open(path, "rb") as file:
-        return b"PRIVATE KEY-----" in file.read(4096)
+        data = file.read(_LARGEST_KEY)
+    return b"PRIVATE KEY-----" in data or _is_der(data)
+
+
+def _is_der(data: bytes) -> bool:
+    if len(data) < 4 or data[0] != 0x30:
+        return False
+    if data[1] < 0x80:
+        return len(data) == 2 + data[1]
+    size = data[1] & 0x7F
+    return 1 <= size <= 3 and len(data) == 2 + size + int.from_bytes(data[2 : 2 + size], "big")
+
+
+@contextmanager
+def locked_file(path: str) -> Iterator[None]:
+    """Hold a file while it is read, changed and replaced, so that no change by another program is lost.
+
+    Waits for another program that holds it. Raises OSError.
+    """
+    path = os.path.realpath(path)
+    if sys.platform == "win32":  # an open file cannot be replaced there: the lock is a file beside it, which stays
+        handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT)
+        lock_handle(handle, waits=True)
+    else:
+        handle = _locked_handle(path)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked_handle(path: str) -> int:
+    """Open and lock the file that is at a path: one that was replaced while we waited is not it any more."""
+    while True:
+        refuse_special(path)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            lock_handle(handle, waits=True)
+            is_still_there = os.path.samestat(os.fstat(handle), os.stat(path))
+        except BaseException:
+            os.close(handle)
+            raise
+        if is_still_there:
+            return handle
+        os.close(handle)
+
+
+def lock_handle(handle: int, *, waits: bool) -> None:
+    """Lock an open file until it is closed, by this process or by its end. Raises OSError when another has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_LOCK if waits else msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def files_in(folder: str, endings: tuple[str, ...]) -> list[str]:
@@ -220,6 +375,16 @@ def _is_special(path: str) -> bool:
     except OSError:
         return False  # reading it says why
     return not stat.S_ISREG(mode)
+
+
+def key_files(path: str) -> list[str]:
+    """Return the files of trusted keys that a path names: itself, or *.pub and *.pem in a folder. Raises OSError."""
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(name for name in os.listdir(path) if name.lower().endswith((".pub", ".pem")))
+    if not names:
+        raise OSError("holds no file of public keys, such as release.pub")
+    return [os.path.join(path, name) for name in names]
 
 
 def is_folder(path: str) -> bool:
@@ -262,9 +427,9 @@ def without_ending(path: str) -> str:
     return os.path.splitext(path)[0]
 
 
-def is_readable_by_others(path: str) -> bool:
-    """Return whether other users can read a file. Always False on Windows, whose modes do not tell it."""
-    return os.name == "posix" and bool(os.stat(path).st_mode & (stat.S_IRGRP | stat.S_IROTH))
+def is_open_to_others(path: str) -> bool:
+    """Return whether other users can use a file in any way. Always False on Windows, whose modes do not tell it."""
+    return os.name == "posix" and bool(os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def remove(path: str) -> None:

@@ -400,3 +400,24 @@ def test_what_is_no_address(text: str) -> None:
 @pytest.mark.parametrize(("text", "version"), [("V1.23.0", "1.23.0"), ("v1.1.0 new", "1.1.0"), ("-", None), ("", None)])
 def test_published_versions(text: str, version: str | None) -> None:
     assert published_version(Cell(text, 1)) == version
+
+
+ROW = "<tr><td>stm32wb5x_FUS_fw.bin</td><td>0x080EC000</td></tr>"
+
+
+def page_of(rows: int, row: str = ROW) -> bytes:
+    head = "<label>V1.23.0 / 2026</label><table><tr><th>binary</th><th>STM32WB5xxG(1M)</th></tr>"
+    return f"<html>{head}{row * rows}</table></html>".encode()
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (page_of(5001), "more than 5000 rows"),
+        (page_of(1, "<tr>" + "<td>x</td>" * 65 + "</tr>"), "more than 64 cells"),
+        (page_of(1) + bytes(2 * 1024 * 1024), "larger than 2097152 bytes"),
+    ],
+)
+def test_an_endless_page_is_refused(page: bytes, words: str) -> None:
+    with pytest.raises(ReleaseNotesError, match=words):
+        read_rows(page)

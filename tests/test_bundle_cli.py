@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner, Result
 
+from imagekit.bundle import unverified as unverified_module
 from imagekit.bundle.archive import read_archive
 from imagekit.bundle.envelope import loads as read_envelope
 from imagekit.bundle.keys import fingerprint, sign
 from imagekit.cli.program import app
-from imagekit.files import write_file
+from imagekit.files import locked_file, write_file
 from tests.support.bundles import BUNDLES, fixture, private, public, public_file
 from tests.support.images import IMAGES, content, throw_away_keys
 
@@ -338,7 +341,7 @@ def _fail(error: BaseException) -> object:
     return fails
 
 
-@pytest.mark.parametrize("what", ["fsync", "replace"])
+@pytest.mark.parametrize("what", ["fsync", "link"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 def test_nothing_half_made_is_left(
     what: str, error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -635,3 +638,84 @@ def test_verify_refuses_an_expired_bundle() -> None:
 @pytest.mark.parametrize("date", ["tomorrow", "2027-02-30", "2027-01-31 12:00", "31.1.2027"])
 def test_a_date_in_another_form_is_wrong_usage(date: str) -> None:
     refused(create("product.wbz", "--expires", date), 2, "write it as 2027-01-31")
+
+
+# --- Two programs at a time, and links in the way
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other locks on Windows")
+def test_signatures_attached_in_parallel_all_stay(folder: Path) -> None:
+    assert create(key="").exit_code == 0
+    assert run("payload", "product.wbz", "-o", "product.pae").exit_code == 0
+    names = ("ed25519", "p256", "stranger")
+    for name in names:
+        (folder / f"{name}.sig").write_bytes(sign_bytes(name, (folder / "product.pae").read_bytes()))
+    started = [threading.Thread(target=attach_slowly, args=(name,)) for name in names]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    signed = read_envelope(read_archive((folder / "product.wbz").read_bytes())["manifest.dsse.json"])
+    assert {signature.keyid for signature in signed.signatures} == {fingerprint(public(name)) for name in names}
+    assert left_behind(folder) == {"product.wbz", "product.pae", *(f"{name}.sig" for name in names)}
+
+
+def attach_slowly(name: str) -> None:
+    """Attach a signature as the command does; between reading and writing there is time for the others."""
+    with locked_file("product.wbz"):
+        opened = unverified_module.read(Path("product.wbz").read_bytes(), throw_away_keys())
+        time.sleep(0.05)
+        data = unverified_module.attach(opened, public(name), Path(f"{name}.sig").read_bytes(), throw_away_keys())
+        write_file("product.wbz", data)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other locks on Windows")
+def test_attach_waits_for_another_program(folder: Path) -> None:
+    assert create(key="").exit_code == 0
+    assert run("payload", "product.wbz", "-o", "product.pae").exit_code == 0
+    (folder / "sig").write_bytes(sign_bytes("p256", (folder / "product.pae").read_bytes()))
+    before = (folder / "product.wbz").read_bytes()
+    arguments = ("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256"))
+    results: list[Result] = []
+    with locked_file("product.wbz"):
+        thread = threading.Thread(target=lambda: results.append(run(*arguments)))
+        thread.start()
+        thread.join(0.5)
+        assert (results, (folder / "product.wbz").read_bytes()) == ([], before)
+    thread.join()
+    assert results[0].exit_code == 0, results[0].output
+
+
+@pytest.mark.parametrize("command", ["create", "payload"])
+def test_a_link_that_appears_at_the_output_is_not_followed(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert create("given.wbz").exit_code == 0
+    (folder / "precious").write_bytes(b"mine")
+    out = folder / ("new.wbz" if command == "create" else "new.pae")
+    read_bundle = unverified_module.read
+
+    def read_while_a_link_appears(*arguments: object) -> object:
+        out.symlink_to(folder / "precious")
+        return read_bundle(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(unverified_module, "read", read_while_a_link_appears)
+    result = create("new.wbz") if command == "create" else run("payload", "given.wbz", "-o", "new.pae")
+    refused(result, 4, "file exists")
+    assert (folder / "precious").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+@pytest.mark.parametrize("command", ["show", "verify", "attach", "trust", "key"])
+def test_a_pipe_is_not_waited_for(command: str, folder: Path) -> None:
+    assert create("given.wbz").exit_code == 0
+    os.mkfifo(folder / "pipe")
+    key = public_file("p256")
+    arguments: dict[str, tuple[object, ...]] = {
+        "show": ("show", "pipe"),
+        "verify": ("verify", "pipe", "--trust", key),
+        "attach": ("attach", "pipe", "--signature", "given.wbz", "--key", key),
+        "trust": ("verify", "given.wbz", "--trust", "pipe"),
+        "key": ("create", "new.wbz", STACK, *PART, "--key", "pipe"),
+    }
+    refused(run(*arguments[command]), 4, "pipe: is not a regular file")

@@ -158,16 +158,16 @@ def test_the_script_refuses_an_explicit_curve(tmp_path: Path) -> None:
 @needs_openssl
 def test_the_script_takes_a_compressed_point(tmp_path: Path) -> None:
     path = tmp_path / "compressed.pub"
-    convert: list[str | Path] = [
+    convert = [
         "openssl",
         "ec",
         "-pubin",
         "-in",
-        public_file("p256"),
+        str(public_file("p256")),
         "-conv_form",
         "compressed",
         "-out",
-        path,
+        str(path),
     ]
     subprocess.run(convert, check=True, capture_output=True)
     result = subprocess.run(

@@ -1,21 +1,30 @@
 """The catalogue: what is shipped, how it is built, what it identifies."""
 
+import copy
 import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from imagekit import catalogue
-from imagekit.catalogue import Catalogue, Content, Publication, StName
+from imagekit.bundle.keys import private_pem
+from imagekit.catalogue import Catalogue, Content, Publication, StName, by_release
 from imagekit.cli.program import app
 from imagekit.errors import CatalogueError
+from imagekit.files import write_file
 from imagekit.image.model import Version
+from imagekit.report import catalogue as report
 from imagekit.targets import Series
+from tests.support.bundles import private
 from tests.support.corpus import CORPUS, counts_hold, needs_corpus
 from tests.support.images import IMAGES, content, image
 
@@ -243,9 +252,86 @@ def test_build_of_nothing_keeps_the_old_catalogue(tmp_path: Path, make: Callable
     folder, out = tmp_path / "v1.24.0", tmp_path / "keep.json"
     folder.mkdir()
     (folder / "application.bin").write_bytes(b"other")
-    out.write_text("old")
+    old = '{"schema": "imagekit.catalogue/1"}'
+    out.write_text(old)
     result = run("build", make(folder), "-o", out)
-    assert (result.exit_code, words in result.stderr, out.read_text()) == (4, True, "old")
+    assert (result.exit_code, words in result.stderr, out.read_text()) == (4, True, old)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        b"# a comment\n" * 1000 + private_pem(private("p256"), None),
+        private("p256").private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        content("stack-4k"),
+        b"notes",
+        b'{"schema": "imagekit.check/1"}',
+    ],
+)
+def test_build_replaces_only_a_catalogue(there: bytes, release: Path, tmp_path: Path) -> None:
+    out = tmp_path / "there"
+    out.write_bytes(there)
+    result = run("build", release, "-o", out)
+    assert (result.exit_code, "exists and is not a catalogue: not replaced" in result.stderr) == (4, True)
+    assert out.read_bytes() == there
+
+
+@pytest.mark.parametrize("comment", [b"", b"# a comment\n" * 1000])
+def test_no_result_replaces_a_private_key(comment: bytes, tmp_path: Path) -> None:
+    key = private("p256")
+    for there in (
+        comment + private_pem(key, None),
+        key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+    ):
+        (tmp_path / "key").write_bytes(there)
+        with pytest.raises(PermissionError, match="holds a private key"):
+            write_file(str(tmp_path / "key"), b"report")
+
+
+GOOD_ENTRY: dict[str, Any] = json.loads(
+    catalogue.dumps(Catalogue(("v1.24.0",), dict(list(catalogue.shipped().contents.items())[:3])))
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every member in a document."""
+    members: Any = ()
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = enumerate(value)
+    return [path, *(place for key, member in members for place in places(member, (*path, key)))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(places(GOOD_ENTRY)[1:]), value=ANYTHING, is_removed=st.booleans())
+def test_a_malformed_catalogue_is_refused_or_harmless(place: tuple[Any, ...], value: Any, is_removed: bool) -> None:
+    document = copy.deepcopy(GOOD_ENTRY)
+    parent = document
+    for key in place[:-1]:
+        parent = parent[key]
+    if is_removed:
+        del parent[place[-1]]
+    else:
+        parent[place[-1]] = value
+    try:
+        loaded = catalogue.loads(json.dumps(document).encode())
+    except CatalogueError:
+        return
+    for known in loaded.contents.values():
+        catalogue.image_of(known)
+        assert known.published_series is not None
+        assert all(map(by_release, known.published))
+    assert loaded.updated(loaded).releases is not None
+    assert report.text(list(loaded.contents.values()), identifying=False) is not None
+    assert json.dumps(report.document(list(loaded.contents.values())))
+    assert catalogue.loads(catalogue.dumps(loaded).encode()) == loaded
 
 
 def test_a_magic_is_hexadecimal_with_or_without_its_prefix() -> None:
@@ -284,7 +370,7 @@ def test_build_leaves_out_names_that_are_not_st_s(release: Path, tmp_path: Path)
 
 def test_build_follows_a_link_and_writes_to_a_pipe(release: Path, tmp_path: Path) -> None:
     real, link = tmp_path / "real.json", tmp_path / "link.json"
-    real.write_text("old")
+    real.write_text('{"schema": "imagekit.catalogue/1"}')
     link.symlink_to(real)
     assert run("build", release, "-o", link).exit_code == 0
     assert link.is_symlink()

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,12 @@ from typer.testing import CliRunner, Result
 
 import flasher.cli.run
 from flasher.cli import app
+from flasher.cli.record import RunRecord
 from flasher.errors import ProbeUnavailableError
+from flasher.journal import locked_chip
 from flasher.link import ProbeChoice
 from flasher.probe import FoundProbe, ProbeRequest
+from flasher.show import anonymous
 from flasher.sim.board import load_board, save_board
 from imagekit.assessment import assess
 from imagekit.bundle import manifest, write
@@ -341,6 +346,48 @@ def test_the_report_names_no_serial_number_unless_asked(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("home", ["/", "/ro", "/f", ""])
+def test_a_short_home_leaves_the_report_as_it_is(home: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", home)
+    for _ in range(2):  # the second run replaces the report of the first one
+        result = run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD, "--report", "r.json")
+        assert result.exit_code == 0, result.output
+    assert json.loads((folder / "r.json").read_text(encoding="utf-8"))["schema"] == "flasher.report/1"
+
+
+def test_the_home_folder_is_replaced_in_values_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    texts = ["/home/ann/x.json", "/home/anne/x", "/mnt/home/ann", "in '/home/ann'", "/home/ann"]
+    assert anonymous(texts, salt=b"") == ["~/x.json", "/home/anne/x", "/mnt/home/ann", "in '~'", "~"]
+
+
+def test_pseudonyms_are_salted_and_the_same_within_a_report() -> None:
+    uid = "00658473e1268000ffffffff"
+    first, second = (anonymous({"uid": uid, "text": f"chip {uid}"}, salt=salt) for salt in (b"a", b"b"))
+    assert first["text"] == f"chip {first['uid']}"
+    assert first["uid"] != second["uid"]
+    assert RunRecord().salt != RunRecord().salt
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_pipes_and_huge_files_are_not_read(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with (folder / "huge").open("wb") as file:
+        file.truncate(60 << 30)
+    install = ("install", "product.wbz", *TRUST, *BOARD)
+    for name in ("pipe", "huge"):
+        refused(run(*install, "--report", name), 4, f"{name}: exists and is not a report. The chip was not changed")
+        refused(run("install", "product.wbz", "--trust", name, *BOARD), 4, name)
+        refused(run("install", name, *TRUST, *BOARD), 3 if name == "huge" else 4, name)
+
+
+def test_a_file_that_is_not_a_report_stays(folder: Path) -> None:
+    (folder / "precious").write_bytes(b"mine")
+    result = run("install", "product.wbz", *TRUST, *BOARD, "--report", "precious")
+    refused(result, 4, "precious: exists and is not a report")
+    assert (folder / "precious").read_bytes() == b"mine"
+
+
 def test_the_journal_has_every_step_and_the_result(folder: Path) -> None:
     run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
     events = [entry["event"] for entry in journal(folder)]
@@ -354,6 +401,43 @@ def test_a_damaged_journal_is_refused_before_anything_is_done(folder: Path) -> N
     before = (folder / "board.json").read_bytes()
     refused(run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD), 4, path.name, "line 1 is damaged")
     assert load_board(folder / "board.json").flash.state.cells == load_board_bytes(folder, before)
+
+
+@pytest.mark.parametrize("command", [("info",), ("plan", "product.wbz", *TRUST), ("install", "product.wbz", *TRUST)])
+def test_a_chip_that_another_flasher_holds(command: tuple[str, ...], folder: Path) -> None:
+    uid = json.loads(run("info", *BOARD, "--json").stdout)["chip"]["uid"]
+    with locked_chip(folder / "journals", uid):
+        refused(run(*command, *BOARD), 5, f"another flasher (process {os.getpid()}) is working on this chip")
+    assert list((folder / "journals").iterdir()) == [], "nothing was begun"
+
+
+def test_ten_flashers_never_work_at_the_same_time(folder: Path) -> None:
+    """Each begins as soon as another lets go of the chip."""
+    uid, running, most, done = "0" * 24, 0, 0, 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal running, most, done
+        while True:
+            try:
+                with locked_chip(folder / "journals", uid):
+                    with lock:
+                        running += 1
+                        most = max(most, running)
+                    time.sleep(0.002)
+                    with lock:
+                        running -= 1
+                        done += 1
+                    return
+            except ProbeUnavailableError:
+                time.sleep(0.0005)
+
+    threads = [threading.Thread(target=work) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, done) == (1, 10)
 
 
 def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> None:

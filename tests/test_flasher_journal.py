@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flasher.errors import JournalError
-from flasher.journal import History, Journal, default_folder
+from flasher.cli.journals import read_journal
+from flasher.errors import JournalError, ProbeUnavailableError
+from flasher.journal import History, Journal, default_folder, locked_chip
 from imagekit.errors import ExitCode
 
 UID = "00658473e1268000ffffffff"
@@ -267,3 +269,99 @@ def test_staged_areas_are_remembered_until_a_result(tmp_path: Path) -> None:
     assert history(tmp_path, begin(1), step(*first), done, step(*second)).staged == (first, second)
     assert history(tmp_path, begin(1), step(*first), done, RESULT).staged == ()
     assert history(tmp_path, begin(1), step(*first), RESTORED).staged == (first,)
+
+
+# --- failed writes, numbers, and two programs
+
+
+def test_a_failed_write_leaves_no_part_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full for a moment, after half of a line."""
+    journal = Journal(tmp_path, UID)
+    journal.note(**BEGIN)
+    write, calls = os.write, 0
+
+    def half(handle: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return write(handle, data[:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(JournalError, match="no space left on device"):
+        journal.note("step", step="x")
+    monkeypatch.setattr(os, "write", write)
+    assert len(lines(tmp_path)) == 2, "one whole line"
+    journal.note("begin", bundle="product", sequence=9)
+    assert Journal(tmp_path, UID).history.sequences["product"] == 9
+
+
+def test_a_line_that_cannot_be_cut_off_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path, UID)
+    journal.note(**BEGIN)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _no_space)
+        patch.setattr(os, "ftruncate", _no_space)
+        with pytest.raises(JournalError, match="no space left on device"):
+            journal.note("step", step="x")
+    (tmp_path / f"{UID}.jsonl").write_bytes((tmp_path / f"{UID}.jsonl").read_bytes()[:-5])
+    journal.note("begin", bundle="product", sequence=9)
+    assert Journal(tmp_path, UID).history.sequences["product"] == 9
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"event": "begin", "bundle": "product", "sequence": -1},
+        {"event": "begin", "bundle": "product", "sequence": 2**53},
+        {"event": "begin", "bundle": "product", "sequence": 1.5},
+        {"event": "option-bytes", "optr": "-0x1"},
+        {"event": "option-bytes", "optr": "0x100000000"},
+        {"event": "step", "step": "x", "start": "-0x" + "F" * 5000, "end": "0x08010000"},
+        {"event": "step", "step": "x", "start": "0x07FFF000", "end": "0x08010000"},
+        {"event": "step", "step": "x", "start": "0x08000000", "end": "0x08101000"},
+        {"event": "step", "step": "x", "start": "0x08010000", "end": "0x08000000"},
+    ],
+)
+def test_a_number_out_of_range_is_refused(tmp_path: Path, line: dict[str, object]) -> None:
+    written(tmp_path, json.dumps(line).encode() + b"\n")
+    with pytest.raises(JournalError, match=r"a number is not one from .*; read it"):
+        _ = Journal(tmp_path, UID).history
+
+
+def test_a_chip_is_held_by_one_process(tmp_path: Path) -> None:
+    with locked_chip(tmp_path, UID):
+        with (
+            pytest.raises(
+                ProbeUnavailableError, match=rf"another flasher \(process {os.getpid()}\) is working"
+            ) as busy,
+            locked_chip(tmp_path, UID),
+        ):
+            pass
+        assert str(busy.value).startswith("Do NOT power off or reset the board")
+        with locked_chip(tmp_path, "0" * 24):
+            pass
+    with locked_chip(tmp_path, UID):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_killed_process_holds_no_chip(tmp_path: Path) -> None:
+    code = (
+        "import sys, os; from pathlib import Path; from flasher.journal import locked_chip\n"
+        "with locked_chip(Path(sys.argv[1]), sys.argv[2]):\n    os.kill(os.getpid(), 9)"
+    )
+    root = str(Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code, tmp_path, UID], check=False, env={**os.environ, "PYTHONPATH": root})
+    assert (tmp_path / f"{UID}.lock").exists()
+    with locked_chip(tmp_path, UID):
+        pass
+
+
+def test_a_torn_line_of_other_bytes_is_printed(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + b'{"event": "\xff\xfe #torn\n')
+    assert read_journal(path).torn == (2,)

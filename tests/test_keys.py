@@ -2,9 +2,14 @@
 
 import base64
 import errno
+import getpass
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,9 +25,21 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from typer.testing import CliRunner, Result
 
-from imagekit.bundle.keys import _SMALL_ORDER, MOST_KEYS, distinct, fingerprint, load_private_key, load_public_keys
+from imagekit.bundle.keys import (
+    _SMALL_ORDER,
+    MOST_KEYS,
+    distinct,
+    fingerprint,
+    generate,
+    load_private_key,
+    load_public_keys,
+)
+from imagekit.bundle.keys import private_pem as our_private_pem
+from imagekit.cli.console import public_keys
+from imagekit.cli.key_files import new_passphrase
 from imagekit.cli.program import app
 from imagekit.errors import KeyFileError
+from imagekit.files import key_files
 from tests.support.bundles import maker, public, public_file
 from tests.support.images import IMAGES, throw_away_keys
 
@@ -41,7 +58,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A terminal at which these are typed, one for each question."""
     typed: list[str] = []
     monkeypatch.setattr("imagekit.cli.key_files.sys.stdin", _Terminal())
-    monkeypatch.setattr(typer, "prompt", lambda *_, **__: typed.pop(0))
+    monkeypatch.setattr(getpass, "getpass", lambda _: typed.pop(0))
     return typed
 
 
@@ -135,7 +152,7 @@ def test_a_folder_that_is_not_there() -> None:
 
 
 def test_a_passphrase_opens_the_key(folder: Path, terminal: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imagekit.cli.keys._new_passphrase", lambda: PASSPHRASE)
+    monkeypatch.setattr("imagekit.cli.keys.new_passphrase", lambda _: PASSPHRASE)
     assert run("generate", "release.pem", "--passphrase").exit_code == 0
     pem = (folder / "release.pem").read_bytes()
     assert b"ENCRYPTED" in pem
@@ -151,11 +168,11 @@ def test_a_passphrase_opens_the_key(folder: Path, terminal: list[str], monkeypat
         assert left.value.exit_code == 4
 
 
-def test_without_a_terminal_a_passphrase_is_refused(folder: Path) -> None:
-    refused(run("generate", "release.pem", "--passphrase"), 2, "there is no terminal to ask for the passphrase")
+def test_a_passphrase_needs_a_terminal_or_a_file(folder: Path) -> None:
+    refused(run("generate", "release.pem", "--passphrase"), 4, "there is no terminal to ask for it")
     assert list(folder.iterdir()) == []
     (folder / "release.pem").write_bytes(private_pem(GOOD, PASSPHRASE))
-    refused(run("show", "release.pem"), 4, "this key has a passphrase, and there is no terminal")
+    refused(run("show", "release.pem"), 4, "there is no terminal to ask for it")
 
 
 @pytest.mark.parametrize(
@@ -169,12 +186,13 @@ def test_a_wrong_passphrase(passphrase: str | None, words: str) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (typer.Abort(), 130, ""),
+        (KeyboardInterrupt(), 130, ""),
+        (EOFError(), 130, ""),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), 4, "not text in the encoding of the terminal"),
     ],
 )
 @pytest.mark.parametrize("arguments", [("show", "mine.pem"), ("generate", "new.pem", "--passphrase")])
-def test_a_passphrase_that_is_not_given(
+def test_a_question_without_an_answer(
     error: Exception, code: int, words: str, arguments: tuple[str, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "mine.pem").write_bytes(private_pem(GOOD, PASSPHRASE))
@@ -182,12 +200,136 @@ def test_a_passphrase_that_is_not_given(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(typer, "prompt", fails)
+    monkeypatch.setattr(getpass, "getpass", fails)
     monkeypatch.setattr("typer.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (code, ""), result.output
     assert words in result.stderr
     assert [path.name for path in folder.iterdir()] == ["mine.pem"]
+
+
+def test_a_passphrase_comes_from_a_file(folder: Path) -> None:
+    (folder / "secret").write_bytes(PASSPHRASE.encode() + b"\r\n")
+    assert run("generate", "release.pem", "--passphrase-file", "secret").exit_code == 0
+    load_private_key((folder / "release.pem").read_bytes(), PASSPHRASE)
+    assert run("show", "release.pem", "--passphrase-file", "secret").exit_code == 0
+    refused(run("show", "release.pem", "--passphrase-file", "none"), 4, "file of the passphrase, none: no such file")
+
+
+def test_a_passphrase_comes_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEKIT_KEY_PASSPHRASE", PASSPHRASE)
+    assert run("generate", "release.pem", "--passphrase").exit_code == 0
+    load_private_key((folder / "release.pem").read_bytes(), PASSPHRASE)
+    assert run("show", "release.pem").exit_code == 0
+    assert run("generate", "open.pem").exit_code == 0
+    load_private_key((folder / "open.pem").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("passphrase", "words"),
+    [("x" * 1024, "the passphrase has 1024 bytes"), ("", "is empty"), ("a\0b", "zero byte"), ("\udc80", "UTF-8")],
+)
+def test_an_impossible_passphrase_is_an_error(passphrase: str, words: str, folder: Path) -> None:
+    (folder / "secret").write_bytes(passphrase.encode("utf-8", "surrogateescape"))
+    refused(run("generate", "release.pem", "--passphrase-file", "secret"), 4, words)
+    assert [path.name for path in folder.iterdir()] == ["secret"]
+
+
+def test_two_passphrases_must_be_the_same(folder: Path, terminal: list[str]) -> None:
+    terminal += ["one", "other"]
+    with pytest.raises(KeyFileError, match="differ"):
+        new_passphrase(None)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_private_key_is_encrypted_with_600000_rounds() -> None:
+    pem = our_private_pem(GOOD, PASSPHRASE)
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    assert bytes.fromhex("02030927c0") in der, "INTEGER 600000, the rounds of PBKDF2"
+    assert bytes.fromhex("2a864886f70d0209") in der, "hmacWithSHA256"
+    key = load_pem_private_key(pem, PASSPHRASE.encode())
+    assert isinstance(key, ed25519.Ed25519PrivateKey)
+    assert key.private_bytes_raw() == GOOD.private_bytes_raw()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine")
+def test_openssl_opens_our_encrypted_keys(folder: Path) -> None:
+    (folder / "mine.pem").write_bytes(our_private_pem(generate("p256"), PASSPHRASE))
+    command = ["openssl", "pkey", "-in", "mine.pem", "-noout", "-passin", f"pass:{PASSPHRASE}"]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+_KILLED_IN_LINK = """
+import os, sys
+link, count, last = os.link, 0, int(sys.argv[1])
+def killed(*arguments):
+    global count
+    count += 1
+    if count == last:
+        os._exit(9)
+    link(*arguments)
+os.link = killed
+sys.argv = ["imagekit", "keys", "generate", "release.pem"]
+from imagekit.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("call", "names"), [(1, set()), (2, {"release.pub"})])
+def test_a_kill_leaves_no_half_of_a_private_key(call: int, names: set[str], folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    result = subprocess.run([sys.executable, "-c", _KILLED_IN_LINK, str(call)], check=False, env=environment)
+    assert result.returncode == 9
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".imagekit-")} == names
+
+
+def test_a_file_system_without_links_gets_keys_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert run("generate", "release.pem").exit_code == 0
+    assert {path.name for path in folder.iterdir()} == {"release.pem", "release.pub"}
+    assert stat.S_IMODE((folder / "release.pem").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on Windows")
+def test_a_terminal_never_shows_the_passphrase(folder: Path) -> None:
+    """The passphrase is typed as soon as the prompt is there, twice."""
+    import pty
+
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+        os.execv(sys.executable, [sys.executable, "-m", "imagekit", "keys", "generate", "release.pem", "--passphrase"])  # noqa: S606
+    shown = b""
+    for prompt in (b"New passphrase: ", b"The same again: "):
+        while prompt not in shown:
+            shown += os.read(terminal, 1024)
+        os.write(terminal, b"hidden words\n")
+    with suppress(OSError):  # the end of the terminal is an error on Linux
+        while True:
+            shown += os.read(terminal, 1024)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert b"hidden" not in shown
+    load_private_key((folder / "release.pem").read_bytes(), "hidden words")
+
+
+# --- Folders of trusted keys
+
+
+def test_a_folder_of_trusted_keys(folder: Path) -> None:
+    keys = folder / "trusted"
+    keys.mkdir()
+    with pytest.raises(OSError, match="holds no file of public keys"):
+        key_files(str(keys))
+    for name in ("p256", "ed25519"):
+        (keys / f"{name}.pub").write_bytes(public_file(name).read_bytes())
+    (keys / "notes.txt").write_bytes(b"not a key")
+    found = [fingerprint(key) for key in public_keys(str(keys))]
+    assert found == [fingerprint(public("ed25519")), fingerprint(public("p256"))]
+    (keys / "p256.pub").unlink()
+    assert [fingerprint(key) for key in public_keys(str(keys))] == found[:1]
 
 
 # --- Kinds
@@ -318,13 +460,18 @@ def test_whose_key_it_is_and_how_to_get_the_public_one() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a mode tells nothing on this system")
-@pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o640, True), (0o604, True), (0o400, False)])
+@pytest.mark.parametrize(
+    ("mode", "warns"), [(0o600, False), (0o640, True), (0o604, True), (0o620, True), (0o601, True), (0o400, False)]
+)
 def test_a_private_key_that_others_can_read(mode: int, warns: bool, folder: Path) -> None:
     (folder / "mine.pem").write_bytes(private_pem(GOOD))
     (folder / "mine.pem").chmod(mode)
     result = run("show", "mine.pem")
     assert result.exit_code == 0
-    assert ("other users can read this private key" in result.stderr, result.stderr.count("\n")) == (warns, warns)
+    assert ("other users can read or change this private key" in result.stderr, result.stderr.count("\n")) == (
+        warns,
+        warns,
+    )
 
 
 def test_only_the_public_file_is_there(folder: Path) -> None:

@@ -493,7 +493,27 @@ def test_what_j_link_cannot_do(made: object, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ['a"b.bin', "$(reboot).bin", "`x`.bin", "a%PATH%.bin", "a\nloadbin b.bin", "-", "-rdu", "a!b.bin", "f\\", "a\\\\b"],
+    [
+        "a\u201cb.bin",
+        "a\u2019; calc; \u2018.bin",
+        "a\u2014b.bin",
+        "\u202eb.bin",
+        "a;b.bin",
+        "a&b.bin",
+        "a|b",
+        "a^b",
+        "a'b",
+        'a"b.bin',
+        "$(reboot).bin",
+        "`x`.bin",
+        "a%PATH%.bin",
+        "a\nloadbin b.bin",
+        "-",
+        "-rdu",
+        "a!b.bin",
+        "f\\",
+        "a\\\\b",
+    ],
 )
 @pytest.mark.parametrize("write", [scripts.cubeprogrammer, scripts.jlink])
 def test_a_name_that_a_shell_interprets_is_in_no_script(path: str, write: object) -> None:

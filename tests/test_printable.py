@@ -1,10 +1,15 @@
 """Names from outside never reach a terminal, a log or a document with characters that act on it."""
 
+import json
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from imagekit import catalogue
+from imagekit.catalogue import Catalogue, shipped
+from imagekit.cli.console import _without_controls
 from imagekit.cli.program import app
 from tests.support.bundles import public_file
 from tests.support.images import content, throw_away_keys
@@ -52,6 +57,9 @@ COMMANDS = [
     ("bundle", "verify", TEXT, "--trust", str(public_file("p256"))),
     ("bundle", "show", TEXT),
     ("bundle", "payload", TEXT, "-o", HOSTILE),
+    ("bundle", "attach", TEXT, "--signature", TEXT, "--key", str(public_file("p256"))),
+    ("bundle", "extract", TEXT, HOSTILE, "--trust", str(public_file("p256"))),
+    ("keys", "show", f"pkcs11:{HOSTILE}"),
 ]
 
 
@@ -77,3 +85,60 @@ def test_hostile_names_are_printed_as_plain_text(arguments: tuple[str, ...]) -> 
     is_for_a_build_server = "github" in arguments
     lines = result.stdout.splitlines()
     assert is_for_a_build_server or not any(line.startswith("::") for line in lines)
+
+
+NOTES = """<html><label>V1.23.0 / {0}</label><table>
+<tr><th>binary</th><th>STM32WB5xxG(1M)</th><th>Version</th><th>FUS compatibility</th></tr>
+<tr><td>{0}.bin</td><td>0x0{0}</td><td>{0}</td><td>{0}</td></tr>
+<tr><td>stm32wb5x_BLE_Stack_full_fw.bin</td><td>{0}</td><td>{0}</td><td>{0}</td></tr></table></html>"""
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "sarif", "junit", "github", "html"])
+def test_hostile_release_notes_are_printed_as_plain_text(format_: str) -> None:
+    page = NOTES.format("\x1b[31m\x07\u202e\u2066\u009b")
+    Path(FOLDER, "Release_Notes.html").write_text(page, encoding="utf-8")
+    Path(FOLDER, "stm32wb5x_BLE_Stack_full_fw.bin").write_bytes(content("stack-4k"))
+    result = CliRunner().invoke(app, ["audit", FOLDER, "--format", format_, "--notes"])
+    assert result.exit_code in (0, 3), result.output
+    assert [char for char in result.stdout + result.stderr if is_acting(char)] == []
+
+
+@pytest.mark.parametrize("member", ["release", "path", "version", "key", "known_bad", "sha256"])
+def test_a_hostile_catalogue_is_printed_as_plain_text(member: str) -> None:
+    known = json.loads(catalogue.dumps(Catalogue(("v1.24.0",), dict(list(shipped().contents.items())[:1]))))
+    ((sha256, entry),) = known["contents"].items()
+    if member == "sha256":
+        known["contents"] = {HOSTILE: entry}
+    elif member in ("release", "path"):
+        entry["published"][0][member] = HOSTILE
+    else:
+        entry[member] = HOSTILE
+    Path("catalogue.json").write_text(json.dumps(known), encoding="utf-8")
+    for arguments in (["catalogue", "show"], ["catalogue", "show", sha256], ["inspect", IMAGE]):
+        result = CliRunner().invoke(app, [*arguments, "--catalogue", "catalogue.json"])
+        assert result.exit_code in (0, 2, 4), result.output
+        assert [char for char in result.stdout + result.stderr if is_acting(char)] == []
+
+
+def test_a_coloured_text_keeps_its_colours_only() -> None:
+    text = "\x1b[32mgood\x1b[0m \x1b]0;title\x07 \x1b[2J\n\u202e"
+    assert _without_controls(text, keeps_colours=True) == ("\x1b[32mgood\x1b[0m \\x1b]0;title\\x07 \\x1b[2J\n\\u202e")
+    assert "\x1b" not in _without_controls(text, keeps_colours=False)
+
+
+def command_names(program: typer.Typer | None) -> list[str]:
+    assert program
+    return [str(command.name or getattr(command.callback, "__name__", "")) for command in program.registered_commands]
+
+
+def test_every_command_is_walked() -> None:
+    """A new command needs a line in COMMANDS."""
+    names: set[tuple[str, ...]] = {(name,) for name in command_names(app)}
+    for group in app.registered_groups:
+        names |= {(str(group.name), name) for name in command_names(group.typer_instance)}
+    walked = {arguments[:length] for arguments in COMMANDS for length in (1, 2)}
+    assert names - walked - NOTHING_FROM_OUTSIDE == set()
+
+
+NOTHING_FROM_OUTSIDE = {("rules",)}
+"""Commands that print nothing but imagekit's own text."""

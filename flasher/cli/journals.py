@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flasher.errors import JournalError, UsageError
-from flasher.journal import Journal
+from flasher.journal import LARGEST, Journal
+from imagekit.files import read_text
+from imagekit.text import printable
 
 _COLUMNS = ("uid", "time", "event", "step", "bundle", "sequence", "fus", "stack", "code", "start", "end", "optr")
 _TORN = " #torn"
@@ -60,7 +62,7 @@ def read_journal(path: Path) -> ChipJournal:
     """Read and verify one journal. Raises JournalError when a line is damaged."""
     Journal(path.parent, path.stem).history  # noqa: B018 - refuses what the next run would refuse
     entries, torn = [], []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(str(path), LARGEST).decode("utf-8", "backslashreplace").split("\n")
     for number, line in enumerate(lines, start=1):
         is_cut = number == len(lines) and bool(line)
         if line.endswith(_TORN) or is_cut:
@@ -93,7 +95,7 @@ def journal_text(journals: Iterable[ChipJournal], *, with_entries: bool) -> str:
         lines.append(_summary(journal))
         if with_entries:
             lines += [f"  {_entry_line(entry)}" for entry in journal.entries]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _summary(journal: ChipJournal) -> str:
@@ -144,5 +146,6 @@ def journal_csv(journals: Iterable[ChipJournal]) -> str:
     table.writeheader()
     for journal in journals:
         for entry in journal.entries:
-            table.writerow({"uid": journal.uid, **entry})
+            row = {"uid": journal.uid, **entry}
+            table.writerow({name: printable(str(row[name])) for name in _COLUMNS if name in row})
     return text.getvalue().removesuffix("\n")

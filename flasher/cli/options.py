@@ -105,7 +105,7 @@ class BundleOptions:
             "--trust",
             envvar="FLASHER_TRUST",
             metavar="KEY",
-            help="A public key (PEM) that is trusted to sign bundles. May be repeated.",
+            help="A public key (PEM) that is trusted to sign bundles, or a folder of such files. May be repeated.",
             show_default=False,
         ),
     ]
@@ -124,12 +124,15 @@ class BundleOptions:
         """Verify the bundle and return it. Raises UsageError, InputError."""
         from imagekit.bundle.keys import load_public_keys
         from imagekit.bundle.verified import open_bundle
-        from imagekit.files import read_bundle, read_text
+        from imagekit.files import key_files, read_bundle, read_text
 
         trusted: list[PublicKey] = []
-        for path in self.trust:
-            with naming(path):
-                trusted += load_public_keys(read_text(path))
+        for given in self.trust:
+            with naming(given):
+                paths = key_files(given)
+            for path in paths:
+                with naming(path):
+                    trusted += load_public_keys(read_text(path))
         if self.threshold > len(trusted):
             given = "one" if len(trusted) == 1 else str(len(trusted))
             raise UsageError(f"--threshold {self.threshold} needs {self.threshold} --trust keys; you gave {given}")

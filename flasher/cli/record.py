@@ -1,6 +1,7 @@
 """What happened in one run: the source of the `result` event and of the report (docs/json.md)."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,8 @@ class RunRecord:
     code: int | None = None
     error_text: str | None = None
     _sizes: dict[str, int] = field(default_factory=dict)
+    salt: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    """Of the pseudonyms in the report."""
 
     def __post_init__(self) -> None:
         """Start the clock."""
@@ -197,10 +200,10 @@ class RunRecord:
             document["probe_log"] = list(getattr(self.error, "log", ()) or getattr(probe, "log", ()))
         if self.options is not None:
             document["option_bytes"] = {name: f"0x{word:08X}" for name, word in self.options.words.items()}
-        text = json.dumps(document, indent=1)
         if not keeps_serials:
-            text = anonymous(text, *serials)
-        return text.encode() + b"\n"
+            schema = document["schema"]
+            document = {**anonymous(document, *serials, salt=self.salt), "schema": schema}
+        return json.dumps(document, indent=1).encode() + b"\n"
 
     def _bundle_in_report(self) -> dict[str, Any] | None:
         if self.bundle is None:

@@ -19,8 +19,8 @@ from flasher.cli.record import RunRecord
 from flasher.errors import BoardFileError, FlasherError, ProbeError, StoppedError
 from imagekit.cli.console import complain, is_debugging, print_result, shown, trace
 from imagekit.errors import ExitCode
-from imagekit.files import write_file
-from imagekit.text import why
+from imagekit.files import read_start, write_file
+from imagekit.text import printable, why
 
 if TYPE_CHECKING:
     from flasher.cli.options import ConnectionOptions, OutputOptions
@@ -66,7 +66,7 @@ def connected(
 ) -> "Iterator[Session]":
     """Connect to the chip and open its journal. Raises FlasherError."""
     from flasher.install import session
-    from flasher.journal import Journal, default_folder, unfinished
+    from flasher.journal import Journal, default_folder, locked_chip, unfinished
     from flasher.link import connected_chip
 
     folder = connection.folder or default_folder()
@@ -77,11 +77,13 @@ def connected(
             complain(f"--under-reset is ignored: FUS may still be running on {', '.join(uids)}")
             choice = replace(choice, under_reset=False)
     with connected_chip(choice, on_fault) as chip:
-        journal = Journal(folder, chip.identity.uid)
-        if restores:
-            say_what_is_resumed(folder, chip.identity.uid, say)
-        with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
-            yield opened
+        uid = chip.identity.uid
+        with locked_chip(folder, uid):  # before the journal is read: the other process may still write to it
+            journal = Journal(folder, uid)
+            if restores:
+                say_what_is_resumed(folder, uid, say)
+            with session(chip, journal, say, lambda: stop.wanted, restores=restores) as opened:
+                yield opened
 
 
 def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
@@ -92,7 +94,7 @@ def say_what_is_resumed(folder: Path, uid: str, say: "Say") -> None:
     path = folder / f"{uid}.jsonl"
     step = read_journal(path).unfinished_step if path.exists() else None
     if step is not None:
-        say(Event(event="resume", step=step))
+        say(Event(event="resume", step=printable(step)))
 
 
 @contextmanager
@@ -135,6 +137,8 @@ class Run:
     display: Display = field(default_factory=NoDisplay)
     record: RunRecord = field(default_factory=RunRecord)
     _merger: StateMerger = field(default_factory=StateMerger)
+    _report_path: str | None = None
+    """Where the report goes; None until it is known that nothing else is there."""
 
     def hear(self, event: "Event") -> None:
         """Note and show one event. A reader that stopped reading does not stop an installation."""
@@ -187,7 +191,7 @@ class Run:
         if self.reporting.json_lines:
             with suppress(OSError):
                 print_result(json.dumps(self.record.result()))
-        is_written = self.reporting.report is None or self._write_report()
+        is_written = self._report_path is None or self._write_report(self._report_path)
         if not is_written and self.record.code == ExitCode.DONE:
             raise typer.Exit(ExitCode.UNREADABLE)
 
@@ -199,20 +203,27 @@ class Run:
         if self.reporting.report is None:
             return
         path = Path(self.reporting.report)
-        with suppress(OSError):
-            if path.is_file() and b'"schema": "flasher.report/' not in path.read_bytes()[:200]:
-                raise ReportError(f"{shown(str(path))}: exists and is not a report. Nothing was done")
-        if not self._write_report():
+        if path.exists() and not _is_report(path):
+            raise ReportError(f"{shown(str(path))}: exists and is not a report. The chip was not changed")
+        if not self._write_report(str(path)):
             raise typer.Exit(ExitCode.UNREADABLE)
+        self._report_path = str(path)
 
-    def _write_report(self) -> bool:
-        path = self.reporting.report or ""
+    def _write_report(self, path: str) -> bool:
         try:
             write_file(path, self.record.report(keeps_serials=self.reporting.report_serials))
         except OSError as error:
             complain(f"{shown(path)}: {why(error)}: the report cannot be written")
             return False
         return True
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether a file is a report of an earlier run: nothing else is replaced, no pipe, no device."""
+    try:
+        return b'"schema": "flasher.report/' in read_start(str(path), 200)
+    except OSError:
+        return False
 
 
 def tell_struck(outcome: "FaultOutcome") -> None:
@@ -312,6 +323,6 @@ def ask(question: str) -> str:
     try:
         return sys.stdin.readline().strip()
     except KeyboardInterrupt as error:
-        raise StoppedError("stopped: nothing was done") from error
+        raise StoppedError("stopped before the first step") from error
     finally:
         signal.signal(signal.SIGINT, before)

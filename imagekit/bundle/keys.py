@@ -7,7 +7,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -22,9 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
@@ -32,11 +31,28 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from imagekit.bundle.key_encryption import encrypted_pem, passphrase_bytes
 from imagekit.errors import KeyFileError
 from imagekit.image.signature import P256_ORDER, split_signature
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
-PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
+FileKey = Ed25519PrivateKey | EllipticCurvePrivateKey
+"""A private key that a file holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A P-256 key that a token keeps, such as an HSM. `sign_digest`: SHA-256 of a message -> r || s."""
+
+    public: EllipticCurvePublicKey
+    sign_digest: Callable[[bytes], bytes]
+
+    def public_key(self) -> EllipticCurvePublicKey:
+        """Return the public key, as the keys of files do."""
+        return self.public
+
+
+PrivateKey = FileKey | TokenKey
 
 _SCALAR = 32
 """Bytes of a number modulo n."""
@@ -61,7 +77,7 @@ _LARGEST_FILE = 64 * 1024
 """Bytes in a file of public keys: ten times what the most keys take."""
 
 
-def generate(kind: str) -> PrivateKey:
+def generate(kind: str) -> FileKey:
     """Make a new key: `ed25519` or `p256`."""
     return Ed25519PrivateKey.generate() if kind == "ed25519" else generate_private_key(SECP256R1())
 
@@ -81,10 +97,11 @@ def public_pem(key: PublicKey) -> bytes:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def private_pem(key: PrivateKey, passphrase: str | None) -> bytes:
-    """Return the private key as PKCS #8 PEM, encrypted when there is a passphrase."""
-    how: KeySerializationEncryption = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+def private_pem(key: FileKey, passphrase: str | None) -> bytes:
+    """Return the private key as PKCS #8 PEM, encrypted when there is a passphrase. Raises KeyFileError."""
+    if not passphrase:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return encrypted_pem(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), passphrase)
 
 
 class _Block(NamedTuple):
@@ -189,13 +206,16 @@ def is_encrypted(pem: bytes) -> bool:
     return any(block.is_private and block.is_encrypted for block in _blocks(pem))
 
 
-def load_private_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:
+def load_private_key(pem: bytes, passphrase: str | None = None) -> FileKey:
     """Read the private key of a PEM file. Raises KeyFileError, also when there are several."""
     blocks = [block for block in _blocks(pem) if block.is_private]
     if len(blocks) != 1:
         raise KeyFileError(f"holds {len(blocks)} private keys" if blocks else "holds no private key in PEM")
+    secret = None
+    if passphrase:
+        secret = passphrase_bytes(passphrase)
     try:
-        key = load_pem_private_key(blocks[0].text, passphrase.encode() if passphrase else None)
+        key = load_pem_private_key(blocks[0].text, secret)
     except TypeError as error:
         raise KeyFileError("the private key is encrypted: a passphrase opens it") from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -215,10 +235,25 @@ def load_private_key(pem: bytes, passphrase: str | None = None) -> PrivateKey:
 
 
 def sign(key: PrivateKey, message: bytes) -> bytes:
-    """Sign; the same key and message give the same bytes (RFC 8032; RFC 6979)."""
+    """Sign; the same key in a file and the same message give the same bytes (RFC 8032; RFC 6979).
+
+    Raises KeyFileError for a token that does not sign.
+    """
     if isinstance(key, Ed25519PrivateKey):
         return key.sign(message)
+    if isinstance(key, TokenKey):
+        return _signed_by_token(key, message)
     return normal(key.public_key(), key.sign(message, ECDSA(SHA256(), deterministic_signing=True)))
+
+
+def _signed_by_token(key: TokenKey, message: bytes) -> bytes:
+    try:
+        signature = normal(key.public, key.sign_digest(hashlib.sha256(message).digest()))
+    except ValueError as error:
+        raise KeyFileError("the token returned something other than a signature") from error
+    if not verifies(key.public, signature, message):
+        raise KeyFileError("the token returned a signature that its own public key does not verify")
+    return signature
 
 
 def normal(key: PublicKey, signature: bytes) -> bytes:

@@ -8,9 +8,10 @@ import typer
 
 from imagekit.cli.app import SHIP, app
 from imagekit.cli.console import about, complain, painter, print_json, print_result, public_keys, shown, terminal_width
-from imagekit.cli.options import AsJson, Parts, group, output_name, target_of, write_result
+from imagekit.cli.key_files import PassphraseFile
+from imagekit.cli.options import AsJson, Parts, group, is_stream, output_name, target_of, write_new_result
 from imagekit.errors import BundleError, NotABundleError
-from imagekit.files import create_folder, in_folder, read_bundle, read_text
+from imagekit.files import create_folder, in_folder, locked_file, read_bundle, read_text, write_file
 from imagekit.text import counted
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _Trust = typer.Option(
     "--trust",
     envvar="IMAGEKIT_TRUST",
     metavar="FILE",
-    help="PEM file with public keys that may sign bundles. Repeat it for several files.",
+    help="PEM file with public keys that may sign bundles, or a folder of .pub and .pem files. Repeat it for several.",
 )
 _Threshold = typer.Option(
     "--threshold", envvar="IMAGEKIT_THRESHOLD", metavar="NUMBER", min=1, help="How many trusted keys must have signed."
@@ -53,10 +54,12 @@ def create(
             "--key",
             envvar="IMAGEKIT_KEY",
             metavar="FILE",
-            help="Private key to sign with (`imagekit keys generate`). Without one, sign later: `bundle attach`.",
+            help="Private key to sign with (`imagekit keys generate`), or pkcs11:URI for a key on a token. Without "
+            "one, sign later: `bundle attach`.",
             show_default=False,
         ),
     ] = None,
+    passphrase_file: Annotated[str | None, PassphraseFile] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -112,17 +115,18 @@ def create(
 
     targets = list(dict.fromkeys(target_of(part) for part in parts))
     bundle_inputs.refuse_output(out, [*files, *(keys or [])])
+    to_stream = is_stream(out)
     request = Request(
         name=bundle_inputs.product_name(name, out),
         sequence=sequence,
         created=bundle_inputs.now(),
-        keys=bundle_inputs.signing_keys(keys or []),
+        keys=bundle_inputs.signing_keys(keys or [], passphrase_file),
         waivers=waive or [],
         fus_policy=fus_policy.value,
         expires=_expiry(expires),
     )
     data, images = made(request, files, targets, output_name(out))
-    write_result(out, data)
+    write_new_result(out, data, is_stream=to_stream)
     summary = f"{output_name(out)}: {counted(images, 'image')}, sequence {sequence}"
     if not request.keys:
         summary += "; not signed: use `imagekit bundle payload`, then `bundle attach`"
@@ -214,8 +218,9 @@ def payload(
 
     refuse_own_inputs(out, [file])
     refuse_existing(out)
+    to_stream = is_stream(out)
     opened = _unverified(file)
-    write_result(out, opened.envelope.signed)
+    write_new_result(out, opened.envelope.signed, is_stream=to_stream)
     next_step = f"`imagekit bundle attach {shown(file)} --signature SIG --key PUBLIC_KEY`"
     complain(f"{output_name(out)}: sign these bytes unchanged, then run {next_step}")
 
@@ -244,10 +249,11 @@ def attach(
         raise typer.BadParameter(
             f"{shown(key)} holds {len(keys)} keys: give a file with the key that signed only", param_hint="--key"
         )
-    opened = _unverified(file)
-    with about(signature):
-        data = attached(opened, keys[0], read_text(signature))
-    write_result(file, data)
+    with about(file), locked_file(file):
+        opened = _unverified(file)
+        with about(signature):
+            data = attached(opened, keys[0], read_text(signature))
+        write_file(file, data)
     keyids = sorted([*(signature.keyid for signature in opened.envelope.signatures), fingerprint(keys[0])])
     complain(f"{shown(file)}: {counted(len(keyids), 'signature')} now: {', '.join(keyids)}")
 

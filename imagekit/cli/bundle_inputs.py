@@ -144,7 +144,7 @@ def product_name(name: str | None, out: str) -> str:
     return found
 
 
-def signing_keys(paths: Sequence[str]) -> "list[PrivateKey]":
+def signing_keys(paths: Sequence[str], passphrase_file: str | None = None) -> "list[PrivateKey]":
     """Return the private keys that sign; exits with wrong usage for a key that is given twice, or for too many."""
     from imagekit.bundle.envelope import MOST_SIGNATURES
     from imagekit.bundle.keys import fingerprint
@@ -153,7 +153,7 @@ def signing_keys(paths: Sequence[str]) -> "list[PrivateKey]":
         raise typer.BadParameter(
             f"{len(paths)} keys: a bundle has at most {MOST_SIGNATURES} signatures", param_hint="--key"
         )
-    keys = [private_key(path) for path in paths]
+    keys = [private_key(path, passphrase_file) for path in paths]
     if len({fingerprint(key.public_key()) for key in keys}) < len(keys):
         raise typer.BadParameter("the same key is given twice", param_hint="--key")
     return keys

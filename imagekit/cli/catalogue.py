@@ -17,6 +17,7 @@ from imagekit.cli.options import (
     expanded,
     group,
     image_names,
+    is_stream,
     known_contents,
     number_of,
     output_name,
@@ -24,7 +25,7 @@ from imagekit.cli.options import (
     write_result,
 )
 from imagekit.errors import ExitCode, HostError
-from imagekit.files import folder_of, in_folder, name_of, read_image, read_text
+from imagekit.files import exists, folder_of, in_folder, is_folder, name_of, read_image, read_start, read_text
 from imagekit.text import counted
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _read_releases(folders: Sequence[str], release: str | None, out: str) -> "tu
     from imagekit.catalogue import StName
     from imagekit.releases.catalogue_build import published_file
 
+    refuse_other_file(out)
     version = version_of("--release", release)
     paths, is_empty = expanded(folders, (".bin",), "*.bin")
     files = []
@@ -122,6 +124,24 @@ def _host_names(incomplete: str) -> list[str]:
     if ":" in incomplete:
         names = dict.fromkeys(f"{row.name}:{row.version}" for row in rows)
     return beginning_so(incomplete, names)
+
+
+def refuse_other_file(out: str) -> None:
+    """Exit when a file is at OUT that is not a catalogue: it could be a key, an image or an input."""
+    from imagekit.catalogue import SCHEMA
+
+    if is_stream(out) or not exists(out) or is_folder(out):
+        return
+    with about(out):
+        start = read_start(out, _START)
+    schema = SCHEMA.partition("/")[0]
+    if start and f'"schema": "{schema}/' not in start.decode("utf-8", "replace"):
+        complain(f"{shown(out)}: exists and is not a catalogue: not replaced. Name another file.")
+        raise typer.Exit(ExitCode.UNREADABLE)
+
+
+_START = 200
+"""Bytes in which a catalogue names its schema."""
 
 
 @catalogue.command(name="show")

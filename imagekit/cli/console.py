@@ -1,6 +1,7 @@
 """What every command shares: printing, and turning an error into one line and an exit code."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +11,7 @@ import typer
 
 from imagekit.cli.command_line import prepared
 from imagekit.errors import BundleError, ExitCode, ImagekitError, NotABundleError, PlacementError
-from imagekit.files import read_text
+from imagekit.files import key_files, read_text
 from imagekit.text import printable, why
 
 if TYPE_CHECKING:
@@ -155,13 +156,30 @@ def complain(message: str) -> None:
 
 
 def print_result(text: str) -> None:
-    """Print a result. A reader that stopped reading (`| head`) is not an error."""
+    """Print a result, without characters that act on a terminal. A reader that stopped reading is not an error."""
+    has_colours = _has_colours()
     try:
-        typer.echo(text, color=_has_colours())
+        typer.echo(_without_controls(text, keeps_colours=has_colours), color=has_colours)
         sys.stdout.flush()
     except BrokenPipeError:
         # What is left in the buffer must not be written at exit either (Python docs, signal: SIGPIPE).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def _without_controls(text: str, *, keeps_colours: bool) -> str:
+    """Return a text in which nothing but line ends and, where they are wanted, colours act on a terminal.
+
+    Every command makes its own text printable; this is for what one of them forgets.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    parts = _COLOUR.split(text) if keeps_colours else [text]
+    return "".join(
+        part if number % 2 else "\n".join(map(printable, part.split("\n"))) for number, part in enumerate(parts)
+    )
 
 
 def print_json(document: object) -> None:
@@ -183,11 +201,16 @@ def shown(path: str) -> str:
 
 
 def public_keys(path: str) -> "tuple[PublicKey, ...]":
-    """Return the public keys of a PEM file."""
+    """Return the public keys of a PEM file, or of all files of keys in a folder."""
     from imagekit.bundle.keys import load_public_keys
 
     with about(path):
-        return load_public_keys(read_text(path))
+        files = key_files(path)
+    keys: list[PublicKey] = []
+    for file in files:
+        with about(file):
+            keys += load_public_keys(read_text(file))
+    return tuple(keys)
 
 
 def terminal_width() -> int | None:

@@ -1,6 +1,5 @@
 """The commands about keys: generate, show, recover."""
 
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +8,10 @@ import typer
 
 from imagekit.cli.app import SHIP, app
 from imagekit.cli.console import about, complain, print_json, print_result, public_keys, shown, trace
-from imagekit.cli.key_files import ask_passphrase, private_key
+from imagekit.cli.key_files import PassphraseFile, is_on_token, new_passphrase, private_key
 from imagekit.cli.options import AsJson, expanded, group, require
 from imagekit.errors import ExitCode, ImagekitError
-from imagekit.files import create_file, exists, read_image, read_text, remove, without_ending
+from imagekit.files import NewFile, create_files, exists, read_image, read_text, without_ending
 from imagekit.text import why
 
 if TYPE_CHECKING:
@@ -43,11 +42,13 @@ def generate(
             "--passphrase", envvar="IMAGEKIT_ASK_PASSPHRASE", help="Ask for a passphrase, and encrypt the key with it."
         ),
     ] = False,
+    passphrase_file: Annotated[str | None, PassphraseFile] = None,
 ) -> None:
     """Make a key pair that signs bundles.
 
     Writes the private key to OUT, readable by you only, and the public key beside it, with the ending .pub. An existing
-    file is never overwritten. Keep OUT off the production line: everyone who has it can sign bundles.
+    file is never overwritten. Keep OUT off the production line: everyone who has it can sign bundles. With
+    --passphrase, the value of IMAGEKIT_KEY_PASSPHRASE is used if it is set; otherwise the terminal is asked.
 
     Example: imagekit keys generate release.pem --passphrase
     """
@@ -62,14 +63,11 @@ def generate(
     _refuse_existing(out, public)
     key = generate_key(type_.value)
     with about(out):
-        secret = _new_passphrase() if passphrase else None
-        create_file(out, private_pem(key, secret), private=True)
-    try:
-        with about(public):
-            create_file(public, public_pem(key.public_key()), private=False)
-    except BaseException:
-        remove(out)  # both files or none
-        raise
+        secret = new_passphrase(passphrase_file) if passphrase or passphrase_file is not None else None
+        # The public key first: a private key without its public key cannot be trusted anywhere.
+        create_files(
+            [NewFile(public, public_pem(key.public_key())), NewFile(out, private_pem(key, secret), private=True)]
+        )
     print_result(f"{fingerprint(key.public_key())}  {shown(public)}")
 
 
@@ -81,17 +79,11 @@ def _refuse_existing(out: str, public: str) -> None:
             raise typer.Exit(ExitCode.UNREADABLE)
 
 
-def _new_passphrase() -> str:
-    """Ask for a new passphrase, twice; exits with wrong usage where there is no terminal."""
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("there is no terminal to ask for the passphrase", param_hint="--passphrase")
-    return ask_passphrase("Passphrase", twice=True)
-
-
 @keys.command()
 def show(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Public or private keys in PEM.")],
     pem: Annotated[bool, typer.Option("--pem", envvar="IMAGEKIT_PEM", help="Print the public keys in PEM.")] = False,
+    passphrase_file: Annotated[str | None, PassphraseFile] = None,
     json: Annotated[bool, AsJson] = False,
 ) -> None:
     """Show the fingerprint and the type of keys.
@@ -105,9 +97,11 @@ def show(
 
     found: list[report.KeyInFile] = []
     for path in files:
-        with about(path):
-            has_secret = is_private(read_text(path))
-        public = [private_key(path).public_key()] if has_secret else public_keys(path)
+        has_secret = is_on_token(path)
+        if not has_secret:
+            with about(path):
+                has_secret = is_private(read_text(path))
+        public = [private_key(path, passphrase_file).public_key()] if has_secret else public_keys(path)
         found += [report.KeyInFile(path, key, is_private=has_secret) for key in public]
     if json:
         print_json(report.document(found))

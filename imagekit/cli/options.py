@@ -11,7 +11,17 @@ import typer
 
 from imagekit.cli.console import about, complain, print_result, shown, trace
 from imagekit.errors import ExitCode, TargetError, VersionError
-from imagekit.files import files_in, is_device, is_folder, name_of, read_some, read_text, write_file
+from imagekit.files import (
+    NewFile,
+    create_files,
+    files_in,
+    is_device,
+    is_folder,
+    name_of,
+    read_some,
+    read_text,
+    write_file,
+)
 from imagekit.files import read_application as read_application_file
 from imagekit.text import hex_word, why
 
@@ -264,8 +274,9 @@ def require(module: str, extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(module) is None:
+        package = {"pkcs11": "python-pkcs11"}.get(module, module)
         complain(
-            f"this command needs {module}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
+            f"this command needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
         )
         raise typer.Exit(ExitCode.USAGE)
 
@@ -278,6 +289,23 @@ def write_result(path: str, data: bytes) -> None:
         trace(error)
         complain(f"{output_name(path)}: {why(error)}")
         raise typer.Exit(ExitCode.UNREADABLE) from error
+
+
+def write_new_result(path: str, data: bytes, *, is_stream: bool) -> None:
+    """Write a result to a new file, or to a stream; exits with one line when that fails, also when a file is there.
+
+    `is_stream` was decided before the input was read: a link that appears at the path later is not followed.
+    """
+    if is_stream:
+        write_result(path, data)
+        return
+    with about(path):
+        create_files([NewFile(path, data)])
+
+
+def is_stream(path: str) -> bool:
+    """Return whether a path is standard output, a device or a pipe."""
+    return path == "-" or is_device(path)
 
 
 def output_name(path: str) -> str:

@@ -18,6 +18,11 @@ _FLASH_LETTERS = {"1m": "G", "640k": "Y", "512k": "E", "320k": "C", "256k": "C"}
 _RELEASE = re.compile(r"\s*[Vv](\d+\.\d+\.\d+)\s*/")
 _VERSION = re.compile(r"\s*[Vv]?(\d+\.\d+\.\d+)")
 _ADDRESS = re.compile(r"0x([0-9A-Fa-f]{5,8})(?![0-9A-Fa-f])")
+LARGEST_PAGE = 2 * 1024 * 1024
+"""Bytes in a page: ST's largest has 300,743 (v1.1.0 to v1.24.0), and 10 MiB take 13 s."""
+MOST_ROWS = 5000
+"""Rows in the address tables of a page: ST's have 687 at most."""
+_MOST_CELLS = 64
 _NO_ADDRESS = ("na", "n/a", "0x00")
 
 
@@ -94,11 +99,16 @@ def _all_rows(page: bytes) -> Iterator[Row]:
     import lxml.etree
     import lxml.html
 
+    if len(page) > LARGEST_PAGE:
+        raise ReleaseNotesError(f"larger than {LARGEST_PAGE} bytes: not a page of release notes by ST")
     try:
         document = lxml.html.document_fromstring(page)
     except (lxml.etree.ParserError, ValueError) as error:
         raise ReleaseNotesError("not an HTML page") from error
-    yield from _rows(document.iter("label", "table"))
+    for number, row in enumerate(_rows(document.iter("label", "table")), start=1):
+        if number > MOST_ROWS:
+            raise ReleaseNotesError(f"more than {MOST_ROWS} rows of addresses: not a page of release notes by ST")
+        yield row
 
 
 def _rows(elements: Iterable[Any]) -> Iterator[Row]:
@@ -138,7 +148,10 @@ def _table_rows(table: Any, release: str) -> Iterator[Row]:
 
 
 def _cells(row: Any) -> list[Cell]:
-    return [Cell(" ".join(cell.text_content().split()), cell.sourceline) for cell in row.xpath("th | td")]
+    cells = row.xpath("th | td")
+    if len(cells) > _MOST_CELLS:
+        raise ReleaseNotesError(f"a row of more than {_MOST_CELLS} cells: not a page of release notes by ST")
+    return [Cell(" ".join(cell.text_content().split()), cell.sourceline) for cell in cells]
 
 
 def _column(columns: dict[int, Cell], headings: list[str], heading: str) -> Cell | None:

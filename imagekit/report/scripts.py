@@ -5,6 +5,7 @@ Interface)", steps 1 - 9, and v1.11.0 for -fwdelete; UM2237 (-fwupgrade, -startw
 and STM32WB55 ("- FUS" devices). Neither script was run on a chip.
 """
 
+import string
 from collections.abc import Iterator
 
 from imagekit import __version__
@@ -18,8 +19,9 @@ from imagekit.text import hex_word, printable
 from imagekit.upgrade.plan import UpgradePlan
 from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
 
-# What a shell, cmd or PowerShell interprets between double quotes.
-_UNSAFE = frozenset('"$`%!')
+# No shell, cmd or PowerShell interprets these between double quotes. PowerShell takes typographic quotes for straight
+# ones, and dashes of every kind for "-", so all other characters are left out.
+_SAFE = frozenset(string.ascii_letters + string.digits + " ._+@:/\\()-")
 _TOOL = "STM32_Programmer_CLI -c port=swd"
 _READ_FUS = f"{_TOOL} -startfus\n{_TOOL} mode=UR -r32 0x20030030 1\n{_TOOL} mode=UR -r32 0x20010010 1"
 """The version is at the first address; while ST's FUS operator runs, at the second (release notes, step 4)."""
@@ -168,15 +170,11 @@ def _file(step: UpgradeStep) -> str:
     """Return the path in double quotes. Raises EmitError for a path that a shell would interpret."""
     path = step.candidate.path if step.candidate else ""
     # A backslash is a separator on Windows, but sh removes one before the closing quote, and one of two.
-    if (
-        not path
-        or path.startswith("-")
-        or path.endswith("\\")
-        or "\\\\" in path
-        or _UNSAFE & set(path)
-        or not path.isprintable()
-    ):
-        raise EmitError(f"{printable(path)}: a script cannot name this file safely: rename it to letters and digits")
+    if not path or path.startswith("-") or path.endswith("\\") or "\\\\" in path or not set(path) <= _SAFE:
+        raise EmitError(
+            f"{printable(path)}: a script cannot name this file safely. Copy it to a name of A-Z, a-z, 0-9, "
+            "space, and . _ + @ : / ( ) - and plan again"
+        )
     return f'"{path}"'
 
 

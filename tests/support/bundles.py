@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from imagekit.bundle import manifest, write
-from imagekit.bundle.keys import PrivateKey, PublicKey, load_public_keys
+from imagekit.bundle.keys import FileKey, PrivateKey, PublicKey, load_public_keys
 from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.write import BundleContent
 from imagekit.targets import select_target
@@ -29,7 +29,7 @@ def maker() -> ModuleType:
     return module
 
 
-def private(name: str) -> PrivateKey:
+def private(name: str) -> FileKey:
     """The throw-away key `ed25519`, `p256` or `stranger`."""
     return maker().private_key(name)  # type: ignore[no-any-return]
 
