@@ -34,11 +34,16 @@ def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(app, ["bundle", *map(str, arguments)], env={"COLUMNS": "300", **(env or {})})
 
 
+def complaints(result: Result) -> str:
+    """Standard error without the warnings that an image of the fixtures has, which no release names."""
+    return "".join(line for line in result.stderr.splitlines(keepends=True) if "warning: WB307 neither" not in line)
+
+
 def refused(result: Result, code: int, words: str) -> None:
     """It ended with this code, one line on standard error and nothing on standard output."""
     assert (result.exit_code, result.stdout) == (code, ""), result.output
     assert words in result.stderr
-    assert code == 2 or result.stderr.count("\n") == 1
+    assert code == 2 or complaints(result).count("\n") == 1
     assert "Traceback" not in result.output
 
 
@@ -79,7 +84,7 @@ def verify(path: object, *names: str, more: tuple[str, ...] = ()) -> Result:
 def test_create_and_verify(folder: Path) -> None:
     made = create()
     assert (made.exit_code, made.stdout) == (0, "")
-    assert made.stderr == "imagekit: product.wbz: 2 images, sequence 0\n"
+    assert complaints(made) == "imagekit: product.wbz: 2 images, sequence 0\n"
     result = verify("product.wbz", "ed25519")
     assert result.exit_code == 0
     for words in ("product", "2023-11-14T22:13:20Z", "(trusted)", "0x080EF000 on STM32WB5xxG", "IRREVERSIBLE"):
@@ -427,7 +432,8 @@ def test_which_boards_and_what_is_missing() -> None:
     assert "it brings none" not in both
     assert "boards with FUS 2.0.0 and later" in stack
     assert "FUS 2.0.0 on the chip: the bundle holds no FUS" in stack
-    assert run("create", "fus.wbz", FUS, *PART).stderr.startswith("imagekit: fus.wbz: 1 image, sequence 0; not signed")
+    made = run("create", "fus.wbz", FUS, *PART)
+    assert complaints(made).startswith("imagekit: fus.wbz: 1 image, sequence 0; not signed")
     fus = run("show", "fus.wbz").stdout
     assert "boards with FUS 1.2.0 up to below 2.2.0" in fus
     assert "leaves    no stack" in fus

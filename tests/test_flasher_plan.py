@@ -639,7 +639,7 @@ IMAGES = (
     ],
 )  # fmt: skip
 def test_what_is_no_area(start: int, end: int) -> None:
-    with pytest.raises(ValueError, match=r"no area of STM32WB5xxG: 0x"):
+    with pytest.raises(ValueError, match="not whole sectors of STM32WB5xxG: 0x"):
         Area(start, end, G)
 
 

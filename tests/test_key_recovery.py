@@ -124,7 +124,7 @@ def test_the_command(tmp_path: Path) -> None:
     code, out, err = run(tmp_path, "--pem")
     assert code == 0
     assert out.startswith(point("test-wb5x-wb3x").hex())
-    assert "not among imagekit's: 3 contents in 4 files" in out
+    assert "not one of ST's known keys: 3 contents in 4 files" in out
     assert (IMAGES.parent / "keys" / "throw-away-wb5x-wb3x.pem").read_text() in out
     assert "text.bin" in err
 
@@ -132,6 +132,6 @@ def test_the_command(tmp_path: Path) -> None:
 def test_the_command_finds_nothing(tmp_path: Path) -> None:
     code, out, err = run(IMAGES / "stack-4k.bin", IMAGES / "stack-2k.bin")
     assert (code, out) == (3, "")
-    assert err.count("altered, or signed under a key of its own") == 2
+    assert err.count("it was modified, or signed with a different key") == 2
     assert run(tmp_path)[0] == 4
     assert run(IMAGES / "stack-4k.bin", IMAGES / "text.bin", IMAGES / "fus-2.2.0.bin")[0] == 4

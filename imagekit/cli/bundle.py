@@ -89,7 +89,9 @@ def create(
         typer.Option(
             "--fus-policy",
             envvar="IMAGEKIT_FUS_POLICY",
-            help="Install the FUS images only where the stack needs them, or always when the FUS on the chip is older.",
+            metavar="POLICY",
+            help="needed: install the FUS images only where the stack needs them. "
+            "always: install them wherever the FUS on the chip is older.",
         ),
     ] = FusPolicyChoice.NEEDED,
     expires: Annotated[

@@ -43,7 +43,8 @@ class _Rules:
         for parameter in self.params:
             if getattr(parameter, "multiple", False):
                 # By default a list in an environment variable is split at white space, which paths can contain.
-                setattr(parameter, "split_envvar_value", _split_at_path_separator)  # noqa: B010 - not declared so
+                split = partial(_from_environment, parameter.resolve_envvar_value)
+                setattr(parameter, "value_from_envvar", split)  # noqa: B010 - not declared so
             if parameter.param_type_name == "argument":
                 # Help shows `FILE <list[str]>` by default; the name says it better.
                 record = partial(_without_type, parameter.get_help_record)
@@ -106,8 +107,10 @@ def _without_type(record: Callable[[Any], tuple[str, str] | None], ctx: Any) -> 
     return name.partition(" <")[0], text
 
 
-def _split_at_path_separator(text: str) -> list[str]:
-    return [part for part in text.split(os.pathsep) if part]
+def _from_environment(resolve: Callable[[Any], str | None], ctx: Any) -> list[str] | None:
+    """Return the list in an environment variable, or None if the variable is not set."""
+    text = resolve(ctx)
+    return None if text is None else [part for part in text.split(os.pathsep) if part]
 
 
 def can_print(text: str) -> bool:
