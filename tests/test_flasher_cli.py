@@ -310,6 +310,12 @@ def test_pipes_and_huge_files_are_not_read(folder: Path) -> None:
         refused(run("install", name, *TRUST, *BOARD), 3 if name == "huge" else 4, name)
 
 
+def test_a_huge_board_file_is_not_read(folder: Path) -> None:
+    with (folder / "huge.json").open("wb") as file:
+        file.truncate(60 << 30)
+    refused(run("info", "--probe", "sim:huge.json"), 4, "huge.json")
+
+
 def test_a_file_that_is_not_a_report_stays(folder: Path) -> None:
     (folder / "precious").write_bytes(b"mine")
     result = run("install", "product.wbz", *TRUST, *BOARD, "--report", "precious")
