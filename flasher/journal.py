@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +88,7 @@ class Journal:
 
     def _append(self, line: bytes) -> None:
         """Write a line to the disk, whole: after a failure, the journal ends where it ended before. Raises OSError."""
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         try:
             size = os.fstat(handle).st_size
             try:
@@ -180,12 +180,14 @@ def locked_chip(folder: Path, uid: str) -> Iterator[None]:
     path = folder / f"{uid}.lock"
     handle = _locked(path)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, b"%d\n" % os.getpid())
+        with suppress(OSError):  # the number is for a message only: a full disk must not stop the work
+            os.ftruncate(handle, 0)
+            os.write(handle, b"%d\n" % os.getpid())
         yield
     finally:
-        if os.name == "posix":  # Windows removes no open file, and one that is not locked does no harm
-            path.unlink(missing_ok=True)
+        # Windows removes no open file. A file that is left behind and not locked does no harm.
+        with suppress(OSError):
+            path.unlink()
         os.close(handle)
 
 

@@ -362,6 +362,26 @@ def test_a_killed_process_holds_no_chip(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("what", ["ftruncate", "write", "unlink"])
+def test_a_full_disk_does_not_stop_the_lock(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_done = False
+    with monkeypatch.context() as patch:
+        patch.setattr(os, what, _no_space)
+        with locked_chip(tmp_path, UID):
+            is_done = True
+    assert is_done
+    with locked_chip(tmp_path, UID):
+        pass
+
+
+def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"mine")
+    (tmp_path / f"{UID}.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(JournalError, match="the chip cannot be locked"), locked_chip(tmp_path, UID):
+        pass
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+
+
 def test_a_torn_line_of_other_bytes_is_printed(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD + b'{"event": "\xff\xfe #torn\n')
     assert read_journal(path).torn == (2,)
