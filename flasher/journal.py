@@ -121,6 +121,8 @@ class Journal:
 _TORN = b" #torn"
 LARGEST = 16 * 1024 * 1024
 _LONGEST_PID = 20
+_MOST_AREAS = 256
+"""A run stages one area for each image, 15 at most, and the next run mostly the same ones."""
 LARGEST_SEQUENCE = 2**53 - 1
 """docs/bundle.md, `sequence`."""
 _ADVICE = "read it, and move the file away if the chip does not need its contents (option bytes to restore)"
@@ -137,9 +139,7 @@ def _after(now: History, entry: dict[str, Any]) -> History:
         case "restored":
             return replace(now, optr=None)
         case "step":
-            area = [_area(entry)] if "start" in entry else []
-            stack = entry.get("stack", now.stack)
-            return replace(now, staged=(*now.staged, *area), stack=stack, is_unfinished=True, is_torn=bool(area))
+            return _after_step(now, entry)
         case "staged":
             return replace(now, is_torn=False)
         case "done":
@@ -160,6 +160,22 @@ def _area(entry: dict[str, Any]) -> tuple[int, int]:
     """Return the area of flash that a step stages. Raises ValueError for others: they would be searched for hours."""
     start = _number(int(entry["start"], 16), FLASH_BASE, FLASH_BASE + LARGEST_FLASH)
     return start, _number(int(entry["end"], 16), start, FLASH_BASE + LARGEST_FLASH)
+
+
+def _after_step(now: History, entry: dict[str, Any]) -> History:
+    """Return the history after a step that began."""
+    begun = replace(now, stack=entry.get("stack", now.stack), is_unfinished=True, is_torn="start" in entry)
+    if "start" not in entry:
+        return begun
+    return replace(begun, staged=_with_area(now.staged, _area(entry)))
+
+
+def _with_area(areas: tuple[tuple[int, int], ...], last: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return the staged areas, each once, the last one at the end. Raises ValueError for more than a chip gets."""
+    kept = (*(area for area in areas if area != last), last)
+    if len(kept) > _MOST_AREAS:
+        raise ValueError(f"more than {_MOST_AREAS} areas without a result")
+    return kept
 
 
 def _kept_optr(before: int | None, found: int) -> int:
