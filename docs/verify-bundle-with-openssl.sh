@@ -85,10 +85,15 @@ cmp -s hashes names || fail "$bundle" "its statement gives an image another hash
 } | sort >expected
 unzip -Z1 bundle.zip 2>errors | sort >members
 cmp -s expected members || fail "$bundle" "its members are not the images that were signed"
+# No byte is free: 76 in the two headers of a member, its name twice, its content, and 22 in the end record (stored only).
+size=$((22 + 76 + 2 * 18 + $(wc -c <envelope)))
 while read -r name; do
-    hash=$(unzip -p bundle.zip "$name" 2>errors | openssl dgst -sha256 -r | cut -d' ' -f1)
+    unzip -p bundle.zip "$name" >image 2>errors || fail "$bundle" "$name is damaged"
+    hash=$(openssl dgst -sha256 -r image | cut -d' ' -f1)
     [ "images/$hash" = "$name" ] || fail "$bundle" "$name holds other bytes"
+    size=$((size + 76 + 2 * 71 + $(wc -c <image)))
 done <names
+[ "$(wc -c <bundle.zip)" -eq "$size" ] || fail "$bundle" "it holds bytes that belong to no member, or is compressed"
 count=$(wc -l <names | tr -d ' ')
 [ "$count" = 1 ] && what=image || what=images
 printf '%s: signed by %s, %s %s\n' "$bundle" "$keyid" "$count" "$what"

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +88,7 @@ class Journal:
 
     def _append(self, line: bytes) -> None:
         """Write a line to the disk, whole: after a failure, the journal ends where it ended before. Raises OSError."""
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         try:
             size = os.fstat(handle).st_size
             try:
@@ -121,6 +121,8 @@ class Journal:
 _TORN = b" #torn"
 LARGEST = 16 * 1024 * 1024
 _LONGEST_PID = 20
+_MOST_AREAS = 256
+"""A run stages one area for each image, 15 at most, and the next run mostly the same ones."""
 LARGEST_SEQUENCE = 2**53 - 1
 """docs/bundle.md, `sequence`."""
 _ADVICE = "read it, and move the file away if the chip does not need its contents (option bytes to restore)"
@@ -137,9 +139,7 @@ def _after(now: History, entry: dict[str, Any]) -> History:
         case "restored":
             return replace(now, optr=None)
         case "step":
-            area = [_area(entry)] if "start" in entry else []
-            stack = entry.get("stack", now.stack)
-            return replace(now, staged=(*now.staged, *area), stack=stack, is_unfinished=True, is_torn=bool(area))
+            return _after_step(now, entry)
         case "staged":
             return replace(now, is_torn=False)
         case "done":
@@ -162,6 +162,22 @@ def _area(entry: dict[str, Any]) -> tuple[int, int]:
     return start, _number(int(entry["end"], 16), start, FLASH_BASE + LARGEST_FLASH)
 
 
+def _after_step(now: History, entry: dict[str, Any]) -> History:
+    """Return the history after a step that began."""
+    begun = replace(now, stack=entry.get("stack", now.stack), is_unfinished=True, is_torn="start" in entry)
+    if "start" not in entry:
+        return begun
+    return replace(begun, staged=_with_area(now.staged, _area(entry)))
+
+
+def _with_area(areas: tuple[tuple[int, int], ...], last: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return the staged areas, each once, the last one at the end. Raises ValueError for more than a chip gets."""
+    kept = (*(area for area in areas if area != last), last)
+    if len(kept) > _MOST_AREAS:
+        raise ValueError(f"more than {_MOST_AREAS} areas without a result")
+    return kept
+
+
 def _kept_optr(before: int | None, found: int) -> int:
     """Return the OPTR to restore. One that boots SRAM1 was written by an earlier run and is not kept."""
     if found & OPTR_BOOT or before is None:
@@ -180,12 +196,14 @@ def locked_chip(folder: Path, uid: str) -> Iterator[None]:
     path = folder / f"{uid}.lock"
     handle = _locked(path)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, b"%d\n" % os.getpid())
+        with suppress(OSError):  # the number is for a message only: a full disk must not stop the work
+            os.ftruncate(handle, 0)
+            os.write(handle, b"%d\n" % os.getpid())
         yield
     finally:
-        if os.name == "posix":  # Windows removes no open file, and one that is not locked does no harm
-            path.unlink(missing_ok=True)
+        # Windows removes no open file. A file that is left behind and not locked does no harm.
+        with suppress(OSError):
+            path.unlink()
         os.close(handle)
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,23 @@ def test_the_script_checks_the_named_file_only(name: str, tmp_path: Path) -> Non
     )
     assert (result.returncode, result.stdout) == (1, b"")
     assert result.stderr.decode() == f"{name}: the signature is not valid\n"
+
+
+@needs_openssl
+@pytest.mark.parametrize(("before", "after"), [(b"#!/bin/sh\n", b""), (b"", b"appended"), (b"", b"PK\x05\x06")])
+def test_the_script_refuses_bytes_of_no_member(before: bytes, after: bytes, tmp_path: Path) -> None:
+    (tmp_path / "b.wbz").write_bytes(before + fixture("good-ed25519") + after)
+    result = run_script(tmp_path / "b.wbz", "ed25519")
+    assert (result.returncode, result.stdout) == (1, b"")
+
+
+@needs_openssl
+def test_the_script_refuses_a_compressed_bundle(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "b.wbz", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in archive.read_archive(fixture("good-ed25519")).items():
+            packed.writestr(name, data)
+    result = run_script(tmp_path / "b.wbz", "ed25519")
+    assert (result.returncode, b"belong to no member, or is compressed" in result.stderr) == (1, True)
 
 
 @needs_openssl

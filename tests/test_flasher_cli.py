@@ -381,6 +381,22 @@ def test_pipes_and_huge_files_are_not_read(folder: Path) -> None:
         refused(run("install", name, *TRUST, *BOARD), 3 if name == "huge" else 4, name)
 
 
+def test_a_key_is_revoked_by_removing_its_file(folder: Path) -> None:
+    (folder / "trusted").mkdir()
+    for name in ("ed25519", "p256"):
+        (folder / "trusted" / f"{name}.pub").write_bytes(public_file(name).read_bytes())
+    command = ("plan", "product.wbz", "--trust", "trusted", *BOARD)
+    assert "install-fus 2.2.0" in run(*command).stdout
+    (folder / "trusted" / "p256.pub").unlink()
+    refused(run(*command), 3, "product.wbz: ", "signed")
+
+
+def test_a_huge_board_file_is_not_read(folder: Path) -> None:
+    with (folder / "huge.json").open("wb") as file:
+        file.truncate(60 << 30)
+    refused(run("info", "--probe", "sim:huge.json"), 4, "huge.json")
+
+
 def test_a_file_that_is_not_a_report_stays(folder: Path) -> None:
     (folder / "precious").write_bytes(b"mine")
     result = run("install", "product.wbz", *TRUST, *BOARD, "--report", "precious")

@@ -333,6 +333,24 @@ def test_a_number_out_of_range_is_refused(tmp_path: Path, line: dict[str, object
         _ = Journal(tmp_path, UID).history
 
 
+def staging(number: int) -> bytes:
+    start = 0x0800_0000 + number * 0x800
+    return json.dumps({"event": "step", "step": "x", "start": hex(start), "end": hex(start + 0x800)}).encode() + b"\n"
+
+
+def test_an_area_that_is_staged_again_is_kept_once(tmp_path: Path) -> None:
+    written(tmp_path, b"".join(staging(number) for number in (1, 2, 1)) * 1000)
+    history = Journal(tmp_path, UID).history
+    assert history.staged == ((0x0800_1000, 0x0800_1800), (0x0800_0800, 0x0800_1000)), "the last one at the end"
+    assert history.is_torn
+
+
+def test_a_journal_of_endless_areas_is_refused(tmp_path: Path) -> None:
+    written(tmp_path, b"".join(staging(number) for number in range(300)) * 300)
+    with pytest.raises(JournalError, match="more than 256 areas without a result"):
+        _ = Journal(tmp_path, UID).history
+
+
 def test_a_chip_is_held_by_one_process(tmp_path: Path) -> None:
     with locked_chip(tmp_path, UID):
         with (
@@ -360,6 +378,26 @@ def test_a_killed_process_holds_no_chip(tmp_path: Path) -> None:
     assert (tmp_path / f"{UID}.lock").exists()
     with locked_chip(tmp_path, UID):
         pass
+
+
+@pytest.mark.parametrize("what", ["ftruncate", "write", "unlink"])
+def test_a_full_disk_does_not_stop_the_lock(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_done = False
+    with monkeypatch.context() as patch:
+        patch.setattr(os, what, _no_space)
+        with locked_chip(tmp_path, UID):
+            is_done = True
+    assert is_done
+    with locked_chip(tmp_path, UID):
+        pass
+
+
+def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"mine")
+    (tmp_path / f"{UID}.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(JournalError, match="the chip cannot be locked"), locked_chip(tmp_path, UID):
+        pass
+    assert (tmp_path / "precious").read_bytes() == b"mine"
 
 
 def test_a_torn_line_of_other_bytes_is_printed(tmp_path: Path) -> None:

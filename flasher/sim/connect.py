@@ -38,13 +38,19 @@ def open_board(request: ProbeRequest) -> Iterator[OpenedProbe]:
         raise BoardFileError(_why_unreadable(path, error)) from error
 
 
+def _start_of(path: Path) -> bytes:
+    """Return the first bytes of a file: it may be far too large to be read whole. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(100)
+
+
 def _why_unreadable(path: Path, error: BoardError) -> str:
     """Return one line. A file that cannot be a board, such as an image, gets no details about its bytes."""
     make = "make one with 'flasher sim new'"
     if not path.exists():
         return f"{path}: {error}; {make}"
     with suppress(OSError):
-        if path.is_file() and not path.read_bytes()[:100].lstrip().startswith(b"{"):
+        if path.is_file() and not _start_of(path).lstrip().startswith(b"{"):
             return f"{path}: not a simulated board; {make}"
     return f"{path}: {error}"
 
