@@ -129,7 +129,7 @@ def test_code_on_st_s_own(code: int, arguments: tuple[str, ...]) -> None:
 
 
 def test_a_missing_extra_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     result = CliRunner().invoke(app, ["keys", "recover", STACK, OTHER])
     assert result.exit_code == ExitCode.MISSING_PACKAGE
     assert "this command needs ecdsa: pip install 'stm32wb-imagekit[recover]'" in result.stderr
