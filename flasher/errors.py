@@ -36,6 +36,12 @@ class ProbeUnavailableError(ProbeError):
     """No library, no probe, a probe that another program uses, or another serial number."""
 
 
+class MissingPackageError(ProbeUnavailableError):
+    """A package that this kind of probe needs is not installed."""
+
+    code = ExitCode.MISSING_PACKAGE
+
+
 class ProbeLostError(ProbeError):
     """The probe was connected and is gone, for example because of its cable."""
 

@@ -59,6 +59,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     CHIP_REFUSED = 6
     STOPPED = 7
+    MISSING_PACKAGE = 8
     INTERRUPTED = 130
 
 

@@ -34,16 +34,12 @@ def run(*arguments: object, env: dict[str, str] | None = None) -> Result:
     return CliRunner().invoke(app, ["bundle", *map(str, arguments)], env={"COLUMNS": "300", **(env or {})})
 
 
-def complaints(result: Result) -> str:
-    """Standard error without the warnings that an image of the fixtures has, which no release names."""
-    return "".join(line for line in result.stderr.splitlines(keepends=True) if "warning: WB307 neither" not in line)
-
-
 def refused(result: Result, code: int, words: str) -> None:
-    """It ended with this code, one line on standard error and nothing on standard output."""
+    """It ended with this code, one error on standard error and nothing on standard output."""
     assert (result.exit_code, result.stdout) == (code, ""), result.output
-    assert words in result.stderr
-    assert code == 2 or complaints(result).count("\n") == 1
+    errors = [line for line in result.stderr.splitlines() if ": warning: " not in line]
+    assert words in "\n".join(errors)
+    assert code == 2 or len(errors) == 1
     assert "Traceback" not in result.output
 
 
@@ -84,7 +80,7 @@ def verify(path: object, *names: str, more: tuple[str, ...] = ()) -> Result:
 def test_create_and_verify(folder: Path) -> None:
     made = create()
     assert (made.exit_code, made.stdout) == (0, "")
-    assert complaints(made) == "imagekit: product.wbz: 2 images, sequence 0\n"
+    assert made.stderr.splitlines()[-1] == "imagekit: product.wbz: 2 images, sequence 0"
     result = verify("product.wbz", "ed25519")
     assert result.exit_code == 0
     for words in ("product", "2023-11-14T22:13:20Z", "(trusted)", "0x080EF000 on STM32WB5xxG", "IRREVERSIBLE"):
@@ -172,6 +168,57 @@ def test_a_waiver_is_told_signed_and_shown() -> None:
     assert "WB201: tried on the bench" in shown
     assert "the signature matches no known ST key" in shown
     assert "not verified" in run("show", "w.wbz").stdout
+
+
+def _waiver_file(path: Path, rule: str, more: str = "") -> None:
+    path.write_text(f'[[waiver]]\nrule = "{rule}"\nfiles = "*.bin"\nreason = "tried on the bench"\n{more}')
+
+
+@pytest.mark.parametrize(("name", "options"), [("imagekit.toml", ()), ("own.toml", ("--waivers", "own.toml"))])
+def test_create_takes_waivers_from_a_waiver_file(name: str, options: tuple[str, ...], folder: Path) -> None:
+    image = folder / "stack.bin"
+    image.write_bytes(content("no-carriage-returns-unsigned"))
+    _waiver_file(folder / name, "WB201")
+    made = run("create", "w.wbz", image, *PART, "--key", "p256.pem", *options)
+    assert made.exit_code == 0, made.stderr
+    assert f"{image}: waived WB201, the signature matches no known ST key" in made.stderr
+    assert "WB201: tried on the bench" in verify("w.wbz", "p256").stdout
+
+
+def test_a_typed_waiver_replaces_that_of_the_file(folder: Path) -> None:
+    image = folder / "stack.bin"
+    image.write_bytes(content("no-carriage-returns-unsigned"))
+    _waiver_file(folder / "imagekit.toml", "WB201")
+    made = run("create", "w.wbz", image, *PART, "--key", "p256.pem", "--waive", "WB201=typed")
+    assert made.exit_code == 0, made.stderr
+    shown = verify("w.wbz", "p256").stdout
+    assert "WB201: typed" in shown
+    assert "tried on the bench" not in shown
+
+
+def test_a_waiver_file_accepts_no_error_that_is_final(folder: Path) -> None:
+    image = folder / "stack.bin"
+    image.write_bytes(content("damaged-info2"))
+    _waiver_file(folder / "imagekit.toml", "WB101")
+    refused(run("create", "w.wbz", image, *PART), 3, "WB101 cannot be waived")
+
+
+def test_an_expired_waiver_of_a_file_is_named(folder: Path) -> None:
+    image = folder / "stack.bin"
+    image.write_bytes(content("no-carriage-returns-unsigned"))
+    _waiver_file(folder / "imagekit.toml", "WB201", "expires = 2020-01-01\n")
+    result = run("create", "w.wbz", image, *PART)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "the waiver of WB201 for *.bin expired on 2020-01-01 and is ignored" in result.stderr
+    assert "WB201 the signature matches no known ST key" in result.stderr
+
+
+def test_a_reason_that_a_bundle_cannot_hold_is_wrong_usage(folder: Path) -> None:
+    image = folder / "stack.bin"
+    image.write_bytes(content("no-carriage-returns-unsigned"))
+    waiver = '[[waiver]]\nrule = "WB201"\nfiles = "*.bin"\nreason = "gr\u00fcn"\n'
+    (folder / "imagekit.toml").write_text(waiver, encoding="utf-8")
+    refused(run("create", "w.wbz", image, *PART), 2, "printable ASCII")
 
 
 @pytest.mark.parametrize("name", [FUS, "ed25519.pem"])
@@ -432,8 +479,7 @@ def test_which_boards_and_what_is_missing() -> None:
     assert "it brings none" not in both
     assert "boards with FUS 2.0.0 and later" in stack
     assert "FUS 2.0.0 on the chip: the bundle holds no FUS" in stack
-    made = run("create", "fus.wbz", FUS, *PART)
-    assert complaints(made).startswith("imagekit: fus.wbz: 1 image, sequence 0; not signed")
+    assert "imagekit: fus.wbz: 1 image, sequence 0; not signed" in run("create", "fus.wbz", FUS, *PART).stderr
     fus = run("show", "fus.wbz").stdout
     assert "boards with FUS 1.2.0 up to below 2.2.0" in fus
     assert "leaves    no stack" in fus

@@ -26,6 +26,8 @@ CODES = {
         ("address", STACK, *WB55),
         ("map", STACK, *WB55),
         ("convert", STACK, "new.hex", *WB55),
+        ("diff", STACK, OTHER),
+        ("doctor", "BLE does not start"),
         ("rules",),
         ("explain", "WB201"),
         ("explain", "--option-bytes", "SFSA=0xF4", *WB55),
@@ -48,6 +50,8 @@ CODES = {
         ("map", STACK, *WB15),
         ("convert", STACK, "new.hex", *WB15),
         ("check", STACK),
+        ("diff", BAD, GOOD),
+        ("doctor", "--option-bytes", "SFSA=0x00", *WB55),
         ("explain", "--option-bytes", "SFSA=0x00", *WB55),
         ("bundle", "create", "new.wbz", STACK, *WB55),
         ("bundle", "verify", BAD, "--trust", KEY),
@@ -65,6 +69,10 @@ CODES = {
         ("map", TEXT, *WB55),
         ("convert", TEXT, "new.hex", *WB55),
         ("convert", STACK, "missing/new.hex", *WB55),
+        ("diff", STACK, TEXT),
+        ("diff", "empty", "empty"),
+        ("doctor", "--option-bytes", TEXT, *WB55),
+        ("doctor", "--log", "missing.txt"),
         ("check", STACK, TEXT),
         ("check", "empty"),
         ("audit", "empty"),
@@ -118,6 +126,13 @@ def test_code_on_st_s_own(code: int, arguments: tuple[str, ...]) -> None:
     if not Path(FAULTY).exists() or not Path(CLEAN).exists() or not Path(ST).exists():
         pytest.skip("this corpus holds other releases")
     assert CliRunner().invoke(app, arguments).exit_code == code
+
+
+def test_a_missing_extra_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    result = CliRunner().invoke(app, ["keys", "recover", STACK, OTHER])
+    assert result.exit_code == ExitCode.MISSING_PACKAGE
+    assert "this command needs ecdsa: pip install 'stm32wb-imagekit[recover]'" in result.stderr
 
 
 def test_the_page_has_every_code_and_every_command() -> None:

@@ -71,7 +71,7 @@ def test_without_pyocd_the_error_says_what_to_install(monkeypatch: pytest.Monkey
         ProbeUnavailableError, match=r"need pyOCD .*: pip install 'stm32wb-imagekit\[pyocd\]'$"
     ) as caught:
         importlib.import_module("flasher.pyocd")
-    assert caught.value.code is ExitCode.UNREACHABLE
+    assert caught.value.code is ExitCode.MISSING_PACKAGE
 
 
 def test_pyocd_is_imported_only_when_asked_for() -> None:

@@ -5,12 +5,12 @@ and one access port: no discovery, no core objects, no caches, no flash code. No
 attaches. pyOCD's traps are cured here and named where they are cured (pyOCD 0.46.0).
 """
 
-from flasher.errors import ProbeUnavailableError
+from flasher.errors import MissingPackageError
 
 try:
     from flasher.pyocd.adapter import PyOcd, find_probes, open_probe
 except ImportError as error:
-    raise ProbeUnavailableError(
+    raise MissingPackageError(
         f"ST-LINK and CMSIS-DAP probes need pyOCD ({error}): pip install 'stm32wb-imagekit[pyocd]'"
     ) from error
 

@@ -8,6 +8,7 @@ import typer
 
 from imagekit.cli.app import SHIP, app
 from imagekit.cli.console import about, complain, painter, print_json, print_result, public_keys, shown, terminal_width
+from imagekit.cli.gate import WaiversOption, waivers_for
 from imagekit.cli.key_files import PassphraseFile
 from imagekit.cli.options import AsJson, Parts, group, is_stream, output_name, target_of, write_new_result
 from imagekit.errors import BundleError, NotABundleError
@@ -84,6 +85,7 @@ def create(
             show_default=False,
         ),
     ] = None,
+    waivers: Annotated[str | None, WaiversOption] = None,
     fus_policy: Annotated[
         FusPolicyChoice,
         typer.Option(
@@ -124,6 +126,7 @@ def create(
         created=bundle_inputs.now(),
         keys=bundle_inputs.signing_keys(keys or [], passphrase_file),
         waivers=waive or [],
+        waiver_file=waivers_for(files, waivers),
         fus_policy=fus_policy.value,
         expires=_expiry(expires),
     )

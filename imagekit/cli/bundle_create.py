@@ -11,6 +11,7 @@ from imagekit.errors import BundleError, PlacementError
 
 if TYPE_CHECKING:
     from imagekit.bundle.keys import PrivateKey
+    from imagekit.rules.waivers import WaiverFile
     from imagekit.targets import Target
 
 
@@ -25,6 +26,8 @@ class Request:
     keys: "Sequence[PrivateKey]"
     waivers: Sequence[str]
     """As typed: RULE=REASON or RULE:FILE=REASON."""
+    waiver_file: "WaiverFile | None"
+    """The waivers that `imagekit check` uses too; None: no such file."""
     fus_policy: str
     """`needed` or `always`."""
     expires: str | None
@@ -47,6 +50,8 @@ def _made(
     request: Request, inputs: bundle_inputs.Inputs, targets: "Sequence[Target]"
 ) -> tuple[bytes, list[manifest.Waiver]]:
     waivers = bundle_inputs.waivers_of(request.waivers, inputs)
+    if request.waiver_file is not None:
+        waivers += bundle_inputs.waivers_in(request.waiver_file, waivers, inputs)
     contents = list(inputs.contents.values())
     described = write.make_manifest(
         contents,

@@ -12,7 +12,7 @@ import typer
 
 from imagekit.bundle.manifest import LONGEST_REASON, NAME_IN_WORDS, Waiver, is_name
 from imagekit.bundle.strict_json import is_plain
-from imagekit.bundle.verified import errors_of
+from imagekit.bundle.verified import errors_of, is_waivable
 from imagekit.bundle.write import BundleContent
 from imagekit.cli.console import about, complain, shown
 from imagekit.cli.key_files import private_key
@@ -21,9 +21,11 @@ from imagekit.files import exists, is_device, is_folder, is_same, read_image
 from imagekit.rules import RULES, findings
 from imagekit.rules.check import for_every_part
 from imagekit.rules.registry import Chip, Finding, Severity
+from imagekit.rules.waivers import Place
 
 if TYPE_CHECKING:
     from imagekit.bundle.keys import PrivateKey
+    from imagekit.rules.waivers import WaiverFile
     from imagekit.targets import Target
 
 
@@ -104,10 +106,7 @@ def _waiver(text: str, inputs: Inputs) -> Waiver:
             f"{text!r}: write it as WB201='why it may ship', or WB201:FILE='why' with one of the given FILEs",
             param_hint="--waive",
         )
-    if not is_plain(reason) or len(reason) > LONGEST_REASON:
-        raise typer.BadParameter(
-            f"the reason for {rule} is not 1 to {LONGEST_REASON} characters of printable ASCII", param_hint="--waive"
-        )
+    _refuse_reason(rule, reason, "--waive")
     if path is None:
         return Waiver(rule, _image_with(rule, inputs), reason)
     return Waiver(rule, inputs.contents[path].assessment.image.sha256, reason)
@@ -124,6 +123,36 @@ def _image_with(rule: str, inputs: Inputs) -> str:
             f"{files} have {rule}, and a waiver is for one image: write {rule}:FILE=REASON", param_hint="--waive"
         )
     return hit[0]
+
+
+def waivers_in(waiver_file: "WaiverFile", earlier: Sequence[Waiver], inputs: Inputs) -> list[Waiver]:
+    """Return the waivers that a waiver file has for errors of the images, apart from those that were typed.
+
+    An error that no waiver can accept is left out: the reason for its refusal is then the error itself. Waivers of the
+    file that match nothing are not reported here, because the same file serves `imagekit check` for other images.
+    """
+    waived = {(waiver.rule, waiver.image) for waiver in earlier}
+    waivers = []
+    for path, content in inputs.contents.items():
+        sha256 = content.assessment.image.sha256
+        for rule in dict.fromkeys(error.rule for error in inputs.errors[sha256]):
+            reason = waiver_file.accept(Place(rule=rule, path=path, sha256=sha256))
+            if reason is None or (rule, sha256) in waived or not is_waivable(rule, content.assessment):
+                continue
+            _refuse_reason(rule, reason, waiver_file.name)
+            waived.add((rule, sha256))
+            waivers.append(Waiver(rule, sha256, reason))
+    for warning in waiver_file.expired():
+        complain(f"warning: {warning}")
+    return waivers
+
+
+def _refuse_reason(rule: str, reason: str, option: str) -> None:
+    """Exit with wrong usage for a reason that a bundle cannot hold; `option` names where it was written."""
+    if not is_plain(reason) or len(reason) > LONGEST_REASON:
+        raise typer.BadParameter(
+            f"the reason for {rule} is not 1 to {LONGEST_REASON} characters of printable ASCII", param_hint=option
+        )
 
 
 def tell_waivers(waivers: Sequence[Waiver], inputs: Inputs) -> None:

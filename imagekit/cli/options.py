@@ -270,7 +270,7 @@ _SLOW = 1000  # fewer files are done before a bar can be read
 
 
 def require(module: str, extra: str) -> None:
-    """Exit with wrong usage when the package of an extra is not installed."""
+    """Exit with code 8 and one line that says what to install, when the package of an extra is not installed."""
     from importlib.util import find_spec
 
     if find_spec(module) is None:
@@ -278,7 +278,7 @@ def require(module: str, extra: str) -> None:
         complain(
             f"this command needs {package}: pip install 'stm32wb-imagekit[{extra}]', or -e '.[{extra}]' in a checkout"
         )
-        raise typer.Exit(ExitCode.USAGE)
+        raise typer.Exit(ExitCode.MISSING_PACKAGE)
 
 
 def write_result(path: str, data: bytes) -> None:

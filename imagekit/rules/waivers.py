@@ -113,9 +113,18 @@ class WaiverFile:
         """Yield what is wrong with waivers once all findings were seen."""
         for waiver in self.waivers:
             if self._has_expired(waiver):
-                yield f"{self.name}: the waiver of {waiver.what} expired on {waiver.expires} and is ignored"
+                yield self._expired(waiver)
             elif waiver not in self._used:
                 yield f"{self.name}: the waiver of {waiver.what} matches no finding: remove it"
+
+    def expired(self) -> Iterator[str]:
+        """Yield a warning for each waiver that would have accepted a finding, and has expired."""
+        for waiver in self.waivers:
+            if waiver in self._used and self._has_expired(waiver):
+                yield self._expired(waiver)
+
+    def _expired(self, waiver: FindingWaiver) -> str:
+        return f"{self.name}: the waiver of {waiver.what} expired on {waiver.expires} and is ignored"
 
     def _has_expired(self, waiver: FindingWaiver) -> bool:
         return waiver.expires is not None and waiver.expires < self.today
