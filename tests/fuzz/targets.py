@@ -20,7 +20,16 @@ from imagekit.bundle import archive, envelope, manifest
 from imagekit.bundle.envelope import Envelope, Signature, pae
 from imagekit.bundle.keys import fingerprint, sign
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
-from imagekit.errors import ApplicationError, BundleError, OptionBytesError, ParseError, ReleaseNotesError
+from imagekit.errors import (
+    ApplicationError,
+    BundleError,
+    CatalogueError,
+    HostError,
+    OptionBytesError,
+    ParseError,
+    ReleaseNotesError,
+    WaiverError,
+)
 from imagekit.image import container
 from imagekit.image.model import Image
 from imagekit.option_bytes import decode as option_bytes
@@ -33,6 +42,7 @@ from imagekit.rules import findings
 from imagekit.rules.check import CheckedFile, FileVerdict
 from imagekit.rules.registry import Chip, Finding, Severity
 from imagekit.targets import TARGETS
+from tests.fuzz import containers, pasted
 from tests.fuzz.boards import board_seeds, run_board
 from tests.fuzz.mutate import CUT, with_checksums
 from tests.support.applications import VECTORS, Segment, elf, program
@@ -263,6 +273,7 @@ def elf_seeds() -> Iterator[bytes]:
     yield elf(*whole, sections=[(116, 16)], unfilled=[(3, 0x08010000, 132, 0x1000)])
     yield elf(Segment(0x08000100, VECTORS), sections=[(84, 16)], mapped_headers=0x080000AC)
     yield program(600)
+    yield (pasted.CASES / "keil-like.axf").read_bytes()
 
 
 # --- all of them
@@ -279,6 +290,17 @@ def _targets() -> Iterator[Target]:
     yield Target("board", run_board, board_seeds, (SimError,), 150)
     yield Target("elf", run_elf, elf_seeds, (ApplicationError,), 3500)
     yield Target("option-bytes", run_option_bytes, option_bytes_seeds, (), 7000)
+    yield Target("dfuse", containers.run_dfuse, containers.dfuse_seeds, (), 20000)
+    yield Target("s-records", containers.run_s_records, containers.s_record_seeds, (), 10000)
+    yield Target("uf2", containers.run_uf2, containers.uf2_seeds, (), 20000)
+    yield Target("dump", containers.run_dump, containers.dump_seeds, (), 3000)
+    yield Target("embedded", containers.run_embedded, containers.embedded_seeds, (), 1000)
+    yield Target("log", pasted.run_log, pasted.log_seeds, (), 500)
+    yield Target("chip-report", pasted.run_chip_report, pasted.chip_report_seeds, (), 1500)
+    yield Target("waivers", pasted.run_waivers, pasted.waiver_seeds, (WaiverError,), 10000)
+    yield Target("baseline", pasted.run_baseline, pasted.baseline_seeds, (WaiverError,), 20000)
+    yield Target("hosts", pasted.run_hosts, pasted.host_seeds, (HostError,), 3000)
+    yield Target("catalogue", pasted.run_catalogue, pasted.catalogue_seeds, (CatalogueError,), 5000)
 
 
 TARGETS_BY_NAME = {one.name: one for one in _targets()}
