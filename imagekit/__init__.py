@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imagekit.upgrade.start import AntiRollback, Start
     from imagekit.upgrade.steps import UpgradeStep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [  # noqa: RUF022 - in the order of sorted()
     "AntiRollback",
