@@ -76,17 +76,40 @@ def _without_spaces(text: str | None) -> str | None:
 def _matches(pattern: str, path: str, folder: str) -> bool:
     """Whether a path matches a pattern: `*` and `?` within a name, `**` over folders."""
     if "/" not in pattern:
-        return bool(_regex(pattern).fullmatch(PurePath(path).name))
+        return _fits(pattern, PurePath(path).name)
     absolute, base = Path(path).absolute(), Path(folder).absolute()
     if not absolute.is_relative_to(base):
         return False
-    return bool(_regex(pattern).fullmatch(absolute.relative_to(base).as_posix()))
+    return _fits(pattern, absolute.relative_to(base).as_posix())
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(special.get(part, re.escape(part)) for part in parts), re.DOTALL)
+def _fits(pattern: str, text: str) -> bool:
+    """Whether a whole text matches a pattern. Not a regular expression: one with some `**` takes hours to fail."""
+    ends = {0}
+    for part in filter(None, _WILDCARDS.split(pattern)):
+        ends = _ends_after(part, text, ends)
+    return len(text) in ends
+
+
+_WILDCARDS = re.compile(r"(\*\*/|\*\*|\*|\?)")
+
+
+def _ends_after(part: str, text: str, starts: set[int]) -> set[int]:
+    """Return where a part of a pattern can end in a text, if it can start at any of these positions."""
+    first = min(starts, default=len(text) + 1)
+    if part == "**":
+        return set(range(first, len(text) + 1))
+    if part == "**/":
+        return starts | {at + 1 for at in range(first, len(text)) if text[at] == "/"}
+    if part == "?":
+        return {at + 1 for at in starts if text[at : at + 1] not in ("", "/")}
+    if part != "*":
+        return {at + len(part) for at in starts if text.startswith(part, at)}
+    ends = set(starts)
+    for at in range(first, len(text)):
+        if at in ends and text[at] != "/":
+            ends.add(at + 1)
+    return ends
 
 
 @dataclass
