@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from imagekit.assessment import assess
-from imagekit.bundle import archive, envelope, keys, manifest, strict_json, unverified, write
+from imagekit.bundle import archive, envelope, keys, manifest_json, strict_json, unverified, write
 from imagekit.bundle.envelope import pae
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.verified import NEVER_WAIVED, VerifiedBundle, _compare_addresses, open_bundle
@@ -44,7 +44,7 @@ def test_what_imagekit_makes_is_what_the_independent_writer_makes() -> None:
     made = bundle(*BOTH, keys=[private("p256")])
     document = maker().statement(*BOTH)
     document["predicate"]["created"] = "1970-01-01T00:00:00Z"
-    document["predicate"]["tool"] = manifest.loads(_payload(made)).tool
+    document["predicate"]["tool"] = manifest_json.loads(_payload(made)).tool
     assert made == maker().bundle(document, *BOTH, signers=["p256"])
 
 
@@ -73,7 +73,7 @@ def test_without_a_trusted_key_nothing_is_believed() -> None:
 
 @pytest.mark.parametrize("threshold", [-1, 0, 3])
 def test_a_threshold_must_be_one_that_can_be_met(threshold: int) -> None:
-    with pytest.raises(BundleError, match=f"a threshold of {threshold} with 2 trusted keys") as refused:
+    with pytest.raises(BundleError, match=f"a threshold of {threshold} is not possible with 2 trusted keys") as refused:
         opened(fixture("good-two-signers"), threshold=threshold)
     assert refused.value.reason == "signature"
 
@@ -87,9 +87,9 @@ def test_a_threshold_counts_trusted_keys_alone() -> None:
     two, strange = fixture("good-two-signers"), fixture("good-with-a-stranger")
     assert len(opened(two, threshold=2).signers) == 2
     assert len(opened(two, ("p256",)).signers) == 1
-    with pytest.raises(BundleError, match="signed it 1 times, 2 are needed"):
+    with pytest.raises(BundleError, match=r"signed by 1 trusted key only \(2 required"):
         opened(strange, threshold=2)
-    with pytest.raises(BundleError, match="signed it 0 times, 1 are needed"):
+    with pytest.raises(BundleError, match="not signed by any trusted key"):
         opened(strange, ("p256",))
 
 
@@ -181,7 +181,7 @@ def test_many_members_are_read_in_one_pass() -> None:
     """Counting each name again would take seconds for what fits into an envelope."""
     names = [f'"{number:x}":0' for number in range(25_000)]
     before = time.process_time()
-    with pytest.raises(BundleError, match="member '61a7' stands twice"):
+    with pytest.raises(BundleError, match="member '61a7' occurs twice"):
         strict_json.loads(f"{{{','.join([*names, names[-1]])}}}".encode(), "it")
     assert time.process_time() - before < 1.5
 
@@ -189,8 +189,8 @@ def test_many_members_are_read_in_one_pass() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b'{"' + b"x" * 5000 + b'":1,"' + b"x" * 5000 + b'":1}', f"it: member '{'x' * 40}...' stands twice"),
-        (b"1." + b"0" * 5000, f"it: 1.{'0' * 38}... is no whole number"),
+        (b'{"' + b"x" * 5000 + b'":1,"' + b"x" * 5000 + b'":1}', f"it: member '{'x' * 40}...' occurs twice"),
+        (b"1." + b"0" * 5000, f"it: 1.{'0' * 38}... is not a whole number"),
     ],
 )
 def test_what_somebody_else_wrote_is_repeated_in_short(text: bytes, said: str) -> None:
@@ -237,9 +237,9 @@ def test_parts_stand_in_the_order_of_the_tables() -> None:
     [
         (("stack-4k", "stack-fus2-4k"), "2 stacks or Safeboots"),
         (("stack-4k", "safeboot-2.0.0"), "2 stacks or Safeboots"),
-        (("fus-hidden-version", "stack-fus2-4k"), "no way from FUS 1.2.0"),
-        (("fus-1.1.0", "fus-2.2.0"), "no way from FUS 1.1.0"),
-        (("fus-2.2.0", "safeboot-2.0.0"), "no way from FUS 2.2.0"),
+        (("fus-hidden-version", "stack-fus2-4k"), "FUS 1.2.0 cannot install"),
+        (("fus-1.1.0", "fus-2.2.0"), "FUS 1.1.0 cannot install"),
+        (("fus-2.2.0", "safeboot-2.0.0"), "FUS 2.2.0 cannot install"),
     ],
 )
 def test_images_that_make_no_way(names: tuple[str, ...], words: str) -> None:
@@ -271,7 +271,7 @@ def test_an_error_needs_a_waiver_and_a_waiver_an_error() -> None:
     assert opened(made).manifest.waivers == (waiver(unsigned, "tried on the bench"),)
     with pytest.raises(BundleError, match=r"WB101 [^;]*$"):
         bundle("damaged-info2", waivers=[waiver("damaged-info2", rule="WB101")])
-    with pytest.raises(BundleError, match="WB201 is waived, and nothing was found that needs it"):
+    with pytest.raises(BundleError, match="WB201 is waived, but the image does not have this error"):
         bundle("stack-fus2-4k", waivers=[waiver("stack-fus2-4k")])
 
 
@@ -280,7 +280,7 @@ def test_which_fus_1_2_0_this_is_must_be_known() -> None:
     data = content("fus-hidden-version")
     altered = data[:50] + bytes([data[50] ^ 1]) + data[51:]
     inside = [BundleContent(assessment=assess(Image.parse(altered), throw_away_keys()), data=altered)]
-    with pytest.raises(BundleError, match=r"which FUS 1\.2\.0 this is") as refused:
+    with pytest.raises(BundleError, match=r"not known whether for FUS 0") as refused:
         write.make_manifest(
             inside,
             [select_target("STM32WB55RG")],

@@ -42,7 +42,7 @@ def test_the_parts_say_where_a_range_begins(name: str, targets: Sequence[Target]
 
 def test_a_range_with_nothing_in_it_is_refused() -> None:
     """No WB1x has a FUS that installs Safeboot 2.0.0."""
-    with pytest.raises(BundleError, match=r"the parts need 1\.2\.0 for it") as refused:
+    with pytest.raises(BundleError, match=r"these parts need 1\.2\.0") as refused:
         steps_for([assessed("safeboot-2.0.0-2k")], [WB1X])
     assert refused.value.reason == "steps"
 

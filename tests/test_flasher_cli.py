@@ -26,7 +26,7 @@ from flasher.probe import FoundProbe, ProbeRequest
 from flasher.show import anonymous
 from flasher.sim.board import load_board, save_board
 from imagekit.assessment import assess
-from imagekit.bundle import manifest, write
+from imagekit.bundle import manifest_json, write
 from imagekit.bundle.manifest import Waiver
 from imagekit.bundle.write import BundleContent
 from imagekit.cli.command_line import prepared
@@ -463,7 +463,7 @@ def made_of(path: Path, images: dict[str, bytes], waived: str | None = None) -> 
     stated = write.make_manifest(
         inside, [select_target("STM32WB55RG")], name="product", sequence=7, created=0, waivers=waivers
     )
-    payload = manifest.dumps(stated)
+    payload = manifest_json.dumps(stated)
     path.write_bytes(write.write_bundle(payload, [write.signature(private("p256"), payload)], inside))
 
 

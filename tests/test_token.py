@@ -109,9 +109,9 @@ def test_a_token_that_does_not_sign_is_told(key: str, pin: str, words: bytes, to
         ("pkcs11:", "needs token"),
         ("pkcs11:token=a;object=b", "needs token"),
         ("pkcs11:token=a?module-path=/m", "needs token"),
-        ("pkcs11:token=a;object=b?module-path=/m&pin-value=1234", "pin-value is not read"),
-        ("pkcs11:token=a;token=c;object=b?module-path=/m", "there twice"),
-        ("pkcs11:slot-id=1;object=b?module-path=/m", "'slot-id' cannot be"),
+        ("pkcs11:token=a;object=b?module-path=/m&pin-value=1234", "pin-value is not supported"),
+        ("pkcs11:token=a;token=c;object=b?module-path=/m", "occurs twice"),
+        ("pkcs11:slot-id=1;object=b?module-path=/m", "'slot-id' is not allowed"),
         ("pkcs11:token=%ff;object=b?module-path=/m", "not UTF-8"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Signed bundles: verified images, the chips they may go to, and in which order; the only thing the flasher takes.
+"""Signed bundles: verified images, the chips they are for, and the order of installation.
 
-`write.write_bundle` makes one, `verified.open_bundle` is the only door to one (docs/bundle.md).
+The flasher accepts nothing else. `write.write_bundle` makes a bundle, and only `verified.open_bundle` opens one
+(docs/bundle.md).
 """

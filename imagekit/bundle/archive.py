@@ -1,4 +1,4 @@
-"""The archive: a store-only ZIP with one possible spelling for its members, so that no byte of it is free.
+"""The archive: a store-only ZIP in which the members determine every byte.
 
 Layout: PKWARE APPNOTE.TXT 6.3.10, sections 4.3.7 (local file header), 4.3.12 (central directory) and 4.3.16 (end of
 central directory). Every header is compared with the one that this module would write.
@@ -44,8 +44,8 @@ def read_archive(data: bytes) -> dict[str, bytes]:
         raise BundleError("archive", f"more than {LARGEST_BUNDLE} bytes")
     if data[:4] != _LOCAL_MARK:
         if _END_MARK in data:
-            raise BundleError("archive", "something stands before the first member")
-        raise NotABundleError("archive", "not a bundle: it does not begin as a ZIP archive does")
+            raise BundleError("archive", "there are bytes before the first member")
+        raise NotABundleError("archive", "not a bundle: it does not begin like a ZIP archive")
     count, size, offset = _read_end(data)
     members: dict[str, bytes] = {}
     position, at = 0, offset
@@ -55,7 +55,7 @@ def read_archive(data: bytes) -> dict[str, bytes]:
             raise BundleError("archive", f"{name}: a gap or an overlap before it")
         start = position + _LOCAL.size + len(name)
         if start + length > offset:
-            raise BundleError("archive", f"{name}: claims {length} bytes, more than there are")
+            raise BundleError("archive", f"{name}: claims {length} bytes, more than the archive holds")
         content = data[start : start + length]
         crc = crc32(content)
         _compare(name, data[position:start], _local_header(name, length, crc), "its local header")
@@ -65,19 +65,21 @@ def read_archive(data: bytes) -> dict[str, bytes]:
         members[name] = content
         position, at = start + length, at + len(central)
     if position != offset or at != offset + size:
-        raise BundleError("archive", "bytes that belong to no member")
+        raise BundleError("archive", "there are bytes that belong to no member")
     return members
 
 
 def _read_end(data: bytes) -> tuple[int, int, int]:
-    """How many members there are, the size of the central directory, and where it begins."""
+    """Return the number of members, the size of the central directory, and its offset."""
     if len(data) < _LOCAL.size + _END.size or data[-_END.size :][:4] != _END_MARK:
-        raise BundleError("archive", "the end record is not at the very end: truncated, or something was appended")
+        raise BundleError(
+            "archive", "the end record is not at the end of the file: it was truncated, or bytes were appended"
+        )
     _, disk, first_disk, here, count, size, offset, comment = _END.unpack(data[-_END.size :])
     if _ZIP64_MARK in data[offset + size :] or 0xFFFF in (here, count) or 0xFFFFFFFF in (size, offset):
         raise BundleError("archive", "ZIP64")
     if not 1 <= count <= MOST_IMAGES + 1:
-        raise BundleError("archive", f"{count} members, where 1 to {MOST_IMAGES + 1} may be")
+        raise BundleError("archive", f"{count} members; 1 to {MOST_IMAGES + 1} are allowed")
     if offset + size + _END.size != len(data):
         raise BundleError("archive", "the central directory is not where the end record says")
     _compare("the end record", _END.pack(_END_MARK, disk, first_disk, here, count, size, offset, comment),
@@ -86,7 +88,7 @@ def _read_end(data: bytes) -> tuple[int, int, int]:
 
 
 def _read_central(data: bytes, at: int, end: int) -> tuple[str, int, int]:
-    """The name, length and position of a member, by its entry in the central directory."""
+    """Return the name, length and position of a member from its entry in the central directory."""
     if at + _CENTRAL.size > end or data[at : at + 4] != _CENTRAL_MARK:
         raise BundleError("archive", "the central directory has fewer entries than the end record says")
     fields = _CENTRAL.unpack_from(data, at)
@@ -112,22 +114,22 @@ def _read_central(data: bytes, at: int, end: int) -> tuple[str, int, int]:
 
 
 def _refuse_name(name: str, before: dict[str, bytes]) -> None:
-    """Raise BundleError for a name that no bundle has, or that stood before."""
+    """Raise BundleError for a name that bundles do not have, or that occurred before."""
     if name in before:
-        raise BundleError("archive", f"{name}: stands twice")
+        raise BundleError("archive", f"{name}: occurs twice")
     digest = name.removeprefix("images/")
     is_image = name != digest and len(digest) == 64 and set(digest) <= set("0123456789abcdef")
     if name != MANIFEST_NAME and not is_image:
-        raise BundleError("archive", f"{name!a}: no member of a bundle is called so")
+        raise BundleError("archive", f"{name!a}: not a name of a member of a bundle")
     if (name == MANIFEST_NAME) is bool(before):
         raise BundleError("archive", f"{MANIFEST_NAME} is not the first member")
     if len(before) > 1 and name < list(before)[-1]:
         raise BundleError("archive", f"{name}: not in the order of names")
 
 
-def _compare(name: str, found: bytes, expected: bytes, what: str) -> None:
-    if found != expected:
-        raise BundleError("archive", f"{name}: {what} is not as it must be for its content")
+def _compare(name: str, actual: bytes, expected: bytes, what: str) -> None:
+    if actual != expected:
+        raise BundleError("archive", f"{name}: {what} does not match its content")
 
 
 def _local_header(name: str, size: int, crc: int) -> bytes:

@@ -1,6 +1,6 @@
 """The envelope: DSSE protocol 1.0.2 (https://github.com/secure-systems-lab/dsse), around an in-toto Statement.
 
-What is signed is one byte string, the pre-authentication encoding (PAE) of payload type and payload; so any HSM, and
+The signature covers one byte string, the pre-authentication encoding (PAE) of payload type and payload. Any HSM, and
 openssl, can sign and verify it.
 """
 
@@ -28,7 +28,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A payload, its type, and who signed the two."""
+    """A payload, its type, and the signatures of the two."""
 
     payload: bytes
     signatures: tuple[Signature, ...]
@@ -53,8 +53,8 @@ def dumps(envelope: Envelope) -> bytes:
             "payload": base64.b64encode(envelope.payload).decode("ascii"),
             "payloadType": envelope.payload_type,
             "signatures": [
-                {"keyid": one.keyid, "sig": base64.b64encode(one.sig).decode("ascii")}
-                for one in sorted(envelope.signatures, key=lambda one: one.keyid)
+                {"keyid": signature.keyid, "sig": base64.b64encode(signature.sig).decode("ascii")}
+                for signature in sorted(envelope.signatures, key=lambda signature: signature.keyid)
             ],
         }
     )
@@ -69,14 +69,14 @@ def loads(data: bytes) -> Envelope:
     if payload_type != PAYLOAD_TYPE:
         raise BundleError("payload-type", f"envelope: payloadType is {short(payload_type)}, not {PAYLOAD_TYPE!a}")
     payload = _base64(members, "payload", LARGEST_MANIFEST)
-    signatures = tuple(_signature(one, path) for path, one in members.items("signatures", MOST_SIGNATURES))
+    signatures = tuple(_signature(entry, path) for path, entry in members.items("signatures", MOST_SIGNATURES))
     members.end()
-    keyids = [one.keyid for one in signatures]
+    keyids = [signature.keyid for signature in signatures]
     if len(set(keyids)) < len(keyids):
-        raise BundleError("signature", "envelope: two signatures of one key")
+        raise BundleError("signature", "envelope: two signatures with one key")
     envelope = Envelope(payload, signatures)
     if dumps(envelope) != data:
-        raise BundleError("envelope", "envelope: another spelling of the same JSON than the one that bundles use")
+        raise BundleError("envelope", "envelope: not the one spelling of this JSON that bundles use")
     return envelope
 
 
@@ -84,7 +84,7 @@ def _signature(document: object, path: str) -> Signature:
     members = Members(document, path, "envelope")
     keyid = members.text("keyid")
     if len(keyid) != 64 or not set(keyid) <= set("0123456789abcdef"):
-        members.refuse("keyid", "no fingerprint: 64 lower-case hex digits")
+        members.refuse("keyid", "not a fingerprint (64 lower-case hex digits)")
     signature = Signature(keyid, _base64(members, "sig", _LARGEST_SIGNATURE))
     members.end()
     return signature
@@ -93,8 +93,10 @@ def _signature(document: object, path: str) -> Signature:
 def _base64(members: Members, name: str, largest: int) -> bytes:
     """Decode canonical base64 (RFC 4648, sections 3.3 and 3.5)."""
     text = members.take(name)
+    data = b""
     try:
-        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+        if isinstance(text, str):
+            data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BundleError("envelope", f"{members.path}.{name}: not base64") from error
     if not 0 < len(data) <= largest or base64.b64encode(data).decode("ascii") != text:

@@ -11,7 +11,7 @@ from imagekit.errors import KeyFileError
 
 ROUNDS = 600_000
 LONGEST_PASSPHRASE = 1023
-"""Bytes: OpenSSL, which reads these files too, takes no longer one (PEM_BUFSIZE)."""
+"""Bytes: OpenSSL, which reads these files too, accepts at most as many (PEM_BUFSIZE)."""
 _PBES2 = bytes.fromhex("06092a864886f70d01050d")
 _PBKDF2 = bytes.fromhex("06092a864886f70d01050c")
 _HMAC_SHA256 = bytes.fromhex("300c06082a864886f70d02090500")

@@ -42,7 +42,7 @@ FileKey = Ed25519PrivateKey | EllipticCurvePrivateKey
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """A P-256 key that a token keeps, such as an HSM. `sign_digest`: SHA-256 of a message -> r || s."""
+    """A P-256 key inside a token, such as an HSM. `sign_digest`: SHA-256 of a message -> r || s."""
 
     public: EllipticCurvePublicKey
     sign_digest: Callable[[bytes], bytes]
@@ -68,23 +68,27 @@ _SMALL_ORDER = frozenset(
         0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
     }
 )
-"""y of the eight points of Ed25519 whose order divides 8: under them, one signature is valid for many messages."""
+"""y of the eight points of Ed25519 whose order divides 8: with such a key, one signature is valid for many messages."""
 MOST_KEYS = 32
 _PRIME_FIELD = bytes.fromhex("2a8648ce3d0101")
 """The object identifier prime-field, which only a spelled-out curve holds (RFC 3279, section 2.3.5)."""
 _TO_ONE_SPELLING = "convert it with `openssl ec -param_enc named_curve`"
 _LARGEST_FILE = 64 * 1024
-"""Bytes in a file of public keys: ten times what the most keys take."""
+"""Bytes in a file of public keys: ten times as many as MOST_KEYS keys need."""
 
 
 def generate(kind: str) -> FileKey:
     """Make a new key: `ed25519` or `p256`."""
-    return Ed25519PrivateKey.generate() if kind == "ed25519" else generate_private_key(SECP256R1())
+    if kind == "ed25519":
+        return Ed25519PrivateKey.generate()
+    return generate_private_key(SECP256R1())
 
 
 def kind_of(key: PublicKey) -> str:
     """Return `Ed25519` or `ECDSA P-256`."""
-    return "Ed25519" if isinstance(key, Ed25519PublicKey) else "ECDSA P-256"
+    if isinstance(key, Ed25519PublicKey):
+        return "Ed25519"
+    return "ECDSA P-256"
 
 
 def fingerprint(key: PublicKey) -> str:
@@ -117,19 +121,19 @@ class _Block(NamedTuple):
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether a passphrase opens it: PKCS #8, or as RFC 1421 has it."""
+        """Whether give its passphrase: encrypted PKCS #8, or the encryption of RFC 1421."""
         return self.label.startswith(b"ENCRYPTED ") or b"\nProc-Type: 4,ENCRYPTED" in self.text
 
 
 def _blocks(pem: bytes) -> list[_Block]:
-    """Return the blocks of a PEM file; what stands between them is comment. Raises KeyFileError for half a block."""
+    """Return the blocks of a PEM file; text between them is comment. Raises KeyFileError for an incomplete block."""
     blocks: list[_Block] = []
     label, lines = b"", list[bytes]()
     for line in map(bytes.strip, pem.removeprefix(b"\xef\xbb\xbf").splitlines()):
         if b"-----BEGIN" in line:
             begin = _BEGIN.fullmatch(line)
             if label or begin is None:
-                raise KeyFileError(_HALF_A_BLOCK)
+                raise KeyFileError(_INCOMPLETE_BLOCK)
             label, lines = begin[1], []
         if label:
             lines.append(line)
@@ -137,26 +141,26 @@ def _blocks(pem: bytes) -> list[_Block]:
             blocks.append(_Block(label, b"\n".join([*lines, b""])))
             label = b""
     if label:
-        raise KeyFileError(_HALF_A_BLOCK)
+        raise KeyFileError(_INCOMPLETE_BLOCK)
     return blocks
 
 
-_HALF_A_BLOCK = "something in it begins as PEM does and is no whole block: a damaged key, or one that was cut short"
+_INCOMPLETE_BLOCK = "it holds an incomplete PEM block: a key that is damaged or was cut short"
 
 
 def load_public_keys(pem: bytes | bytearray | memoryview) -> tuple[PublicKey, ...]:
-    """Read every public key of a PEM file. Raises KeyFileError when there is none, or one that signs no bundle."""
+    """Read every public key of a PEM file. Raises KeyFileError for a file without keys, or with other content."""
     pem = bytes(pem)
     if len(pem) > _LARGEST_FILE:
-        raise KeyFileError(f"more than {_LARGEST_FILE} bytes: no file of keys")
+        raise KeyFileError(f"more than {_LARGEST_FILE} bytes: not a file of keys")
     blocks = _blocks(pem)
     if any(block.is_private for block in blocks):
         raise KeyFileError(
-            "holds a private key, where public ones belong: `imagekit keys show --pem` prints the public one"
+            "holds a private key, but public keys are needed: `imagekit keys show --pem` prints the public key"
         )
     if any(block.label.endswith(b"CERTIFICATE") for block in blocks):
         raise KeyFileError(
-            "holds a certificate, and certificates are not used: `openssl x509 -pubkey -noout -in FILE` prints its key"
+            "holds a certificate, but a public key is needed: `openssl x509 -pubkey -noout -in FILE` prints it"
         )
     if not blocks:
         raise KeyFileError("holds no public key in PEM")
@@ -169,7 +173,7 @@ def _public_key(block: bytes) -> PublicKey:
     try:
         key = load_pem_public_key(block)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError("holds a damaged key, or one of a kind that is not known") from error
+        raise KeyFileError("holds a key that is damaged or of an unknown type") from error
     if isinstance(key, Ed25519PublicKey):
         _refuse_weak(key)
         return key
@@ -190,52 +194,58 @@ def _der(block: bytes) -> bytes:
 
 
 def _refuse_weak(key: Ed25519PublicKey) -> None:
-    """Raise KeyFileError for a point that nobody generates: of small order, or with y >= p (RFC 8032, 5.1.3)."""
+    """Raise KeyFileError for a point of small order, or with y >= p (RFC 8032, 5.1.3): no tool generates such keys."""
     y = int.from_bytes(key.public_bytes_raw(), "little") & (1 << 255) - 1
     if y >= _P25519 or y in _SMALL_ORDER:
-        raise KeyFileError("holds an Ed25519 key that is none: a point of small order, or not in its one spelling")
+        raise KeyFileError("holds an invalid Ed25519 key: a point of small order, or y >= p")
 
 
 def is_private(pem: bytes) -> bool:
-    """Say whether a PEM file holds a private key. Raises KeyFileError for half a block."""
+    """Return whether a PEM file holds a private key. Raises KeyFileError for an incomplete block."""
     return any(block.is_private for block in _blocks(pem))
 
 
 def is_encrypted(pem: bytes) -> bool:
-    """Say whether a passphrase opens the private key of a file. Raises KeyFileError for half a block."""
+    """Return whether a passphrase opens the private key of a file. Raises KeyFileError for an incomplete block."""
     return any(block.is_private and block.is_encrypted for block in _blocks(pem))
+
+
+def _private_block(pem: bytes) -> _Block:
+    """Return the only private key of a PEM file. Raises KeyFileError."""
+    blocks = [block for block in _blocks(pem) if block.is_private]
+    if not blocks:
+        raise KeyFileError("holds no private key in PEM")
+    if len(blocks) > 1:
+        raise KeyFileError(f"holds {len(blocks)} private keys")
+    return blocks[0]
 
 
 def load_private_key(pem: bytes, passphrase: str | None = None) -> FileKey:
     """Read the private key of a PEM file. Raises KeyFileError, also when there are several."""
-    blocks = [block for block in _blocks(pem) if block.is_private]
-    if len(blocks) != 1:
-        raise KeyFileError(f"holds {len(blocks)} private keys" if blocks else "holds no private key in PEM")
+    block = _private_block(pem)
     secret = None
     if passphrase:
         secret = passphrase_bytes(passphrase)
     try:
-        key = load_pem_private_key(blocks[0].text, secret)
+        key = load_pem_private_key(block.text, secret)
     except TypeError as error:
-        raise KeyFileError("the private key is encrypted: a passphrase opens it") from error
+        raise KeyFileError("the private key is encrypted: give its passphrase") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        why = (
-            "wrong passphrase, or a damaged key"
-            if passphrase
-            else "no private key in PEM that is known, or a damaged one"
-        )
+        why = "the private key is damaged or of an unknown type"
+        if passphrase:
+            why = "wrong passphrase, or a damaged key"
         raise KeyFileError(why) from error
     if isinstance(key, Ed25519PrivateKey):
         return key
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
-        if _PRIME_FIELD in _der(blocks[0].text):
+        if _PRIME_FIELD in _der(block.text):
             raise KeyFileError(f"the curve of this private key is not named: {_TO_ONE_SPELLING}")
         return key
     raise KeyFileError("the private key is neither Ed25519 nor ECDSA P-256")
 
 
 def sign(key: PrivateKey, message: bytes) -> bytes:
-    """Sign; the same key in a file and the same message give the same bytes (RFC 8032; RFC 6979).
+    """Sign a message. With a key from a file, the same message gives the same bytes (RFC 8032; RFC 6979).
 
     Raises KeyFileError for a token that does not sign.
     """
@@ -257,10 +267,10 @@ def _signed_by_token(key: TokenKey, message: bytes) -> bytes:
 
 
 def normal(key: PublicKey, signature: bytes) -> bytes:
-    """Return the one spelling of a signature that bundles use: of an ECDSA signature that with the smaller s.
+    """Return the one spelling of a signature that bundles use: for ECDSA, DER with the smaller s.
 
-    (r, s) and (r, n - s) are both valid (SEC 1 v2, section 4.1.4), and nobody may change a bundle. It may come in DER,
-    or as r || s, 32 bytes each, as PKCS #11 has it. Raises ValueError.
+    (r, s) and (r, n - s) are both valid (SEC 1 v2, section 4.1.4). With one spelling, a signed bundle cannot be changed
+    into another valid one. The signature can be in DER, or r || s with 32 bytes each (PKCS #11). Raises ValueError.
     """
     if isinstance(key, Ed25519PublicKey):
         return signature
@@ -274,7 +284,7 @@ def normal(key: PublicKey, signature: bytes) -> bytes:
 
 
 def verifies(key: PublicKey, signature: bytes, message: bytes) -> bool:
-    """Say whether the signature is this key's, by the algorithm of the key, and in its one spelling."""
+    """Return whether the signature is by this key, with the algorithm of the key, in its one spelling."""
     try:
         if isinstance(key, Ed25519PublicKey):
             key.verify(signature, message)
@@ -286,8 +296,8 @@ def verifies(key: PublicKey, signature: bytes, message: bytes) -> bool:
 
 
 def distinct(keys: Sequence[PublicKey]) -> dict[str, PublicKey]:
-    """Return the keys by fingerprint. Raises KeyFileError when one stands twice: it would count once all the same."""
+    """Return the keys by fingerprint. Raises KeyFileError when one is given twice: it would count only once."""
     by_fingerprint = {fingerprint(key): key for key in keys}
     if len(by_fingerprint) < len(keys):
-        raise KeyFileError("one key is given twice: it counts once")
+        raise KeyFileError("the same key is given twice: it counts only once")
     return by_fingerprint

@@ -1,7 +1,7 @@
-"""JSON without room for two readings: one spelling, no duplicate members, no floats, nothing deep, nothing unknown."""
+"""JSON that has one meaning for every reader: one spelling, no duplicate or unknown members, no floats."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -10,6 +10,7 @@ from imagekit.errors import BundleError, BundleReason
 _DEEPEST = 12
 """Levels of nesting; a manifest has 7."""
 _LONGEST_ECHO = 40
+_Container = dict[str, Any] | list[Any]
 
 
 def loads(data: bytes, what: str) -> Any:
@@ -22,8 +23,8 @@ def loads(data: bytes, what: str) -> Any:
         document = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=lambda pairs: _object(pairs, what),
-            parse_float=lambda text: refuse(f"{short(text)[1:-1]} is no whole number"),
-            parse_constant=lambda text: refuse(f"{text} is no JSON"),
+            parse_float=lambda text: refuse(f"{short(text)[1:-1]} is not a whole number"),
+            parse_constant=lambda text: refuse(f"{text} is not JSON"),
         )
     except UnicodeDecodeError as error:
         raise BundleError("json", f"{what}: not UTF-8") from error
@@ -45,32 +46,44 @@ def _object(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in pairs:
         if name in document:
-            raise BundleError("json", f"{what}: member {short(name)} stands twice")
+            raise BundleError("json", f"{what}: member {short(name)} occurs twice")
         document[name] = value
     return document
 
 
 def short(text: str) -> str:
-    """Return a text of somebody else's as an error may repeat it: quoted, in ASCII, 40 characters of it at most."""
-    return ascii(text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}...")
+    """Return a text from a file as an error can repeat it: quoted, in ASCII, at most 40 characters."""
+    if len(text) > _LONGEST_ECHO:
+        text = f"{text[:_LONGEST_ECHO]}..."
+    return ascii(text)
 
 
 def is_plain(text: str) -> bool:
-    """Say whether a text is printable ASCII alone: no two of them look the same, or stand in another order."""
+    """Return whether a text is printable ASCII only: different texts then look different, in the order of the bytes."""
     return text.isascii() and text.isprintable()
 
 
 def _depth(document: object) -> int:
-    """How many objects and lists stand in one another."""
-    depth, level = 0, [document]
-    while level := [one for one in level if isinstance(one, (dict, list))]:
-        level = list(chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level))
+    """Return how many objects and lists are nested in one another."""
+    depth, level = 0, _containers([document])
+    while level:
+        level = _containers(chain.from_iterable(map(_children, level)))
         depth += 1
     return depth
 
 
+def _containers(values: Iterable[object]) -> list[_Container]:
+    return [value for value in values if isinstance(value, (dict, list))]
+
+
+def _children(container: _Container) -> Iterable[object]:
+    if isinstance(container, dict):
+        return container.values()
+    return container
+
+
 class Members:
-    """The members of one JSON object, taken one by one; what nobody took is an error."""
+    """The members of one JSON object. Each is taken once; a member that was not taken at the end is an error."""
 
     def __init__(self, document: object, path: str, reason: BundleReason = "manifest") -> None:
         if not isinstance(document, dict):
@@ -115,7 +128,7 @@ class Members:
         value = self.take(name)
         if not isinstance(value, list) or not least <= len(value) <= most:
             self.refuse(name, f"not a list of {least} to {most}")
-        return [(f"{self.path}.{name}[{index}]", one) for index, one in enumerate(value)]
+        return [(f"{self.path}.{name}[{index}]", entry) for index, entry in enumerate(value)]
 
     def constant(self, name: str, expected: object) -> None:
         """Take a member that can have one value only."""
@@ -128,6 +141,6 @@ class Members:
         raise BundleError(self._reason, f"{self.path}.{name}: {why}")
 
     def end(self) -> None:
-        """Refuse what was not taken."""
+        """Refuse members that were not taken."""
         if self._left:
             self.refuse(short(min(self._left)), "unknown member")

@@ -47,9 +47,9 @@ def _members(text: str, separator: str, known: frozenset[str]) -> dict[str, byte
     for part in filter(None, text.split(separator)):
         name, _, value = part.partition("=")
         if name in ("pin-value", "pin-source"):
-            raise KeyFileError(f"{name} is not read: give the PIN with --passphrase-file, or on the terminal")
+            raise KeyFileError(f"{name} is not supported: give the PIN with --passphrase-file or on the terminal")
         if name not in known or name in members or not value:
-            raise KeyFileError(f"{name!a} cannot be in the URI of a key, or is there twice: {_EXAMPLE}")
+            raise KeyFileError(f"{name!a} is not allowed in the URI of a key, or occurs twice: {_EXAMPLE}")
         members[name] = re.sub(rb"%([0-9A-Fa-f]{2})", _decoded, value.encode("utf-8", "surrogateescape"))
     return members
 
@@ -86,7 +86,7 @@ def open_key(uri: TokenUri, pin: str) -> TokenKey:
     return TokenKey(key, sign_digest)
 
 
-def _only(found: list[Any], what: str) -> Any:
-    if len(found) != 1:
-        raise KeyFileError(f"the token holds {len(found)} objects of class {what} with this name, not one")
-    return found[0]
+def _only(objects: list[Any], kind: str) -> Any:
+    if len(objects) != 1:
+        raise KeyFileError(f"the token holds {len(objects)} objects of class {kind} with this name, not one")
+    return objects[0]

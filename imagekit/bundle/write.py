@@ -1,4 +1,4 @@
-"""Make a bundle: describe its images, compute addresses and steps, have it signed."""
+"""Make a bundle: describe its images, compute addresses and steps, and sign it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from imagekit import __version__
 from imagekit.assessment import Assessment
-from imagekit.bundle import archive, envelope, manifest
+from imagekit.bundle import archive, envelope, manifest, manifest_json
 from imagekit.bundle.envelope import Envelope, Signature
 from imagekit.bundle.keys import PrivateKey, fingerprint, sign
 from imagekit.bundle.manifest import FusPolicy, Manifest, Waiver
@@ -39,32 +39,34 @@ def make_manifest(
 
     `created` is in seconds since 1970, `expires` a time as in `manifest.is_time`.
 
-    Raises BundleError for an image that `check` would refuse and no waiver accepts, or for a waiver that nothing needs,
-    PlacementError for an image without an address on a target.
+    Raises:
+        BundleError: `check` would refuse an image and no waiver accepts it, or a waiver is not needed.
+        PlacementError: an image has no address on a target.
     """
-    assessments = {one.assessment.image.sha256: one.assessment for one in contents}
+    assessments = {content.assessment.image.sha256: content.assessment for content in contents}
     ordered = dict(sorted(assessments.items()))
-    made = Manifest(
+    described = Manifest(
         name=name,
         sequence=sequence,
         created=datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         tool=f"imagekit {__version__}",
         targets=tuple(target for target in TARGETS if target in targets),
         addresses={
-            target.name: {sha256: _address(one, target) for sha256, one in ordered.items()} for target in targets
+            target.name: {sha256: _address(assessment, target) for sha256, assessment in ordered.items()}
+            for target in targets
         },
-        images=tuple(manifest.describe(one) for one in ordered.values()),
+        images=tuple(map(manifest.describe, ordered.values())),
         steps=steps_for(list(ordered.values()), targets),
         waivers=tuple(waivers),
         fus_policy=fus_policy,
         expires=expires,
     )
-    errors = errors_of(made.targets, assessments)
-    for sha256, finding in unaccepted(made.waivers, errors, assessments):
-        way_out = why_final(finding.rule, assessments[sha256]) or f"if you must: --waive {finding.rule}=REASON"
-        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}; {way_out}")
-    refuse_unneeded(made.waivers, errors)
-    return manifest.loads(manifest.dumps(made))
+    errors = errors_of(described.targets, assessments)
+    for sha256, finding in unaccepted(described.waivers, errors, assessments):
+        next_step = why_final(finding.rule, assessments[sha256]) or f"to accept it: --waive {finding.rule}=REASON"
+        raise BundleError("image", f"images/{sha256}: {finding.rule} {finding.message}; {next_step}")
+    refuse_unneeded(described.waivers, errors)
+    return manifest_json.loads(manifest_json.dumps(described))
 
 
 def _address(assessment: Assessment, target: Target) -> int:
@@ -76,12 +78,12 @@ def _address(assessment: Assessment, target: Target) -> int:
 
 
 def signature(key: PrivateKey, payload: bytes) -> Signature:
-    """Sign a payload as an envelope carries it."""
+    """Return the signature of a payload, as an envelope holds it."""
     return Signature(fingerprint(key.public_key()), sign(key, envelope.pae(envelope.PAYLOAD_TYPE, payload)))
 
 
 def write_bundle(payload: bytes, signatures: Sequence[Signature], contents: Sequence[BundleContent]) -> bytes:
     """Return the bundle of a payload, its signatures and its images."""
-    images = {f"images/{one.assessment.image.sha256}": one.data for one in contents}
+    images = {f"images/{content.assessment.image.sha256}": content.data for content in contents}
     signed = envelope.dumps(Envelope(payload, tuple(signatures)))
     return archive.write_archive([(archive.MANIFEST_NAME, signed), *sorted(images.items())])

@@ -286,7 +286,7 @@ def extract(
 
 def _with_names(manifest: "Manifest", images: Mapping[str, bytes]) -> list[tuple[str, bytes]]:
     """Return what is extracted, with names that are made of a number, a role and a version only."""
-    from imagekit.bundle.manifest import dumps
+    from imagekit.bundle.manifest_json import dumps
 
     roles = {image.sha256: image.role for image in manifest.images}
     files = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from imagekit.bundle import manifest, unverified, write
+from imagekit.bundle import manifest, manifest_json, unverified, write
 from imagekit.cli import bundle_inputs
 from imagekit.cli.console import about, shown
 from imagekit.errors import BundleError, PlacementError
@@ -64,7 +64,7 @@ def _made(
         expires=request.expires,
     )
     bundle_inputs.tell_findings(inputs)
-    payload = manifest.dumps(described)
+    payload = manifest_json.dumps(described)
     signatures = [write.signature(key, payload) for key in request.keys]
     data = write.write_bundle(payload, signatures, contents)
     unverified.read(data)  # a bundle that the flasher would refuse is never written

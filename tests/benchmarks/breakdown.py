@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from zlib import crc32
 
-from imagekit.bundle import archive, envelope, manifest, verified
+from imagekit.bundle import archive, envelope, manifest_json, verified
 from imagekit.bundle.keys import PublicKey, distinct, verifies
 from imagekit.image.signature import signature_verdict
 from imagekit.image.signing_keys import SigningKey
@@ -74,7 +74,7 @@ def _print_bundle(bundle: bytes, trusted: Sequence[PublicKey], st_keys: Sequence
         lap("checks 3, 4: envelope")
         verified._signers(signed, distinct(trusted), 1)
         lap("check 5: signatures")
-        stated = manifest.loads(signed.payload)
+        stated = manifest_json.loads(signed.payload)
         lap("check 6: manifest")
         verified.examine(stated, members, st_keys)
         lap("checks 7 to 10: images, addresses, steps")

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from imagekit.assessment import assess
-from imagekit.bundle import archive, envelope, manifest, write
+from imagekit.bundle import archive, envelope, manifest_json, write
 from imagekit.bundle.verified import open_bundle
 from imagekit.bundle.write import BundleContent
 from imagekit.errors import ParseError
@@ -112,7 +112,7 @@ def two_image_bundle() -> tuple[bytes, list[SigningKey]]:
     )
     inside = [BundleContent(assessment=assess(Image.parse(data), keys), data=data) for data in datas]
     stated = write.make_manifest(inside, [select_target("WB55RG")], name="product", sequence=1, created=0)
-    payload = manifest.dumps(stated)
+    payload = manifest_json.dumps(stated)
     return write.write_bundle(payload, [write.signature(private("ed25519"), payload)], inside), keys
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from imagekit.assessment import Assessment, assess
-from imagekit.bundle import manifest, write
+from imagekit.bundle import manifest_json, write
 from imagekit.bundle.manifest import ManifestStep, Waiver
 from imagekit.bundle.order import served, steps_for
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
@@ -42,7 +42,7 @@ def contents() -> dict[str, BundleContent]:
 def made(inside: list[BundleContent], targets: list[Target], waivers: tuple[Waiver, ...] = ()) -> VerifiedBundle:
     """Make a bundle and open it."""
     stated = write.make_manifest(inside, targets, name="product", sequence=1, created=0, waivers=waivers)
-    payload = manifest.dumps(stated)
+    payload = manifest_json.dumps(stated)
     data = write.write_bundle(payload, [write.signature(private("p256"), payload)], inside)
     return open_bundle(data, [public("p256")])
 

@@ -10,7 +10,7 @@ import pytest
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.parts import find_part
 from imagekit.assessment import assess
-from imagekit.bundle import manifest, write
+from imagekit.bundle import manifest_json, write
 from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.bundle.write import BundleContent
@@ -83,7 +83,7 @@ def made(*inside: BundleContent, target: Target) -> VerifiedBundle:
     stated = write.make_manifest(
         inside, [target], name="product", sequence=1, created=0, waivers=waivers, fus_policy=FusPolicy.ALWAYS
     )
-    payload = manifest.dumps(stated)
+    payload = manifest_json.dumps(stated)
     return open_bundle(
         write.write_bundle(payload, [write.signature(private("p256"), payload)], inside), [public("p256")]
     )

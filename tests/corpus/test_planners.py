@@ -11,7 +11,7 @@ import pytest
 
 from flasher.journal import History
 from flasher.plan import Acceptance, Facts, make_plan
-from imagekit.bundle import manifest, write
+from imagekit.bundle import manifest_json, write
 from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
 from imagekit.bundle.write import BundleContent
@@ -85,7 +85,7 @@ def bundled(target: Target, goal: BundleContent) -> VerifiedBundle | None:
         )
     except (BundleError, PlacementError):
         return None
-    payload = manifest.dumps(stated)
+    payload = manifest_json.dumps(stated)
     data = write.write_bundle(payload, [write.signature(private("p256"), payload)], inside)
     return open_bundle(data, [public("p256")])
 

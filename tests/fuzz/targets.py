@@ -16,7 +16,7 @@ from flasher.sim.errors import SimError
 from imagekit.application import intel_hex
 from imagekit.application import model as application
 from imagekit.assessment import assess
-from imagekit.bundle import archive, envelope, manifest
+from imagekit.bundle import archive, envelope, manifest_json
 from imagekit.bundle.envelope import Envelope, Signature, pae
 from imagekit.bundle.keys import fingerprint, sign
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
@@ -197,14 +197,14 @@ def run_envelope(data: bytes) -> None:
 
 
 def run_manifest(data: bytes) -> None:
-    assert manifest.dumps(manifest.loads(data)) == data
+    assert manifest_json.dumps(manifest_json.loads(data)) == data
 
 
 def run_bundle(data: bytes) -> None:
     """A bundle as it is; or a manifest and images between cuts, signed by a stranger and then by a trusted key."""
     if data.startswith(b"PK"):
         opened = open_bundle(data, trusted(), st_keys=throw_away_keys())
-        assert manifest.dumps(opened.manifest) in _signed_payloads(), "opened, and nobody signed it"
+        assert manifest_json.dumps(opened.manifest) in _signed_payloads(), "opened, and it is not signed"
         return
     payload, *images = data.split(CUT)
     stated = [payload[found.start() + 7 : found.end()] for found in _NAME.finditer(payload)]

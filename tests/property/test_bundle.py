@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagekit.bundle import archive, envelope, manifest, strict_json
+from imagekit.bundle import archive, envelope, manifest_json, strict_json
 from imagekit.bundle.envelope import Envelope, Signature, pae
 from imagekit.bundle.manifest import ImageEntry, Manifest, ManifestStep, Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
@@ -75,8 +75,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
 
 @given(manifests())
 def test_a_manifest_is_read_as_it_was_written(stated: Manifest) -> None:
-    payload = manifest.dumps(stated)
-    assert manifest.loads(payload) == stated
+    payload = manifest_json.dumps(stated)
+    assert manifest_json.loads(payload) == stated
     assert json.loads(payload)["predicate"]["name"] == stated.name
 
 
@@ -165,12 +165,12 @@ def test_any_statement_is_read_or_refused(data: st.DataObject) -> None:
     places = list(_places(document))
     container, key = data.draw(st.sampled_from(range(len(places))).map(places.__getitem__))
     container[key] = data.draw(values)
-    stated = outcome(lambda: manifest.loads(strict_json.dumps(document)))
+    stated = outcome(lambda: manifest_json.loads(strict_json.dumps(document)))
     if isinstance(stated, BundleError):
         assert stated.reason in ("manifest", "json")
         assert str(stated).isprintable()
         return
-    assert manifest.dumps(stated) == strict_json.dumps(document)
+    assert manifest_json.dumps(stated) == strict_json.dumps(document)
 
 
 def _places(document: Any) -> list[tuple[Any, Any]]:

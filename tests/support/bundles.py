@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from imagekit.bundle import manifest, write
+from imagekit.bundle import manifest_json, write
 from imagekit.bundle.keys import FileKey, PrivateKey, PublicKey, load_public_keys
 from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.write import BundleContent
@@ -81,5 +81,5 @@ def bundle(
         fus_policy=fus_policy,
         expires=expires,
     )
-    payload = manifest.dumps(stated)
+    payload = manifest_json.dumps(stated)
     return write.write_bundle(payload, [write.signature(key, payload) for key in keys], inside)
