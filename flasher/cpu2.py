@@ -57,6 +57,11 @@ class Cpu2:
         assert self._info is not None  # noqa: S101 - begin() comes first
         return self._info
 
+    @property
+    def is_fus_at_work(self) -> bool:
+        """Whether FUS may be running: no reset, no loss of power."""
+        return self.contact is Contact.MAY_BE_BUSY
+
     def peek(self) -> DeviceInfo | None:
         """Read the device information of a running CPU2 without touching anything; None when there is none."""
         rdp = self.chip.optr() & reg.RDP_MASK

@@ -102,7 +102,7 @@ class FusClient(Cpu2):
         elif places is not None and info is not None and info.is_fus:
             self.use_mailbox(places, info)
             self._settle()
-        elif not self._boots_stack():
+        elif info is None or not self._boots_stack():
             self._watch_without_mailbox()
         self.contact = Contact.IDLE
         if self._places != OURS or self._info is None:

@@ -256,7 +256,8 @@ def _install(
     """Make the step of one installation, its address computed for this chip. Raises RefusedError, PlacementError."""
     target, assessment = facts.identity.target, bundle.assessments[entry.sha256]
     sfsa = None
-    if not removal and fus == facts.info.fus:  # a removal moves SFSA, and so does FUS
+    # A removal moves SFSA, and so does FUS. SFSA without a stack is below the limit where bonding data are kept.
+    if not removal and not facts.bonding_room and fus == facts.info.fus:
         sfsa = facts.options.sfsa
     placement = place(assessment.image, target, fus=fus, sfsa=sfsa, variants=assessment.fus_variants)
     signed = bundle.manifest.addresses[target.name][entry.sha256]
