@@ -14,7 +14,7 @@ from flasher import mailbox
 from flasher import registers as reg
 from flasher.chip import ChipDriver
 from flasher.errors import ChipError, ProbeError, SilentError, StillAtWorkError
-from flasher.mailbox import OURS, Answer, DeviceInfo, NvmJob, Places
+from flasher.mailbox import OURS, DeviceInfo, FusAnswer, NvmJob, Places
 from flasher.retry import Wait, wait_until
 from imagekit import explanations
 
@@ -279,7 +279,7 @@ class Cpu2:
 
     # --- commands
 
-    def ask(self, opcode: int) -> Answer | None:
+    def ask(self, opcode: int) -> FusAnswer | None:
         """Send a command and return the answer; None when the chip was reset instead. Raises SilentError."""
         chip = self.chip
         self._wait_channel_free()

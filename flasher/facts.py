@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flasher.chip import Identity, Options
+from flasher.device import Identity, Options
 from flasher.mailbox import DeviceInfo
 from imagekit.bonding import StackFormat
 from imagekit.bundle.manifest import ImageEntry

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from flasher import registers as reg
-from flasher.boot_guard import FACTORY_RESET, boot_from_sram1, give_back, repair_options
+from flasher.boot_guard import boot_from_sram1, give_back, repair_options
 from flasher.chip import ChipDriver
 from flasher.cpu2 import Contact
 from flasher.device import Options
@@ -21,23 +21,13 @@ from flasher.errors import (
     StoppedError,
     while_fus_may_run,
 )
+from flasher.facts import Facts, difference, option_refusals
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
-from flasher.plan import (
-    Acceptance,
-    Facts,
-    InstallPlan,
-    InstallStep,
-    difference,
-    make_plan,
-    option_refusals,
-    refuse_delete,
-)
-from flasher.session import Event, Say, Session, Stop
+from flasher.plan import Acceptance, InstallPlan, InstallStep, make_plan, refuse_delete
+from flasher.session import Say, Session, Stop
 from flasher.steps import WorkingFlash, carry_out_step, delete_stack
 from imagekit.bundle.verified import VerifiedBundle
-
-__all__ = ["FACTORY_RESET", "Event", "Session", "delete", "install", "session", "start_stack", "survey"]
 
 _WRITTEN_BY_CPU2 = ("SFR", "SRRVR")
 Agree = Callable[[InstallPlan], InstallPlan]

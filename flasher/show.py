@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flasher.device import Identity, Options
+from flasher.facts import option_verdicts
 from flasher.mailbox import DeviceInfo, NvmJob
-from flasher.plan import InstallPlan, InstallStep, option_verdicts
+from flasher.plan import InstallPlan, InstallStep
 from flasher.probe import FoundProbe, ProbeInfo
 from flasher.session import Event
 from imagekit.bundle.manifest import known_as

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Benc
     return lambda chip, **choices: Bench(chip, tmp_path / "journals", **choices)
 
 
-def bonded(sectors: int = 4, **switches: object) -> SimulatedChip:
+def bonded(sectors: int = 4, **switches: Any) -> SimulatedChip:
     """FUS 2 and a stack in the new format, with bonding data."""
     chip = simulated(fus=FUS_2_2_0, stack=NEW, nvm_section_sectors=sectors, **switches)
     chip.fus.secret.bonding, chip.fus.secret.nvm_sectors = "present", sectors
