@@ -9,10 +9,12 @@ from contextlib import suppress
 
 from flasher import registers as reg
 from flasher.chip import ChipDriver
+from flasher.cpu2 import Contact
 from flasher.device import Options
 from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, SilentError
+from flasher.facts import Facts
 from flasher.flash import ERASE_SECONDS, finish, unlock
-from flasher.plan import FUS_1_1_0, Facts
+from flasher.plan import FUS_1_1_0
 from flasher.retry import Wait, retry, wait_until
 from flasher.session import ATTEMPTS, Session
 from imagekit.image.model import Version
@@ -180,13 +182,16 @@ def repair_options(session: Session, accepted: Collection[str]) -> None:
             f"it by name: --accept {FACTORY_RESET}"
         )
     session.step = FACTORY_RESET
+    session.journal.note("step", step=FACTORY_RESET)
     session.tell("begin")
     chip.halt_cpu1()
+    session.cpu2.contact = Contact.MAY_BE_BUSY  # until the next begin(): Safeboot must not lose its power
     chip.put(reg.PWR_CR4, chip.word(reg.PWR_CR4) | reg.C2BOOT)
     try:
         wait_until(chip.clock, _SAFEBOOT, lambda: _is_repaired(chip) or None)
     except SilentError as error:
         raise ChipError("Safeboot has not repaired the option bytes; no other repair is known") from error
+    session.journal.note("done", step=FACTORY_RESET)
     session.tell("end")
 
 

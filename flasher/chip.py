@@ -9,14 +9,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from flasher import registers as reg
-from flasher.device import Area, Identity, Options, Progress, Staging
+from flasher.device import Identity, Options
 from flasher.errors import ChipError, ProbeError, SilentError, TargetUnavailableError, TransferError
 from flasher.probe import Clock, Probe
 from flasher.retry import Wait, retry, retry_until, wait_until
 from imagekit.targets import TARGETS, Series, Target
 
 T = TypeVar("T")
-__all__ = ["Area", "ChipDriver", "Identity", "Options", "Progress", "Staging"]
 
 _PAUSE_SECONDS = 0.2
 _CONNECT_ATTEMPTS = 5

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from flasher.chip import Area, Staging
+from flasher.device import Area, Staging
 from flasher.journal import History
 from flasher.registers import FLASH_BASE
 from imagekit.flash_scan import find_images

@@ -14,7 +14,7 @@ from flasher import mailbox
 from flasher import registers as reg
 from flasher.chip import ChipDriver
 from flasher.errors import ChipError, ProbeError, SilentError, StillAtWorkError
-from flasher.mailbox import OURS, Answer, DeviceInfo, NvmJob, Places
+from flasher.mailbox import OURS, DeviceInfo, FusAnswer, NvmJob, Places
 from flasher.retry import Wait, wait_until
 from imagekit import explanations
 
@@ -56,6 +56,11 @@ class Cpu2:
         """The device information that CPU2 gave when it was last started or asked."""
         assert self._info is not None  # noqa: S101 - begin() comes first
         return self._info
+
+    @property
+    def is_fus_at_work(self) -> bool:
+        """Whether FUS may be running: no reset, no loss of power."""
+        return self.contact is Contact.MAY_BE_BUSY
 
     def peek(self) -> DeviceInfo | None:
         """Read the device information of a running CPU2 without touching anything; None when there is none."""
@@ -274,7 +279,7 @@ class Cpu2:
 
     # --- commands
 
-    def ask(self, opcode: int) -> Answer | None:
+    def ask(self, opcode: int) -> FusAnswer | None:
         """Send a command and return the answer; None when the chip was reset instead. Raises SilentError."""
         chip = self.chip
         self._wait_channel_free()

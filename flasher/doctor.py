@@ -20,7 +20,7 @@ _SRAM2_ADDRESS = mailbox.OURS.info
 """The first word of the device information in our own mailbox."""
 
 
-class Grade(Enum):
+class CheckGrade(Enum):
     """How a check ended."""
 
     GOOD = "good"
@@ -34,11 +34,11 @@ class Check:
 
     name: str
     value: str
-    grade: Grade = Grade.GOOD
+    grade: CheckGrade = CheckGrade.GOOD
     todo: str = ""
 
 
-class CommandAnswer(Protocol):
+class CommandResult(Protocol):
     """What a probe's library answered to a command string."""
 
     @property
@@ -58,7 +58,7 @@ class CommandAnswer(Protocol):
 class Inspectable(Protocol):
     """What a probe can offer beyond the Probe protocol."""
 
-    def command_answers(self) -> Sequence[CommandAnswer]:
+    def command_answers(self) -> Sequence[CommandResult]:
         """Return the answers to all command strings."""
 
     def target_volts(self) -> float:
@@ -74,12 +74,12 @@ def examine(chip: ChipDriver) -> Iterator[Check]:
         chip.connect()
     except ProbeError as error:
         yield Check(
-            name="connect", value=str(error), grade=Grade.ERROR, todo="check the probe, the cable and the power"
+            name="connect", value=str(error), grade=CheckGrade.ERROR, todo="check the probe, the cable and the power"
         )
         yield from _command_checks(chip)
         return
     except FlasherError as error:  # it answers, but it is not a known STM32WB
-        yield Check(name="chip", value=str(error), grade=Grade.ERROR, todo="check which board is connected")
+        yield Check(name="chip", value=str(error), grade=CheckGrade.ERROR, todo="check which board is connected")
         return
     yield from _probe_checks(chip)
     yield from _chip_checks(chip)
@@ -103,7 +103,7 @@ def _command_checks(chip: ChipDriver) -> Iterator[Check]:
             yield Check(name=name, value="accepted")
         else:
             todo = "report the library's version and this answer"
-            yield Check(name=name, value=f"refused: {answer.reason}", grade=Grade.WARNING, todo=todo)
+            yield Check(name=name, value=f"refused: {answer.reason}", grade=CheckGrade.WARNING, todo=todo)
 
 
 def _voltage(probe: object) -> Check:
@@ -113,7 +113,7 @@ def _voltage(probe: object) -> Check:
         return Check(
             name="target-voltage",
             value=f"{volts:.2f} V",
-            grade=Grade.ERROR,
+            grade=CheckGrade.ERROR,
             todo=f"an STM32WB needs at least {LOWEST_VOLTS} V: check the power, and the probe's VTref pin",
         )
     return Check(name="target-voltage", value=f"{volts:.2f} V")
@@ -145,7 +145,7 @@ def _sram2(chip: ChipDriver) -> Check:
     value = f"library 0x{words[0]:08X}, access port 0x{words[1]:08X}"
     if words[0] != words[1]:
         todo = "the library shows old memory: do not install with it; use another version"
-        return Check(name="sram2", value=value, grade=Grade.ERROR, todo=todo)
+        return Check(name="sram2", value=value, grade=CheckGrade.ERROR, todo=todo)
     return Check(name="sram2", value=value)
 
 
@@ -154,4 +154,4 @@ def _read(name: str, check: Callable[[], Check]) -> Check:
     try:
         return retry(check, 2, ProbeError)
     except FlasherError as error:
-        return Check(name=name, value=str(error), grade=Grade.WARNING, todo="check the cable, then run it again")
+        return Check(name=name, value=str(error), grade=CheckGrade.WARNING, todo="check the cable, then run it again")

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from flasher.chip import Identity, Options
+from flasher.device import Identity, Options
 from flasher.mailbox import DeviceInfo
 from imagekit.bonding import StackFormat
 from imagekit.bundle.manifest import ImageEntry
 from imagekit.image.model import FUS_2, Version
 from imagekit.option_bytes import suitability
 from imagekit.option_bytes.verdicts import FieldVerdict
-from imagekit.placement import FUS_2_GAP, bonding_is_reserved
+from imagekit.placement import FUS_2_GAP
 
 _LARGEST_APP_KIB = 31
 """The largest value of SBRSA and SNBRSA, which have five bits (CMSIS stm32wb55xx.h, FLASH_SRRVR)."""
@@ -28,23 +28,29 @@ class Facts:
     @property
     def has_stack(self) -> bool:
         """Whether a stack is installed: CPU2 says so, or SFSA does."""
-        target, sfsa = self.identity.target, self.options.sfsa
         if self.info.stack is not None:
             return True
-        return target.sector_address(sfsa) < target.limit and not bonding_is_reserved(target, self.info.fus, sfsa)
+        return self.secure_bytes > 0 and not self.bonding_room
+
+    @property
+    def secure_bytes(self) -> int:
+        """Bytes of flash below FUS that are secure, by SFSA."""
+        target = self.identity.target
+        return max(target.limit - target.sector_address(self.options.sfsa), 0)
 
     @property
     def bonding_room(self) -> bool:
-        """Whether FUS keeps 16 KiB below itself for bonding data, also after the stack is deleted.
+        """Whether FUS keeps up to 16 KiB below itself for bonding data, also after the stack is deleted.
 
         With a stack: it ends 16 KiB below the limit, by SFSA and its number of sectors. Source: addresses of all stacks
-        for FUS 2 in ST's tables of v1.22.1 to v1.24.0.
+        for FUS 2 in ST's tables of v1.22.1 to v1.24.0. Without one: 16 KiB are derived, not measured, so less counts
+        as well; an image must not be staged there either way.
         """
         target, info, sfsa = self.identity.target, self.info, self.options.sfsa
         if info.fus < FUS_2:
             return False
         if info.stack is None:
-            return bonding_is_reserved(target, info.fus, sfsa)
+            return 0 < self.secure_bytes <= FUS_2_GAP
         return target.sector_address(sfsa + info.stack_sectors) <= target.limit - FUS_2_GAP
 
     @property

@@ -18,13 +18,13 @@ from flasher.fus_answers import (
     NOT_RUNNING,
     PASSING,
     UNKNOWN,
+    AnswerWatch,
     Doubt,
     End,
-    Watch,
     refusal,
     state_text,
 )
-from flasher.mailbox import OURS, Answer, DeviceInfo
+from flasher.mailbox import OURS, DeviceInfo, FusAnswer
 from flasher.retry import Wait, retry, wait_until
 from imagekit.image.model import Version
 
@@ -39,7 +39,7 @@ START = Wait("starting the stack", 300.0, POLL_SECONDS)
 _QUIET_SECONDS = 0.4
 """What each look at a quiet FUS waits in addition."""
 _ENTER_ATTEMPTS, _TAKE_OVER_ATTEMPTS = 10, 3
-_STACK_RUNS = Answer(ERROR, NOT_RUNNING)
+_STACK_RUNS = FusAnswer(ERROR, NOT_RUNNING)
 """What counts as the answer while a stack runs."""
 _NVM_SECTION_BYTES = 16 * 1024
 """What FUS 2 keeps secure for bonding data (footers of the images of v1.22.1 to v1.24.0; derived, not measured)."""
@@ -102,7 +102,7 @@ class FusClient(Cpu2):
         elif places is not None and info is not None and info.is_fus:
             self.use_mailbox(places, info)
             self._settle()
-        elif not self._boots_stack():
+        elif info is None or not self._boots_stack():
             self._watch_without_mailbox()
         self.contact = Contact.IDLE
         if self._places != OURS or self._info is None:
@@ -158,13 +158,13 @@ class FusClient(Cpu2):
 
     def _watch(
         self, what: str, wait: Wait, is_done: Callable[[], bool], first_contact_s: float | None = None
-    ) -> Answer | None:
+    ) -> FusAnswer | None:
         """Follow FUS until `is_done` while it does not work, and return None; otherwise its last answer.
 
         An answer is returned when FUS ended with an error, or is quiet for IDLE_SECONDS and nothing is done.
         Raises StillAtWorkError when FUS still works at the limit.
         """
-        watch = Watch(is_done, first_contact_s=first_contact_s)
+        watch = AnswerWatch(is_done, first_contact_s=first_contact_s)
 
         def look() -> End | None:
             answer = self._poll()
@@ -181,7 +181,7 @@ class FusClient(Cpu2):
         except SilentError as error:
             raise StillAtWorkError(f"FUS has not finished {what} after {wait.limit_s:g} s") from error
 
-    def _poll(self) -> Answer | None:
+    def _poll(self) -> FusAnswer | None:
         """As `_state`. None also when the link was lost and is back, or FUS takes its time."""
         try:
             return self._state()
@@ -191,7 +191,7 @@ class FusClient(Cpu2):
             pass
         return None
 
-    def _state(self) -> Answer | None:
+    def _state(self) -> FusAnswer | None:
         """Return the answer of FUS when it is idle or reports an error, FF/FE when a stack runs; None while it works.
 
         Every state other than idle is work, documented or not. An error can come before FUS is idle (logs). An NVM job
@@ -315,7 +315,7 @@ class FusClient(Cpu2):
             raise refusal(what, first)
         raise refusal(what, last)
 
-    def _send(self, opcode: int) -> tuple[Answer | None, ProbeError | None]:
+    def _send(self, opcode: int) -> tuple[FusAnswer | None, ProbeError | None]:
         """Send a FUS command once. Return the answer, if there is one, and what went wrong with the link."""
         try:
             return self.ask(opcode), None

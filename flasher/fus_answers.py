@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from flasher.errors import ChipError, FusError
-from flasher.mailbox import Answer
+from flasher.mailbox import FusAnswer
 from imagekit import explanations
 from imagekit.errors import ExplanationError
 
@@ -34,7 +34,7 @@ class Doubt(Enum):
     """A step did not end: FUS may be between two of its resets."""
 
 
-PASSING = (Answer(ERROR, 0), Answer(ERROR, NOT_RUNNING))
+PASSING = (FusAnswer(ERROR, 0), FusAnswer(ERROR, NOT_RUNNING))
 FIRST_CONTACT_LIMITS = {
     Doubt.NONE: FIRST_CONTACT_SECONDS,
     Doubt.FOUND_RUNNING: IDLE_SECONDS,
@@ -43,17 +43,17 @@ FIRST_CONTACT_LIMITS = {
 
 
 @dataclass(slots=True)
-class Watch:
+class AnswerWatch:
     """Judges the answers of FUS during one operation. `is_done`: whether the chip shows the result."""
 
     is_done: Callable[[], bool]
-    error: Answer | None = None
+    error: FusAnswer | None = None
     """The first answer with an error."""
     quiet_since: float | None = None
     first_contact_s: float | None = None
     ff_since: float | None = None
 
-    def judge(self, answer: Answer | None, now: float) -> "End | None":
+    def judge(self, answer: FusAnswer | None, now: float) -> "End | None":
         """Return the end of the operation, or None while FUS works. An answer of None means that it works."""
         self.ff_since = None
         if answer is None:
@@ -70,7 +70,7 @@ class Watch:
             return None
         return End(self.error or answer)
 
-    def judge_ff(self, answer: Answer, now: float) -> "End | None":
+    def judge_ff(self, answer: FusAnswer, now: float) -> "End | None":
         """As `judge`, for FF with 00 or FE: it passes near the end of an installation (MicroPython).
 
         Where no installation can be running, it is the first contact once it lasts for `first_contact_s`.
@@ -80,17 +80,17 @@ class Watch:
             self.ff_since = now
         if self.first_contact_s is None or now < self.ff_since + self.first_contact_s:
             return None
-        return End(Answer(answer.status, UNKNOWN))
+        return End(FusAnswer(answer.status, UNKNOWN))
 
 
 @dataclass(frozen=True, slots=True)
 class End:
     """How an operation ended: None when the chip shows the result, otherwise the answer that FUS ended with."""
 
-    answer: Answer | None
+    answer: FusAnswer | None
 
 
-def state_text(answer: Answer) -> str:
+def state_text(answer: FusAnswer) -> str:
     """Describe a state. FF usually passes, so only its error is named."""
     try:
         title = explanations.fus_state(answer.status).title
@@ -101,7 +101,7 @@ def state_text(answer: Answer) -> str:
     return f"0x{answer.status:02X} {title}"
 
 
-def refusal(what: str, answer: Answer) -> ChipError:
+def refusal(what: str, answer: FusAnswer) -> ChipError:
     """Return the error for an answer of FUS, with its meaning and what to do."""
     state = f"state 0x{answer.status:02X}"
     if not answer.error:

@@ -8,28 +8,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from flasher import registers as reg
-from flasher.boot_guard import FACTORY_RESET, boot_from_sram1, give_back, repair_options
+from flasher.boot_guard import boot_from_sram1, give_back, repair_options
 from flasher.chip import ChipDriver
 from flasher.cpu2 import Contact
 from flasher.device import Options
-from flasher.errors import ChipError, FlasherError, ProbeError, RefusedError, StoppedError, while_fus_may_run
+from flasher.errors import (
+    ChipError,
+    FlasherError,
+    ProbeError,
+    RefusedError,
+    StillAtWorkError,
+    StoppedError,
+    while_fus_may_run,
+)
+from flasher.facts import Facts, difference, option_refusals
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
-from flasher.plan import (
-    Acceptance,
-    Facts,
-    InstallPlan,
-    InstallStep,
-    difference,
-    make_plan,
-    option_refusals,
-    refuse_delete,
-)
-from flasher.session import Event, Say, Session, Stop
+from flasher.plan import Acceptance, InstallPlan, InstallStep, make_plan, refuse_delete
+from flasher.session import Say, Session, Stop
 from flasher.steps import WorkingFlash, carry_out_step, delete_stack
 from imagekit.bundle.verified import VerifiedBundle
-
-__all__ = ["FACTORY_RESET", "Event", "Session", "delete", "install", "session", "start_stack", "survey"]
 
 _WRITTEN_BY_CPU2 = ("SFR", "SRRVR")
 Agree = Callable[[InstallPlan], InstallPlan]
@@ -49,20 +47,26 @@ def session(chip: ChipDriver, journal: Journal, say: Say, stop: Stop, *, restore
     current = Session(chip, journal, say, stop, restores)
     try:
         yield current
-    except FlasherError as error:
-        if current.cpu2.contact is Contact.MAY_BE_BUSY and not error.is_fus_at_work:
-            raise while_fus_may_run(error) from error
+    except (FlasherError, KeyboardInterrupt) as error:
         if current.cpu2.contact is Contact.IDLE and not isinstance(error, ProbeError):
             with suppress(FlasherError):
                 give_back(current)
+        if isinstance(error, FlasherError) and _needs_warning(current, error):
+            raise while_fus_may_run(error) from error
         raise
-    except KeyboardInterrupt:
-        if current.cpu2.contact is Contact.IDLE:
-            with suppress(FlasherError):
-                give_back(current)
-        raise
-    if current.cpu2.contact is Contact.IDLE:
+    if current.cpu2.contact is not Contact.IDLE:
+        return
+    try:
         give_back(current)
+    except FlasherError as error:
+        if _needs_warning(current, error):
+            raise while_fus_may_run(error) from error
+        raise
+
+
+def _needs_warning(session: Session, error: FlasherError) -> bool:
+    """Whether FUS may be running, and the error does not say so yet."""
+    return session.cpu2.is_fus_at_work and not error.is_fus_at_work
 
 
 # --- looking
@@ -73,6 +77,8 @@ def survey(session: Session, *, passive: bool = False) -> Facts:
     chip = session.chip
     info = session.cpu2.peek()
     _refuse_options(session, is_fus_at_work=_may_fus_be_running(session, info) and not passive)
+    if passive and info is not None and info.nvm_job is not None:
+        raise StillAtWorkError(f"{info.nvm_job.value} is running, so the versions cannot be read")
     if info is None or not passive:
         info = session.cpu2.begin()
     options = _refuse_options(session)
@@ -211,9 +217,11 @@ def start_stack(session: Session) -> DeviceInfo:
     if info.stack is None:
         raise ChipError("no stack is installed, so none can be started; install a bundle")
     if info.is_fus:
-        session.step = "start-stack"
-        session.tell("begin")
         boot_from_sram1(session, _refuse_options(session), info.fus)
+        session.step = "start-stack"
+        session.journal.note("step", step=session.step)
+        session.tell("begin")
         session.cpu2.start_stack()
+        session.journal.note("done", step=session.step)
         session.tell("end")
     return session.cpu2.info

@@ -75,21 +75,21 @@ def command(opcode: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FusAnswer:
     """What CPU2 answered: status, which for GET_STATE is the state, and the error byte; 0 where none came."""
 
     status: int
     error: int
 
 
-def parse_answer(data: bytes, opcode: int) -> Answer:
+def parse_answer(data: bytes, opcode: int) -> FusAnswer:
     """Read the answer to a command. It replaces the command, without a list header. Raises ChipError."""
     kind, event, size, _, echoed, status, error = struct.unpack_from("<BBBBHBB", data)
     if (kind, event, echoed) != (0x11, 0x0E, opcode) or size < 4:
         raise ChipError(f"CPU2 answered {data[:8].hex(' ')} to 0x{opcode:04X}: not an answer to it")
     if size == 4:
         error = 0
-    return Answer(status, error)
+    return FusAnswer(status, error)
 
 
 class NvmJob(Enum):

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flasher import registers as reg
-from flasher.chip import Area, Staging
 from flasher.clearing import FlashContent, Obstacles, areas, find_obstacles, staged_by_us
+from flasher.device import Area, Staging
 from flasher.errors import RefusedError
-from flasher.facts import Facts, difference, option_refusals, option_verdicts
+from flasher.facts import Facts, difference
 from flasher.journal import History
 from imagekit import bonding
 from imagekit.bonding import BondingData, StackFormat
@@ -18,28 +18,9 @@ from imagekit.bundle.manifest import ImageEntry, ManifestStep
 from imagekit.bundle.order import steps_on
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.errors import PlacementError
-from imagekit.flash_scan import find_images
 from imagekit.fus_versions import needs_fus_first
 from imagekit.image.model import FUS_2, Version
 from imagekit.placement import place
-
-__all__ = [
-    "FUS_1_1_0",
-    "PURGE",
-    "Acceptance",
-    "Consent",
-    "Facts",
-    "InstallPlan",
-    "InstallStep",
-    "Range",
-    "difference",
-    "find_images",
-    "hindrances",
-    "make_plan",
-    "option_refusals",
-    "option_verdicts",
-    "refuse_delete",
-]
 
 FUS_1_1_0 = Version(1, 1, 0)
 """The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
@@ -58,11 +39,6 @@ class Acceptance:
     accept: frozenset[str] = frozenset()
     erase_application: tuple[Range, ...] = ()
     erase_leftover: tuple[Range, ...] = ()
-
-
-# Names that callers still use.
-Consent = Acceptance
-hindrances = option_refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +232,8 @@ def _install(
     """Make the step of one installation, its address computed for this chip. Raises RefusedError, PlacementError."""
     target, assessment = facts.identity.target, bundle.assessments[entry.sha256]
     sfsa = None
-    if not removal and fus == facts.info.fus:  # a removal moves SFSA, and so does FUS
+    # A removal moves SFSA, and so does FUS. SFSA without a stack is below the limit where bonding data are kept.
+    if not removal and not facts.bonding_room and fus == facts.info.fus:
         sfsa = facts.options.sfsa
     placement = place(assessment.image, target, fus=fus, sfsa=sfsa, variants=assessment.fus_variants)
     signed = bundle.manifest.addresses[target.name][entry.sha256]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flasher.device import Identity, Options
-from flasher.mailbox import DeviceInfo
-from flasher.plan import InstallPlan, InstallStep, option_verdicts
+from flasher.facts import option_verdicts
+from flasher.mailbox import DeviceInfo, NvmJob
+from flasher.plan import InstallPlan, InstallStep
 from flasher.probe import FoundProbe, ProbeInfo
 from flasher.session import Event
 from imagekit.bundle.manifest import known_as
@@ -80,6 +81,9 @@ def info_document(
         {"severity": _SEVERITIES[verdict.grade], "message": _verdict_text(verdict)} for verdict in _bad(options)
     ]
     verdicts += [{"severity": "error", "message": _refusal_text(reason)} for reason in refusals]
+    if info is not None and info.nvm_job is not None:
+        verdicts.append({"severity": "warning", "message": _job_text(info.nvm_job)})
+        info = None  # what else the table holds meanwhile is unknown (shci.h v1.24.0 has the type alone)
     return {
         "schema": "flasher.info/1",
         "probe": probe_document(probe),
@@ -113,7 +117,9 @@ def info_lines(
         f"chip          {chip.target.name}, {chip.flash_kib} KiB of flash, DEV_ID 0x{chip.dev_id:03X}, UID {chip.uid}",
         f"probe         {probe.product} {probe.serial}, library {probe.library}",
     ]
-    if info is not None:
+    if info is not None and info.nvm_job is not None:
+        lines.append(f"running       {_job_text(info.nvm_job)}")
+    elif info is not None:
         lines += [
             f"FUS           {info.fus.text}",
             f"stack         {_stack_text(info)}",
@@ -123,6 +129,10 @@ def info_lines(
     lines.append(f"option bytes  {good} fields as expected")
     lines += [f"  {_SEVERITIES[verdict.grade]}: {_verdict_text(verdict)}" for verdict in _bad(options)]
     return [*lines, *map(_refusal_text, refusals)]
+
+
+def _job_text(job: NvmJob) -> str:
+    return f"{job.value}: do NOT power off or reset the board"
 
 
 def _stack_text(info: DeviceInfo) -> str:

@@ -6,15 +6,18 @@ from typing import Any
 import pytest
 
 from flasher import registers as reg
-from flasher.chip import Area, ChipDriver, Staging
+from flasher.chip import ChipDriver
+from flasher.device import Area, Staging
 from flasher.errors import ChipError, FlashError, SilentError, TargetUnavailableError, TransferError
 from flasher.flash import FlashDriver
 from flasher.jlink import JLink
 from flasher.retry import Wait
-from flasher.sim.dll import Probe, SimulatedDll, Survives
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import Survives
 from flasher.sim.faults import Fault
 from flasher.sim.identity import IDCODE
 from flasher.sim.parts import PARTS
+from flasher.sim.probes import SimulatedJLink
 from imagekit.targets import select_target
 from tests.support.flashing import Bench, SimulatedClock, simulated
 from tests.support.jlinks import SERIAL, own_locks_and_no_sleep
@@ -119,7 +122,7 @@ def test_a_chip_that_answers_is_not_reset_by_its_pin() -> None:
     """FUS may be at work on it."""
     chip = simulated()
     clock, epoch = SimulatedClock(chip), chip.epoch
-    asked = ChipDriver(JLink(SimulatedDll([Probe(serial=SERIAL, chip=chip)]), clock), clock)
+    asked = ChipDriver(JLink(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)]), clock), clock)
     assert asked.connect(under_reset=True).target is G
     assert chip.epoch == epoch
 
@@ -139,7 +142,7 @@ def test_under_reset_no_application_gets_to_run(monkeypatch: pytest.MonkeyPatch)
     chip.power_cycle()
     chip.advance(1)
     clock = SimulatedClock(chip)
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)])
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)])
     caught = ChipDriver(JLink(dll, clock), clock)
     assert caught.connect(under_reset=True).target is G
     clock.sleep(1)

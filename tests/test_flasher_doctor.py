@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from flasher.chip import ChipDriver
-from flasher.doctor import Check, Grade, examine
+from flasher.doctor import Check, CheckGrade, examine
 from flasher.jlink import JLink
 from flasher.registers import DBGMCU_APB1FZR1, DBGMCU_CR
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Probe, Settings, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_session import Settings
+from flasher.sim.probes import SimulatedJLink
 from tests.support.flashing import SERIAL, SimulatedClock, simulated
 from tests.support.jlinks import own_locks_and_no_sleep
 
@@ -18,7 +20,7 @@ __all__ = ["own_locks_and_no_sleep"]
 
 def examined(chip: SimulatedChip, **settings: Any) -> dict[str, Check]:
     """Every result by its name."""
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(**settings))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(**settings))
     clock = SimulatedClock(chip)
     driver = ChipDriver(JLink(dll, clock, kind="sim", after_failure=dll.raise_stored), clock)
     try:
@@ -29,7 +31,7 @@ def examined(chip: SimulatedChip, **settings: Any) -> dict[str, Check]:
 
 def test_a_good_desk_has_good_results_only() -> None:
     checks = examined(simulated())
-    assert {check.grade for check in checks.values()} == {Grade.GOOD}
+    assert {check.grade for check in checks.values()} == {CheckGrade.GOOD}
     assert checks["target-voltage"].value == "3.30 V"
     assert checks["chip"].value.startswith("STM32WB5xxG, 1024 KiB, UID ")
     assert checks["idcode"].value.endswith("495")
@@ -48,19 +50,19 @@ def test_a_library_that_shows_old_memory_is_an_error(monkeypatch: pytest.MonkeyP
     chip = simulated()
     chip.ram.put_words(0x2003_0028, 2)
     check = examined(chip)["sram2"]
-    assert (check.grade, check.value) == (Grade.ERROR, "library 0x00000002, access port 0x00000001")
+    assert (check.grade, check.value) == (CheckGrade.ERROR, "library 0x00000002, access port 0x00000001")
     assert "do not install with it" in check.todo
 
 
 def test_a_cosmetic_string_that_is_refused_is_a_warning() -> None:
     unknown = frozenset({"suppressgui"})
     check = examined(simulated(), unknown_commands=unknown, unknown_answer="code")["command SuppressGUI = 1"]
-    assert (check.grade, check.value) == (Grade.WARNING, "refused: code 1")
+    assert (check.grade, check.value) == (CheckGrade.WARNING, "refused: code 1")
 
 
 def test_a_required_string_that_is_refused_is_named_with_the_version() -> None:
     checks = examined(simulated(), unknown_commands=frozenset({"setenablememcache"}), unknown_answer="code")
-    assert checks["connect"].grade is Grade.ERROR
+    assert checks["connect"].grade is CheckGrade.ERROR
     assert "does not accept 'SetEnableMemCache = 0' (code 1)" in checks["connect"].value
     assert checks["command SetEnableMemCache = 0"].value == "refused: code 1"
 
@@ -68,13 +70,13 @@ def test_a_required_string_that_is_refused_is_named_with_the_version() -> None:
 def test_a_board_without_power_is_a_result_and_not_a_crash() -> None:
     chip = simulated()
     chip.power_off()
-    assert examined(chip)["connect"].grade is Grade.ERROR
+    assert examined(chip)["connect"].grade is CheckGrade.ERROR
 
 
 def test_a_low_voltage_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(JLink, "target_volts", lambda _self: 1.2)
     check = examined(simulated())["target-voltage"]
-    assert (check.grade, check.value) == (Grade.ERROR, "1.20 V")
+    assert (check.grade, check.value) == (CheckGrade.ERROR, "1.20 V")
 
 
 def test_the_doctor_writes_debug_registers_only() -> None:

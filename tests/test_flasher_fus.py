@@ -14,9 +14,9 @@ from flasher.fus import FusClient
 from flasher.registers import C2BOOT, PWR_CR4, SRAM2A
 from flasher.retry import Wait
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Survives
+from flasher.sim.dll_link import Survives
 from flasher.sim.faults import Fault
-from flasher.sim.fus import Fus
+from flasher.sim.fus import SimulatedFus
 from tests.support.flashing import EVERYTHING, Bench, opened, simulated
 from tests.support.jlinks import own_locks_and_no_sleep
 
@@ -62,7 +62,7 @@ def test_a_fus_without_a_mailbox_that_is_at_work_is_left_alone(
     started_without_mailbox(chip)
     epoch = chip.epoch
     _, cpu2 = taken(chip)
-    monkeypatch.setattr(Fus, "works_on_flash", property(lambda _self: True))
+    monkeypatch.setattr(SimulatedFus, "works_on_flash", property(lambda _self: True))
     with pytest.raises(
         SilentError,
         match=r"^Do NOT power off or reset the board: FUS may still be running\. FUS works and cannot be asked",
@@ -124,7 +124,7 @@ def test_what_a_cpu2_that_died_leaves_behind_is_told(
 
 def test_a_fus_that_only_says_unknown(taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     chip = simulated()
-    monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\xff")
+    monkeypatch.setattr(SimulatedFus, "_get_state", lambda _self: b"\xff\xff")
     _, cpu2 = taken(chip)
     with pytest.raises(ChipError, match=r"FUS answers UNKNOWN \(FF/FF\) to every question, also after a reset"):
         cpu2.begin()
@@ -134,7 +134,7 @@ def test_an_answer_to_another_question(taken: Callable[..., Any], monkeypatch: p
     chip = simulated()
     _, cpu2 = taken(chip)
     cpu2.begin()
-    monkeypatch.setattr(Fus, "answer", lambda _self, _opcode, _payload: b"")
+    monkeypatch.setattr(SimulatedFus, "answer", lambda _self, _opcode, _payload: b"")
     with pytest.raises(ChipError, match="to 0xFC52: not an answer to it"):
         cpu2.begin()
 
@@ -179,29 +179,29 @@ def test_a_command_that_fus_forgets_is_not_sent_again(monkeypatch: pytest.Monkey
     """FUS answers, says that it is idle, and nothing comes of it."""
     chip = simulated()
     sent: list[int] = []
-    original = Fus.answer
+    original = SimulatedFus.answer
 
-    def answer(self: Fus, opcode: int, payload: bytes) -> bytes:
+    def answer(self: SimulatedFus, opcode: int, payload: bytes) -> bytes:
         if opcode == 0xFC54:
             sent.append(opcode)
             return b"\x00"
         return original(self, opcode, payload)
 
-    monkeypatch.setattr(Fus, "answer", answer)
+    monkeypatch.setattr(SimulatedFus, "answer", answer)
     with pytest.raises(ChipError, match=r"FUS stopped without a result of install-stack .*: state 0x00, no error"):
         Bench(chip, tmp_path).install(opened("stack-4k"))
     assert len(sent) == 1
 
 
 def test_a_command_that_fus_refuses_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(self: Fus) -> bytes:
+    def refuse(self: SimulatedFus) -> bytes:
         self._fail("start", 0x01)
         return b"\x01"
 
     chip = simulated(stack="stack-4k")
     chip.fus.installer.select_fus()
     chip.power_cycle()
-    monkeypatch.setattr(Fus, "_start_stack", refuse)
+    monkeypatch.setattr(SimulatedFus, "_start_stack", refuse)
     with pytest.raises(FusError, match="FUS ended starting the stack with IMG_NOT_FOUND"):
         Bench(chip, tmp_path).install(opened("stack-4k"), EVERYTHING)
 

@@ -8,10 +8,11 @@ import pytest
 import flasher.sim.fus
 from flasher import registers as reg
 from flasher.errors import ChipError, FlasherError, FusError, RefusedError
-from flasher.install import Event, delete, session, start_stack
+from flasher.install import delete, session, start_stack
+from flasher.session import Event
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.errors import HostKilledError
-from flasher.sim.fus import Fus
+from flasher.sim.fus import SimulatedFus
 from tests.support.flashing import FUS_2_2_0, Bench, opened, simulated
 from tests.support.jlinks import own_locks_and_no_sleep  # noqa: F401 - a fixture
 
@@ -64,8 +65,10 @@ def test_under_reset_is_no_way_to_a_fus_at_work(tmp_path: Path) -> None:
 
 def test_a_state_that_nobody_knows_is_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FUS 2.x may have states of its own."""
-    chip, known = simulated(fus=FUS_2_2_0, fus_flash_work="hidden"), Fus._get_state
-    monkeypatch.setattr(Fus, "_get_state", lambda it: b"\x45\0" if known(it)[0] in range(0x10, 0x40) else known(it))
+    chip, known = simulated(fus=FUS_2_2_0, fus_flash_work="hidden"), SimulatedFus._get_state
+    monkeypatch.setattr(
+        SimulatedFus, "_get_state", lambda it: b"\x45\0" if known(it)[0] in range(0x10, 0x40) else known(it)
+    )
     monkeypatch.setattr(flasher.sim.fus, "_FINISH_SECONDS", 30.0)
     Bench(chip, tmp_path).install(opened("stack-fus2-4k"))
     assert is_alive(chip)
@@ -174,12 +177,12 @@ def test_a_fus_that_waits_between_two_resets_is_started_again(tmp_path: Path) ->
     killed(chip, tmp_path, "the chip was reset", 2)
     chip.options.set_by_cpu2(SBRV=0x33800)
     chip.options.load()
-    from flasher.plan import hindrances
+    from flasher.facts import option_refusals
 
     bench = Bench(chip, tmp_path)
     connected = bench.connect()
-    assert hindrances(connected.options())
-    assert not hindrances(connected.options(), is_fus_at_work=True)
+    assert option_refusals(connected.options())
+    assert not option_refusals(connected.options(), is_fus_at_work=True)
     assert bench.journal(connected).history.is_unfinished
     connected.probe.close()
 
@@ -199,14 +202,14 @@ def test_settings_that_their_owner_keeps_where_fus_has_refused_an_image_stay(tmp
 def test_a_new_fus_that_says_unknown_at_first_is_there_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chip, known, told = simulated(), Fus._get_state, list[bool]()
+    chip, known, told = simulated(), SimulatedFus._get_state, list[bool]()
 
-    def at_first(it: Fus) -> bytes:
+    def at_first(it: SimulatedFus) -> bytes:
         if it.secret.fus_version == FUS_2_2_0 and not told:
             told.append(True)
             return b"\xff\xff"
         return known(it)
 
-    monkeypatch.setattr(Fus, "_get_state", at_first)
+    monkeypatch.setattr(SimulatedFus, "_get_state", at_first)
     Bench(chip, tmp_path).install(opened(*UPGRADE))
     assert told

@@ -17,12 +17,13 @@ from flasher.errors import (
     StoppedError,
     TargetUnavailableError,
 )
-from flasher.install import Event, Session, delete, session, start_stack, survey
-from flasher.plan import Consent, InstallPlan
+from flasher.install import delete, session, start_stack, survey
+from flasher.plan import Acceptance, InstallPlan
 from flasher.registers import DBGMCU_APB1FZR1, DBGMCU_CR, FLASH_CR, OPTION_REGISTERS, PWR_CR4
+from flasher.session import Event, Session
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Fails, Survives, Unsettled
+from flasher.sim.dll_link import Fails, Survives, Unsettled
 from flasher.sim.errors import HostKilledError
 from imagekit.errors import ExitCode
 from tests.support.flashing import EVERYTHING, FUS_0_5_3, FUS_1_2_0, FUS_2_2_0, Bench, opened, simulated
@@ -35,7 +36,7 @@ UPGRADE = ("fus-2.2.0", "stack-fus2-4k")
 FUS_AT, STACK_AT = 0x080F3000, 0x080EF000
 VECTORS = (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little")
 V1_13_3, V1_24_0 = 0x010D0305, 0x01180001
-ALL = Consent(accept=EVERYTHING.accept | {"fus-1.1.0", "safeboot-2.0.0", "safeboot-2.0.1"})
+ALL = Acceptance(accept=EVERYTHING.accept | {"fus-1.1.0", "safeboot-2.0.0", "safeboot-2.0.1"})
 
 
 @pytest.fixture
@@ -744,7 +745,7 @@ def damaged(bench: Callable[..., Bench]) -> SimulatedChip:
 def test_damaged_option_bytes_are_repaired_by_safeboot_with_consent_alone(bench: Callable[..., Bench]) -> None:
     chip = damaged(bench)
     with pytest.raises(RefusedError, match=r"factory reset, which erases .* --accept factory-reset"):
-        bench(chip).install(opened(*UPGRADE), Consent(accept=frozenset({"fus-2.2.0"})))
+        bench(chip).install(opened(*UPGRADE), Acceptance(accept=frozenset({"fus-2.2.0"})))
     assert chip.options.state.damaged
     bench(chip).install(opened(*UPGRADE))
     assert versions(chip) == (FUS_2_2_0, V1_24_0)

@@ -21,9 +21,12 @@ from flasher.errors import (
 from flasher.jlink import Found, JLink, load_library
 from flasher.registers import CPUID, DHCSR, PWR_CR4, SRAM1
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import Fails, Survives, Unsettled
+from flasher.sim.dll_session import Settings
 from flasher.sim.errors import HostKilledError
 from flasher.sim.faults import Fault, FaultyChip
+from flasher.sim.probes import SimulatedJLink
 from imagekit.errors import ExitCode
 from tests.support.flashing import SimulatedClock, simulated
 from tests.support.jlinks import SERIAL, own_locks_and_no_sleep
@@ -52,7 +55,7 @@ def chip() -> SimulatedChip:
 
 @pytest.fixture
 def dll(chip: SimulatedChip) -> SimulatedDll:
-    return SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=Survives()))
+    return SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(after_reset=Survives()))
 
 
 @pytest.fixture
@@ -70,7 +73,9 @@ def made(dll: Any, chip: Any, **choices: Any) -> JLink:
 
 
 def two_probes(chip: SimulatedChip) -> SimulatedDll:
-    return SimulatedDll([Probe(serial=SERIAL, chip=simulated()), Probe(serial=OTHER, chip=chip, product="J-Link PRO")])
+    return SimulatedDll(
+        [SimulatedJLink(serial=SERIAL, chip=simulated()), SimulatedJLink(serial=OTHER, chip=chip, product="J-Link PRO")]
+    )
 
 
 # --- the library
@@ -133,7 +138,7 @@ def test_another_package_of_the_name_pylink(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("symbol", ["JLINKARM_IsOpen", "JLINKARM_GetRegisterName", "JLINKARM_GetSN", DLL_CONNECT])
 def test_a_library_that_lacks_a_function(chip: SimulatedChip, symbol: str, serial: int | None) -> None:
     """pylink says AttributeError, some already when its object is made."""
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], without=[symbol])
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], without=[symbol])
     with pytest.raises(ProbeError, match=f"undefined symbol: {symbol}"):
         made(dll, chip, serial=serial).connect()
 
@@ -180,7 +185,7 @@ def test_the_only_probe_is_opened_by_its_serial_then_and_later(dll: SimulatedDll
     probe.connect()
     probe.close()
     other = simulated()
-    dll.desk.probes.insert(0, Probe(serial=OTHER, chip=other))
+    dll.desk.probes.insert(0, SimulatedJLink(serial=OTHER, chip=other))
     probe.connect()
     assert probe.info.serial == str(SERIAL)
     assert not dll.counters.calls["JLINKARM_SelectUSB"]
@@ -274,7 +279,7 @@ def test_commands_come_after_open_alone_whatever_the_version(
     chip: SimulatedChip, commands: list[str], version: int
 ) -> None:
     """From 9.14a on a command before open() spoils it (pylink issue 254); 10.0 sorts before 5.02 as pylink compares."""
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(version=version))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(version=version))
     probe = made(dll, chip)
     probe.connect()
     assert commands[0] == f"open {SERIAL}"
@@ -286,7 +291,7 @@ def test_commands_come_after_open_alone_whatever_the_version(
 @pytest.mark.parametrize("unknown", QUIET)
 def test_a_library_that_does_not_know_a_cosmetic_command_is_taken(chip: SimulatedChip, unknown: str) -> None:
     settings = Settings(unknown_commands=frozenset({unknown.lower()}))
-    probe = made(SimulatedDll([Probe(serial=SERIAL, chip=chip)], settings), chip)
+    probe = made(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], settings), chip)
     probe.connect()
     assert probe.read32(CPUID)
     probe.close()
@@ -299,7 +304,7 @@ def test_a_library_that_would_not_keep_its_hands_off_is_refused(
 ) -> None:
     """The refusal names the string and the version. V6.18c, V7.84e and V7.86c answer with a code alone."""
     settings = Settings(unknown_commands=frozenset({unknown.lower()}), unknown_answer=answer)
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], settings)
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], settings)
     reason = {"text": f"ERROR: Unknown command: {unknown}", "code": r"code 1\)"}[answer]
     with pytest.raises(
         ProbeUnavailableError, match=rf"the J-Link library V\S+ does not accept '{unknown}.*' \({reason}"
@@ -312,7 +317,7 @@ def test_a_library_that_would_not_keep_its_hands_off_is_refused(
 def test_the_memory_cache_is_switched_off_on_every_connection(chip: SimulatedChip) -> None:
     """A cached word of SRAM2 would hide what CPU2 writes while CPU1 is halted."""
     chip.halt()
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(memory_cache=True))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(memory_cache=True))
     probe = made(dll, chip)
     for _ in range(2):
         probe.connect()
@@ -405,7 +410,7 @@ def test_connecting_again_really_does(probe: JLink, dll: SimulatedDll) -> None:
 
 @pytest.mark.parametrize("policy", [Survives(), Fails()])
 def test_a_reset_is_lived_through_by_connecting_again(chip: SimulatedChip, policy: Any) -> None:
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=policy))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(after_reset=policy))
     probe = made(dll, chip)
     probe.connect()
     chip.reset(halt=False)
@@ -424,7 +429,7 @@ def test_under_reset_cpu1_is_caught_at_its_vector(chip: SimulatedChip, policy: A
 
     Letting the pin go is a reset, and what the library makes of it is not known.
     """
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=policy))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(after_reset=policy))
     chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
     chip.power_cycle()
     chip.advance(0.5)
@@ -502,7 +507,7 @@ def test_a_word_that_did_not_come_is_no_zero(probe: JLink, dll: SimulatedDll) ->
 
 def test_a_short_read_from_the_wire_is_an_error(chip: SimulatedChip) -> None:
     faulty = FaultyChip(chip, (Fault(kind="short-read", at=1, on="read", address=SRAM1, value=8),))
-    probe = made(SimulatedDll([Probe(serial=SERIAL, chip=faulty)], Settings(after_reset=Survives())), chip)
+    probe = made(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=faulty)], Settings(after_reset=Survives())), chip)
     probe.connect()
     with pytest.raises(TransferError, match="reading 64 bytes"):
         probe.read(SRAM1, 64)
@@ -547,7 +552,7 @@ def test_a_failed_access_says_which_one(probe: JLink, dll: SimulatedDll, code: i
 
 @pytest.mark.parametrize("survives", [True, False])
 def test_a_cable_that_is_pulled_is_told_from_a_failed_access(chip: SimulatedChip, survives: bool) -> None:
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(open_survives_unplugging=survives))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(open_survives_unplugging=survives))
     probe = made(dll, chip)
     attempts: list[Callable[[], object]] = [
         lambda: probe.read32(SRAM1),

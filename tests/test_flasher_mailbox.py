@@ -13,7 +13,7 @@ from flasher.mailbox import (
     GET_STATE,
     OURS,
     QUEUE,
-    Answer,
+    FusAnswer,
     NvmJob,
     parse_answer,
     parse_device_info,
@@ -106,12 +106,12 @@ def test_a_command_is_a_list_header_its_type_its_opcode_and_no_payload() -> None
 
 
 def test_an_answer_with_state_and_error() -> None:
-    assert parse_answer(bytes.fromhex("11 0E 05 FF 52 FC 10 04 00 00 00 00"), GET_STATE) == Answer(0x10, 0x04)
+    assert parse_answer(bytes.fromhex("11 0E 05 FF 52 FC 10 04 00 00 00 00"), GET_STATE) == FusAnswer(0x10, 0x04)
 
 
 def test_an_answer_without_an_error_byte_has_none() -> None:
     """Towards the end of an installation; what stands behind it is older."""
-    assert parse_answer(bytes.fromhex("11 0E 04 01 52 FC FF 99"), GET_STATE) == Answer(0xFF, 0)
+    assert parse_answer(bytes.fromhex("11 0E 04 01 52 FC FF 99"), GET_STATE) == FusAnswer(0xFF, 0)
 
 
 @pytest.mark.parametrize(

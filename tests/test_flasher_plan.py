@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flasher import plan as plan_module
-from flasher.chip import Area, Options, Staging
 from flasher.clearing import FlashContent
+from flasher.device import Area, Options, Staging
+from flasher.facts import Facts, difference, option_refusals
 from flasher.journal import History
-from flasher.plan import Facts, InstallStep, difference, option_refusals
+from flasher.plan import InstallStep
 from flasher.registers import FLASH_BASE
 from imagekit import placement
 from imagekit.assessment import assess

@@ -27,7 +27,7 @@ from flasher.pyocd import PyOcd, adapter, find_probes, finding, open_probe
 from flasher.pyocd.library import safe_options
 from flasher.registers import CPUID, DBGMCU_CR, SRAM1
 from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
-from flasher.sim.dll import Survives
+from flasher.sim.dll_link import Survives
 from flasher.sim.faults import Fault
 from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
 from flasher.sim.stlink import V2_1, V3, StLink, StLinkSettings

@@ -15,14 +15,15 @@ from flasher.device import Area, Staging
 from flasher.errors import ChipError, StillAtWorkError
 from flasher.flash import FlashDriver
 from flasher.fus import FusClient
-from flasher.install import Event, Session, delete, session, start_stack
+from flasher.install import delete, session, start_stack
 from flasher.plan import InstallPlan, InstallStep
 from flasher.retry import Wait
+from flasher.session import Event, Session
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.cpu2 import Cpu2 as SimulatedCpu2
-from flasher.sim.dll import Survives
+from flasher.sim.cpu2 import SimulatedCpu2
+from flasher.sim.dll_link import Survives
 from flasher.sim.errors import HostKilledError
-from flasher.sim.fus import Fus
+from flasher.sim.fus import SimulatedFus
 from flasher.steps import WorkingFlash, carry_out_step
 from imagekit.targets import select_target
 from tests.support.flashing import FUS_2_2_0, Bench, opened, simulated
@@ -192,15 +193,15 @@ def test_idle_without_a_result_is_inconclusive_for_a_minute(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chip = simulated(fus=FUS_2_2_0)
-    original, sent = Fus.answer, list[float]()
+    original, sent = SimulatedFus.answer, list[float]()
 
-    def answer(self: Fus, opcode: int, payload: bytes) -> bytes:
+    def answer(self: SimulatedFus, opcode: int, payload: bytes) -> bytes:
         if opcode != 0xFC54:
             return original(self, opcode, payload)
         sent.append(chip.clock)
         return b"\x00"
 
-    monkeypatch.setattr(Fus, "answer", answer)
+    monkeypatch.setattr(SimulatedFus, "answer", answer)
     with pytest.raises(ChipError, match="FUS stopped without a result of install-stack"):
         bench(chip).install(opened(NEW))
     assert len(sent) == 1
@@ -228,14 +229,14 @@ def test_ff_with_any_error_byte_may_be_the_first_contact(
 ) -> None:
     """ST's BLE_Ota resets on state FF whatever the error byte; here FF stays until a reset."""
     chip = simulated(first_contact="none")
-    original, start = Fus._get_state, chip.clock
+    original, start = SimulatedFus._get_state, chip.clock
     first = list[int]()
 
-    def get_state(self: Fus) -> bytes:
+    def get_state(self: SimulatedFus) -> bytes:
         first.append(chip.epoch)
         return answer if chip.epoch == first[0] else original(self)
 
-    monkeypatch.setattr(Fus, "_get_state", get_state)
+    monkeypatch.setattr(SimulatedFus, "_get_state", get_state)
     cpu2 = FusClient(bench(chip).connect(), lambda _event, _text: None)
     assert cpu2.begin().is_fus
     assert chip.clock - start < 60
@@ -245,7 +246,7 @@ def test_ff_after_an_open_step_is_never_the_first_contact(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chip = simulated(first_contact="none")
-    monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\x00")
+    monkeypatch.setattr(SimulatedFus, "_get_state", lambda _self: b"\xff\x00")
     cpu2 = FusClient(bench(chip).connect(), lambda _event, _text: None, has_open_step=lambda: True)
     epoch = chip.epoch
     with pytest.raises(StillAtWorkError, match="FUS has not finished what it was doing after 600 s"):
@@ -262,7 +263,7 @@ def test_ff_in_the_middle_of_a_step_is_never_the_first_contact(
     cpu2 = FusClient(bench(chip).connect(), lambda _event, _text: None, has_open_step=lambda: has_open_step)
     cpu2.begin()
     epoch, has_open_step = chip.epoch, True
-    monkeypatch.setattr(Fus, "_get_state", lambda _self: b"\xff\x00")
+    monkeypatch.setattr(SimulatedFus, "_get_state", lambda _self: b"\xff\x00")
     with pytest.raises(StillAtWorkError, match="FUS has not finished what it was doing after 600 s"):
         cpu2.enter_fus()
     assert chip.epoch == epoch
@@ -304,13 +305,13 @@ def test_no_application_runs_while_fus_starts_the_stack(
     chip.fus.installer.select_fus()
     with_application(chip)
     before, seen = chip.options.state.stored["OPTR"], set[str]()
-    original = Fus.answer
+    original = SimulatedFus.answer
 
-    def answer(self: Fus, opcode: int, payload: bytes) -> bytes:
+    def answer(self: SimulatedFus, opcode: int, payload: bytes) -> bytes:
         seen.add(f"0x{opcode:04X} nBOOT0 {chip.options.get('nBOOT0')}")
         return original(self, opcode, payload)
 
-    monkeypatch.setattr(Fus, "answer", answer)
+    monkeypatch.setattr(SimulatedFus, "answer", answer)
     assert single(bench(chip), start_stack).stack is not None
     assert "0xFC5A nBOOT0 0" in seen
     assert chip.options.state.stored["OPTR"] == before
@@ -345,12 +346,12 @@ def test_a_refused_delete_without_a_stack_is_not_an_error(
     chip.advance(60)
     assert chip.fus.secret.stack is None
     refused = list[int]()
-    original = Fus._fail
+    original = SimulatedFus._fail
 
-    def fail(self: Fus, kind: str, error: int) -> None:
+    def fail(self: SimulatedFus, kind: str, error: int) -> None:
         refused.append(error)
         original(self, kind, error)
 
-    monkeypatch.setattr(Fus, "_fail", fail)
+    monkeypatch.setattr(SimulatedFus, "_fail", fail)
     single(bench(chip), delete)
     assert refused == [0x01]

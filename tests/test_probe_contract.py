@@ -7,7 +7,7 @@ import pytest
 
 from flasher.errors import ProbeLostError, ProbeUnavailableError, TargetUnavailableError, TransferError
 from flasher.registers import CPUID, DHCSR, PWR_CR4, S_HALT, SRAM1
-from flasher.sim.dll import Fails, Survives, Unsettled
+from flasher.sim.dll_link import Fails, Survives, Unsettled
 from flasher.sim.errors import HostKilledError
 from flasher.sim.faults import Fault
 from tests.support.jlinks import own_locks_and_no_sleep

@@ -9,7 +9,7 @@ import pytest
 from flasher.errors import FlasherError
 from flasher.sim.board import to_document
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Fails, Survives, Unsettled
+from flasher.sim.dll_link import Fails, Survives, Unsettled
 from flasher.sim.faults import Fault
 from tests.support.flashing import simulated
 from tests.support.jlinks import own_locks_and_no_sleep

@@ -17,7 +17,7 @@ from flasher.sim import board
 from flasher.sim.board import create_board, from_document, load_board, make_board, save_board, to_document
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.codec import pack
-from flasher.sim.errors import ApplicationError, BoardError, ImageError
+from flasher.sim.errors import ApplicationSizeError, BoardError, ImageError
 from flasher.sim.parts import PARTS, find_part
 from flasher.sim.show import describe
 from tests.support.applications import VECTORS, program
@@ -289,7 +289,7 @@ def test_a_stack_that_fus_would_refuse(content: bytes, fus_version: int, error: 
 
 @pytest.mark.parametrize("size", [0, 7, 1024 * 1024])
 def test_an_application_that_does_not_fit(size: int) -> None:
-    with pytest.raises(ApplicationError, match=f"^{size} bytes; an application has 8 to 999424 on this board"):
+    with pytest.raises(ApplicationSizeError, match=f"^{size} bytes; an application has 8 to 999424 on this board"):
         make_board(find_part("WB55RG"), fus_version=FUS_1_2_0, application=bytes(size))
 
 

@@ -8,7 +8,7 @@ import pytest
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.cmsis_dap import CmsisDap
 from flasher.sim.debug_port import Ack, DebugPort, NotAcknowledgedError, PortSettings
-from flasher.sim.dll import Survives
+from flasher.sim.dll_link import Survives
 from tests.support.flashing import simulated
 
 SRAM1, NOWHERE = 0x2000_0000, 0xF000_0000

@@ -10,7 +10,10 @@ import pytest
 from pylink.enums import JLinkInterfaces
 from pylink.errors import JLinkException, JLinkReadException, JLinkWriteException
 
-from flasher.sim.dll import Fails, Outcome, Probe, Settings, SimulatedDll, Survives, Timing, Unsettled
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import AccessOutcome, Fails, Survives, Timing, Unsettled
+from flasher.sim.dll_session import Settings
+from flasher.sim.probes import SimulatedJLink
 from tests.support.jlinks import SERIAL, JLink, attach, chip, dll, jlink, own_locks_and_no_sleep
 from tests.support.toy_chip import FLASH, RAM, ToyChip
 
@@ -226,7 +229,7 @@ def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:
 def test_a_register_that_comes_short_is_no_register(chip: ToyChip, good: int) -> None:
     class Scripted:
         def outcomes(self) -> Any:
-            return iter([Outcome.WORKS] * good + [Outcome.SHORT])
+            return iter([AccessOutcome.WORKS] * good + [AccessOutcome.SHORT])
 
     jlink = attached(chip, after_reset=Scripted())
     jlink.reset()
@@ -244,7 +247,7 @@ def test_a_register_that_comes_short_is_no_register(chip: ToyChip, good: int) ->
 
 
 def attached(chip: ToyChip, **choices: Any) -> JLink:
-    return attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(**choices)))
+    return attach(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(**choices)))
 
 
 def test_the_library_does_not_notice_a_reset(chip: ToyChip) -> None:
@@ -333,7 +336,7 @@ def test_chance_is_the_same_for_the_same_seed(chip: ToyChip) -> None:
 def test_a_policy_may_be_a_script(chip: ToyChip) -> None:
     class Scripted:
         def outcomes(self) -> Any:
-            return iter([Outcome.WORKS, Outcome.SHORT, Outcome.FAILS])
+            return iter([AccessOutcome.WORKS, AccessOutcome.SHORT, AccessOutcome.FAILS])
 
     jlink = attached(chip, after_reset=Scripted())
     chip.reset_by_itself()
@@ -355,7 +358,9 @@ def test_a_command_is_refused_through_the_error_buffer(jlink: JLink, command: st
 
 
 def test_versions_differ_in_the_commands_they_know(chip: ToyChip) -> None:
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(unknown_commands=frozenset({"suppressgui"})))
+    dll = SimulatedDll(
+        [SimulatedJLink(serial=SERIAL, chip=chip)], Settings(unknown_commands=frozenset({"suppressgui"}))
+    )
     jlink = attach(dll)
     with pytest.raises(JLinkException, match="Unknown command: SuppressGUI = 1"):
         jlink.exec_command("SuppressGUI = 1")
@@ -393,17 +398,17 @@ def test_what_a_chip_raises_is_kept_for_its_owner(
 @pytest.mark.parametrize("name", ["JLINKARM_IsOpen", "JLINKARM_OpenEx", "JLINKARM_GetRegisterName"])
 def test_a_missing_symbol_is_named(chip: ToyChip, name: str) -> None:
     with pytest.raises(AttributeError, match=name):
-        pylink.JLink(lib=SimulatedDll([Probe(serial=SERIAL, chip=chip)], without={name}))
+        pylink.JLink(lib=SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], without={name}))
 
 
 def test_the_dialog_hook_may_be_missing(chip: ToyChip) -> None:
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], without={"JLINK_SetHookUnsecureDialog"})
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], without={"JLINK_SetHookUnsecureDialog"})
     attach(dll).close()
 
 
 def test_the_library_outlives_its_owner(chip: ToyChip, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    jlink = attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)]))
+    jlink = attach(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)]))
     gc.collect()
     assert jlink.memory_read32(RAM, 1) == [0]
     del jlink

@@ -6,7 +6,8 @@ import pylink
 import pytest
 from pylink.errors import JLinkEraseException, JLinkException, JLinkFlashException
 
-from flasher.sim.dll import SimulatedDll, StaleCallbackError
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_functions import StaleCallbackError
 from flasher.sim.parts import PARTS, Part
 from tests.support.jlinks import JLink, attach, chip, dll, own_locks_and_no_sleep
 from tests.support.toy_chip import FLASH, PAGE, RAM, ToyChip

@@ -5,7 +5,10 @@ from pathlib import Path
 import pylink
 import pytest
 
-from flasher.sim.dll import Fails, Probe, Settings, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import Fails
+from flasher.sim.dll_session import Settings
+from flasher.sim.probes import SimulatedJLink
 from tests.support.jlinks import SERIAL, attach, own_locks_and_no_sleep
 from tests.support.toy_chip import FLASH, RAM, ToyChip
 from tests.support.trampolines import COMPILER, SUFFIX, build
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler: pylink.
 
 def test_pylink_loads_it_as_a_file(tmp_path: Path) -> None:
     chip, lines = ToyChip(), list[str]()
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=Fails()))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(after_reset=Fails()))
     path = tmp_path / f"libjlinkarm{SUFFIX}"
     kept = build(dll, path)
     library = pylink.Library(str(path), use_tmpcpy=False)

@@ -8,7 +8,9 @@ import pytest
 from pylink.enums import JLinkHost, JLinkInterfaces
 from pylink.errors import JLinkException, JLinkReadException
 
-from flasher.sim.dll import Probe, Settings, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_session import Settings
+from flasher.sim.probes import SimulatedJLink
 from tests.support.jlinks import SERIAL, JLink, attach, chip, dll, jlink, own_locks_and_no_sleep
 from tests.support.toy_chip import RAM, ToyChip
 
@@ -19,7 +21,10 @@ SWD = JLinkInterfaces.SWD
 
 
 def two_probes(**choices: Any) -> SimulatedDll:
-    probes = [Probe(serial=SERIAL, chip=ToyChip()), Probe(serial=OTHER, chip=ToyChip(), product="J-Link PRO")]
+    probes = [
+        SimulatedJLink(serial=SERIAL, chip=ToyChip()),
+        SimulatedJLink(serial=OTHER, chip=ToyChip(), product="J-Link PRO"),
+    ]
     return SimulatedDll(probes, Settings(**choices))
 
 
@@ -91,7 +96,7 @@ def test_a_probe_that_another_program_holds() -> None:
 
 
 def test_two_libraries_do_not_share_a_probe(chip: ToyChip) -> None:
-    probe = Probe(serial=SERIAL, chip=chip)
+    probe = SimulatedJLink(serial=SERIAL, chip=chip)
     first = attach(SimulatedDll([probe]), serial=None)
     second = pylink.JLink(lib=SimulatedDll([probe]))
     with pytest.raises(JLinkException):
@@ -156,7 +161,7 @@ _NOT_OPENED = r"No emulator with serial|Could not connect to default emulator|no
 @pytest.mark.parametrize(("version", "works"), [(91200, True), (91400, True), (91401, False), (92200, False)])
 def test_a_command_before_open_spoils_newer_libraries(chip: ToyChip, version: int, works: bool) -> None:
     for serial in (SERIAL, None):
-        dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(version=version))
+        dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(version=version))
         jlink = pylink.JLink(lib=dll)
         jlink.disable_dialog_boxes()
         if works:
@@ -256,7 +261,7 @@ def test_the_cable_is_pulled(dll: SimulatedDll, tidy: bool) -> None:
 
 
 def test_the_cable_is_pulled_and_the_library_stays_open(chip: ToyChip) -> None:
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(open_survives_unplugging=True))
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(open_survives_unplugging=True))
     jlink = attach(dll)
     dll.desk.probes[0].unplug()
     assert jlink.opened()

@@ -5,7 +5,9 @@ import pytest
 from pylink.enums import JLinkInterfaces
 
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import Probe, Settings, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_session import Settings
+from flasher.sim.probes import SimulatedJLink
 from tests.support.jlinks import own_locks_and_no_sleep
 from tests.support.sim_images import chip
 
@@ -20,7 +22,7 @@ def connected(**settings: object) -> tuple[SimulatedChip, pylink.JLink]:
     it = chip()
     it.halt()
     it.advance(0.01)
-    jlink = pylink.JLink(lib=SimulatedDll([Probe(serial=SERIAL, chip=it)], Settings(**settings)))  # type: ignore[arg-type]
+    jlink = pylink.JLink(lib=SimulatedDll([SimulatedJLink(serial=SERIAL, chip=it)], Settings(**settings)))  # type: ignore[arg-type]
     attach(jlink)
     jlink.halt()
     return it, jlink

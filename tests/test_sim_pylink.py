@@ -12,9 +12,12 @@ import pytest
 
 from flasher.sim.board import load_board, save_board
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import AfterReset, Fails, Probe, Settings, SimulatedDll, Survives, Unsettled
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import AfterReset, Fails, Survives, Unsettled
+from flasher.sim.dll_session import Settings
 from flasher.sim.errors import AccessError
 from flasher.sim.parts import find_part
+from flasher.sim.probes import SimulatedJLink
 from tests.support.corpus import CORPUS, needs_corpus
 from tests.support.jlinks import SERIAL, attach, own_locks_and_no_sleep  # noqa: F401 - a fixture
 from tests.support.sim_driver import FW_DELETE, FW_UPGRADE, START_WS, Driver, LostError, SilentError
@@ -92,7 +95,7 @@ class Patient(Driver):
 
 def wired(chip: SimulatedChip, policy: AfterReset | None = None) -> Driver:
     settings = Settings(after_reset=policy) if policy else None
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)], settings)
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], settings)
     return Patient(PylinkBus(dll, chip), page=chip.part.page)
 
 
@@ -145,7 +148,7 @@ def test_cpu1_runs_from_where_the_debugger_points_it() -> None:
     chip.flash.put_cells(0x08000000, (0x20001000).to_bytes(4, "little") + (0x08000101).to_bytes(4, "little"))
     chip.power_cycle()
     chip.reset(halt=True)
-    jlink = attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)]))
+    jlink = attach(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)]))
     assert jlink.register_read(15) == 0x08000100
     jlink.memory_write16(0x20000008, [0xE7FE])
     jlink.register_write(15, 0x20000008)
@@ -182,7 +185,7 @@ def test_nothing_moves_in_a_chip_that_is_held_in_reset() -> None:
 def test_cpu1_is_caught_while_the_chip_is_held_in_reset() -> None:
     """Connecting under reset: halt and vector catch are set while the pin is low, CPU1 then stops at its vector."""
     chip = fresh()
-    jlink = attach(SimulatedDll([Probe(serial=SERIAL, chip=chip)], Settings(after_reset=Survives())))
+    jlink = attach(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(after_reset=Survives())))
     jlink.set_reset_pin_low()
     chip.advance(0.01)
     jlink.memory_write32(0xE000EDF0, [0xA05F0001])
@@ -207,7 +210,7 @@ def test_a_pin_that_goes_low_while_fus_writes_is_an_interruption() -> None:
 
 def test_two_probes_reach_two_chips() -> None:
     chips = {260_000_001: fresh(), 260_000_002: fresh()}
-    dll = SimulatedDll([Probe(serial=serial, chip=chip) for serial, chip in chips.items()])
+    dll = SimulatedDll([SimulatedJLink(serial=serial, chip=chip) for serial, chip in chips.items()])
     for serial, chip in chips.items():
         chip.write(0x20000100, serial.to_bytes(4, "little"), 4)
         jlink = attach(dll, serial=serial)

@@ -8,7 +8,7 @@ import pytest
 
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.debug_port import PortSettings
-from flasher.sim.dll import Survives
+from flasher.sim.dll_link import Survives
 from flasher.sim.stlink import V2_1, V3, Model, StLink, StLinkSettings
 from tests.support.flashing import simulated
 from tests.support.stlink_server import served

@@ -75,7 +75,7 @@ def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
     Example: flasher info --probe jlink
     """
     with looking(connection) as session:
-        from flasher.plan import option_refusals
+        from flasher.facts import option_refusals
         from flasher.show import info_document, info_lines
 
         reasons = option_refusals(session.chip.options())

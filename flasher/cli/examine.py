@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from flasher.doctor import Check, Grade, examine
+from flasher.doctor import Check, CheckGrade, examine
 from flasher.errors import ProbeError
 from flasher.link import unconnected_chip
 from imagekit.errors import ExitCode
@@ -21,12 +21,12 @@ def run_checks(choice: "ProbeChoice") -> list[Check]:
             return list(examine(chip))
     except ProbeError as error:
         todo = "connect one probe, or name one with --probe"
-        return [Check(name="probe", value=str(error), grade=Grade.ERROR, todo=todo)]
+        return [Check(name="probe", value=str(error), grade=CheckGrade.ERROR, todo=todo)]
 
 
 def exit_code(checks: list[Check]) -> ExitCode:
     """Return 0 when no check failed; warnings do not count."""
-    failed = [check.name for check in checks if check.grade is Grade.ERROR]
+    failed = [check.name for check in checks if check.grade is CheckGrade.ERROR]
     if not failed:
         return ExitCode.DONE
     if any(name in _CONNECTING for name in failed):

@@ -141,6 +141,8 @@ class RunRecord:
             return True
         if self.code == ExitCode.DONE:
             return False
+        if self.session is not None and self.session.cpu2.is_fus_at_work:
+            return True
         if self.session is None or self.code in (ExitCode.CRASHED, ExitCode.INTERRUPTED, None):
             return None
         return False

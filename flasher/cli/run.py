@@ -16,7 +16,7 @@ from flasher.cli.display import KEEP_POWERED, Display, NoDisplay, make_display
 from flasher.cli.events import StateMerger
 from flasher.cli.failure import failure_lines
 from flasher.cli.record import RunRecord
-from flasher.errors import BoardFileError, FlasherError, ProbeError, StoppedError
+from flasher.errors import DO_NOT_POWER_OFF, BoardFileError, FlasherError, ProbeError, StoppedError
 from imagekit.cli.console import complain, is_debugging, print_result, shown, trace
 from imagekit.errors import ExitCode
 from imagekit.files import read_start, write_file
@@ -74,7 +74,7 @@ def connected(
     if choice.under_reset:
         uids = unfinished(folder)
         if uids:
-            complain(f"--under-reset is ignored: FUS may still be running on {', '.join(uids)}")
+            complain(f"--under-reset is ignored: FUS may still be running on {', '.join(uids)} (flasher journal)")
             choice = replace(choice, under_reset=False)
     with connected_chip(choice, on_fault) as chip:
         uid = chip.identity.uid
@@ -273,6 +273,8 @@ def errors_told_and_noted(run: Run) -> Iterator[None]:
     except Exception as error:
         text = f"{type(error).__name__}: {error}: this is a defect of flasher; 'flasher --debug ...' shows where"
         run.record.crash(error, text, ExitCode.CRASHED)
+        if run.record.session is not None and run.record.session.cpu2.is_fus_at_work:
+            complain(DO_NOT_POWER_OFF)
         raise
 
 

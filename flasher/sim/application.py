@@ -17,7 +17,7 @@ _COMMAND, _SPARE_EVENT, _SPARE_BLE, _POOL = (SRAM2A_BASE + at for at in (0x100, 
 _POOL_SIZE = 550
 
 
-class Application:
+class SimulatedApplication:
     """The application's steps, when CPU1 lets it run."""
 
     def __init__(self, cpu1: Cpu1, registers: Registers, ram: Ram) -> None:

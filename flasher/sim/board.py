@@ -22,12 +22,12 @@ from flasher.sim.chip import ChipState, SimulatedChip
 from flasher.sim.codec import decode, encode, pack, unpack
 from flasher.sim.cpu1 import Cpu1State
 from flasher.sim.cpu2 import Cpu2State
-from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError, SimError
+from flasher.sim.errors import ApplicationSizeError, BoardError, ImageError, PartError, SimError
 from flasher.sim.faults import parse_fault
 from flasher.sim.flash_registers import FlashState
 from flasher.sim.fus import FusState
 from flasher.sim.ipcc import IpccState
-from flasher.sim.memory import Clock, RamState
+from flasher.sim.memory import ChipClock, RamState
 from flasher.sim.option_bytes import OptionState
 from flasher.sim.parts import FLASH_BASE, Part, find_part
 from flasher.sim.possible import refuse_impossible
@@ -81,7 +81,7 @@ def make_board(
     if application is not None:
         room = min(chip.options.secure_start or part.nominal_end, part.nominal_end) - FLASH_BASE
         if not 8 <= len(application) <= room:  # at least a stack pointer and a reset vector
-            raise ApplicationError(f"{len(application)} bytes; an application has 8 to {room} on this board")
+            raise ApplicationSizeError(f"{len(application)} bytes; an application has 8 to {room} on this board")
         chip.flash.put_cells(FLASH_BASE, application)
     if has_bonding_data and stack is None:
         raise ImageError("bonding data needs a stack")
@@ -172,7 +172,7 @@ def _restore(document: dict[str, Any]) -> SimulatedChip:
         parse_fault(fault)
     chip.cpu1.boot0_pin = decode(bool, document["boot0_pin"])
     chip.state = decode(ChipState, document["chip"])
-    chip.time.now = decode(Clock, document["time"]).now
+    chip.time.now = decode(ChipClock, document["time"]).now
     chip.options.restore(decode(OptionState, document["options"]))
     chip.ipcc.state = decode(IpccState, document["ipcc"])
     chip.cpu1.state = decode(Cpu1State, document["cpu1"])

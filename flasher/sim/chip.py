@@ -7,20 +7,20 @@ Sources: CMSIS stm32wb55xx.h and stm32wb15xx.h (map, registers), RM0434 (identif
 from dataclasses import dataclass
 
 from flasher.sim import nvm
-from flasher.sim.application import Application
+from flasher.sim.application import SimulatedApplication
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.cpu1 import REGISTERS as DEBUG_REGISTERS
 from flasher.sim.cpu1 import Cpu1
-from flasher.sim.cpu2 import Cpu2
+from flasher.sim.cpu2 import SimulatedCpu2
 from flasher.sim.errors import AccessError
-from flasher.sim.flash import Flash
+from flasher.sim.flash import SimulatedFlash
 from flasher.sim.flash_registers import CR, LINE_SECONDS, OPTSTRT, STRT
-from flasher.sim.fus import Fus
-from flasher.sim.identity import Identity
+from flasher.sim.fus import SimulatedFus
+from flasher.sim.identity import FactoryConstants
 from flasher.sim.image import ST_KEYS
 from flasher.sim.ipcc import Ipcc
-from flasher.sim.memory import Clock, Ram
-from flasher.sim.option_bytes import RDP_LEVEL_0, RDP_LEVEL_2, OptionBytes
+from flasher.sim.memory import ChipClock, Ram
+from flasher.sim.option_bytes import RDP_LEVEL_0, RDP_LEVEL_2, OptionByteRegisters
 from flasher.sim.parts import FLASH_BASE, SRAM2A_BASE, SRAM2B_BASE, Part
 from flasher.sim.registers import CSR_BOR, CSR_OBL, CSR_PIN, CSR_SOFTWARE, FLASH_REGISTERS, Registers
 from flasher.sim.secret import Secret
@@ -63,19 +63,19 @@ class SimulatedChip:
         self.behaviour = behaviour or Behaviour()
         self.faults: tuple[str, ...] = ()  # armed on the board; the chip itself makes nothing of them
         self.state = ChipState()
-        self.time = Clock()
-        self.options = OptionBytes(part)
+        self.time = ChipClock()
+        self.options = OptionByteRegisters(part)
         self.ram = Ram(part)
-        self.flash = Flash(part, self.behaviour, self.time, self.options)
+        self.flash = SimulatedFlash(part, self.behaviour, self.time, self.options)
         self.ipcc = Ipcc()
-        self.identity = Identity(part, serial)
+        self.identity = FactoryConstants(part, serial)
         self.cpu1 = Cpu1(self.behaviour, self.time, self.ram, self.flash, self.options)
         keys = ST_KEYS[part.series] if keys is None else keys
         secret = Secret(fus_version=fus_version)
-        self.fus = Fus(part, self.behaviour, self.time, self.flash, self.options, secret, keys, accepted)
-        self.cpu2 = Cpu2(self.fus, self.ram, self.ipcc, self.identity.uid64)
+        self.fus = SimulatedFus(part, self.behaviour, self.time, self.flash, self.options, secret, keys, accepted)
+        self.cpu2 = SimulatedCpu2(self.fus, self.ram, self.ipcc, self.identity.uid64)
         self.registers = Registers(self.behaviour, self.flash, self.ipcc, self.cpu1, self.cpu2, self.identity)
-        self.application = Application(self.cpu1, self.registers, self.ram)
+        self.application = SimulatedApplication(self.cpu1, self.registers, self.ram)
         self.fus.installer.select_fus()
         self.options.load()
         self._reset(CSR_BOR | CSR_PIN, halt=False, by_itself=True, power=True)

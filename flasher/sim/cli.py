@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flasher.sim.errors import ApplicationError, BoardError, ImageError, PartError
+from flasher.sim.errors import ApplicationSizeError, BoardError, ImageError, PartError
 
 if TYPE_CHECKING:
     from flasher.sim.behaviour import Behaviour
@@ -122,7 +122,7 @@ def _made(
         raise _left(str(error), _USAGE) from error
     except ImageError as error:
         raise _left(f"{_shown(stack)}: {error}", _REFUSED) from error
-    except ApplicationError as error:
+    except ApplicationSizeError as error:
         raise _left(f"{_shown(application[0] if application else None)}: {error}", _REFUSED) from error
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from flasher.sim.debug_port import AP_DRW, Ack, DebugPort, NotAcknowledgedError, PortSettings
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 
 OK, ERROR, INVALID = 0x00, 0xFF, 0xFF
 PACKET_SIZE, PACKET_COUNT = 512, 4
@@ -40,7 +40,7 @@ class CmsisDap:
 
     def __init__(
         self,
-        chip: Chip,
+        chip: WiredChip,
         settings: CmsisDapSettings | None = None,
         serial: str = "0240000034544e45",
         product: str = "simulated CMSIS-DAP",

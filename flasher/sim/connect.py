@@ -11,10 +11,10 @@ from pathlib import Path
 
 from flasher.errors import BoardFileError, ProbeUnavailableError
 from flasher.jlink import JLink
-from flasher.probe import FaultOutcome, OpenedProbe, ProbeRequest
-from flasher.probe import Probe as AnyProbe
-from flasher.sim.dll import Probe, SimulatedDll
+from flasher.probe import FaultOutcome, OpenedProbe, Probe, ProbeRequest
+from flasher.sim.dll import SimulatedDll
 from flasher.sim.errors import BoardError, HostKilledError
+from flasher.sim.probes import SimulatedJLink
 from flasher.sim.session import OpenBoard, opened_board
 
 
@@ -55,7 +55,7 @@ def _why_unreadable(path: Path, error: BoardError) -> str:
     return f"{path}: {error}"
 
 
-def _probe(request: ProbeRequest, board: OpenBoard) -> AnyProbe:
+def _probe(request: ProbeRequest, board: OpenBoard) -> Probe:
     """Return the real driver of a kind, in front of a simulated probe."""
     # Each file has its own serial number: pylink's lock then keeps two programs from one board on Windows too.
     serial = zlib.crc32(str(board.path.resolve()).encode()) & 0x7FFF_FFFF
@@ -63,7 +63,7 @@ def _probe(request: ProbeRequest, board: OpenBoard) -> AnyProbe:
         from flasher.sim.connect_pyocd import pyocd_probe
 
         return pyocd_probe(request.kind, board.chip, board, serial=str(serial), speed_khz=request.speed_khz)
-    dll = SimulatedDll([Probe(serial=serial, chip=board.chip, product="simulated J-Link")], board.settings)
+    dll = SimulatedDll([SimulatedJLink(serial=serial, chip=board.chip, product="simulated J-Link")], board.settings)
     return JLink(dll, board, serial=serial, kind="sim", after_failure=dll.raise_stored)
 
 

@@ -10,12 +10,12 @@ from flasher.probe import Clock
 from flasher.pyocd import PyOcd
 from flasher.sim.cmsis_dap import CmsisDap
 from flasher.sim.file_lock import FileLock
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
 from flasher.sim.stlink import V2_1, StLink
 
 
-def pyocd_probe(kind: str, chip: Chip, clock: Clock, *, serial: str, speed_khz: int = 4000) -> PyOcd:
+def pyocd_probe(kind: str, chip: WiredChip, clock: Clock, *, serial: str, speed_khz: int = 4000) -> PyOcd:
     """Return the adapter on a simulated probe of a kind (`sim+stlink`, `sim+cmsis-dap`) that is wired to a chip."""
     driver = kind.removeprefix("sim+")
     cable = Cable(lock=FileLock(f"stm32wb-sim-{serial}"))

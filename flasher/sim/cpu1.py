@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.errors import AccessError
-from flasher.sim.flash import Flash
-from flasher.sim.memory import Clock, Ram
-from flasher.sim.option_bytes import OptionBytes
+from flasher.sim.flash import SimulatedFlash
+from flasher.sim.memory import ChipClock, Ram
+from flasher.sim.option_bytes import OptionByteRegisters
 from flasher.sim.parts import FLASH_BASE, SRAM1_BASE, SYSTEM_MEMORY_BASE, SYSTEM_MEMORY_SIZE
 
 CPUID, AIRCR, DHCSR, DCRSR, DCRDR, DEMCR = 0xE000_ED00, 0xE000_ED0C, 0xE000_EDF0, 0xE000_EDF4, 0xE000_EDF8, 0xE000_EDFC
@@ -49,7 +49,9 @@ class Cpu1State:
 class Cpu1:
     """The application core."""
 
-    def __init__(self, behaviour: Behaviour, clock: Clock, ram: Ram, flash: Flash, options: OptionBytes) -> None:
+    def __init__(
+        self, behaviour: Behaviour, clock: ChipClock, ram: Ram, flash: SimulatedFlash, options: OptionByteRegisters
+    ) -> None:
         self._behaviour, self._clock, self._ram, self._flash, self._options = behaviour, clock, ram, flash, options
         self.boot0_pin = False
         self.state = Cpu1State()

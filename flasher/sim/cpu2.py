@@ -17,7 +17,7 @@ from flasher.sim.commands import (
     OK,
     USER_KEY_COMMANDS,
 )
-from flasher.sim.fus import Fus, is_earliest
+from flasher.sim.fus import SimulatedFus, is_earliest
 from flasher.sim.ipcc import MM_RELEASE, SYSTEM, Ipcc
 from flasher.sim.mailbox import Mailbox
 from flasher.sim.memory import Ram
@@ -62,10 +62,10 @@ class Cpu2State:
     mailbox: Mailbox = field(default_factory=Mailbox)
 
 
-class Cpu2:
+class SimulatedCpu2:
     """The radio core as CPU1 and a debugger meet it. The chip looks at `wants_reset` after every step."""
 
-    def __init__(self, fus: Fus, ram: Ram, ipcc: Ipcc, uid64: bytes) -> None:
+    def __init__(self, fus: SimulatedFus, ram: Ram, ipcc: Ipcc, uid64: bytes) -> None:
         self.fus, self._ram, self._ipcc, self._uid64 = fus, ram, ipcc, uid64
         self.state = Cpu2State()
         self._behaviour = fus.behaviour

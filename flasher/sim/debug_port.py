@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
-from flasher.sim.dll_link import AfterReset, Fails, Outcome
+from flasher.sim.dll_link import AccessOutcome, AfterReset, Fails
 from flasher.sim.errors import AccessError
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,13 +90,13 @@ class PortSettings:
 class DebugPort:
     """One debug port, wired to one chip."""
 
-    def __init__(self, chip: Chip, settings: PortSettings | None = None) -> None:
+    def __init__(self, chip: WiredChip, settings: PortSettings | None = None) -> None:
         self.chip, self.settings = chip, settings or PortSettings()
         self.waits = 0
         """How many of the next AP accesses are answered with WAIT."""
         self.fault_address = 0
         self._epoch = chip.epoch
-        self._window: Iterator[Outcome] = iter(())
+        self._window: Iterator[AccessOutcome] = iter(())
         self._ones, self._history = 0, 0
         self._power_up()
 
@@ -146,12 +146,12 @@ class DebugPort:
         self._notice_reset()
         if not self.chip.target_present:
             self._line = _Line.LOST
-        outcome = next(self._window, Outcome.WORKS)
-        if outcome is Outcome.FAILS:
+        outcome = next(self._window, AccessOutcome.WORKS)
+        if outcome is AccessOutcome.FAILS:
             self._line = _Line.LOST
         if self._line is not _Line.READY:
             raise NotAcknowledgedError(Ack.NONE)
-        if outcome is Outcome.SHORT:
+        if outcome is AccessOutcome.SHORT:
             raise NotAcknowledgedError(Ack.WAIT)
 
     # --- DP registers

@@ -1,6 +1,6 @@
 """The J-Link library's C functions in front of simulated chips, so that pylink runs end to end without hardware.
 
-    dll = SimulatedDll([Probe(serial=260000001, chip=chip)])
+    dll = SimulatedDll([SimulatedJLink(serial=260000001, chip=chip)])
     jlink = pylink.JLink(lib=dll)
 
 Each function is a real C function pointer (a ctypes thunk) behind an untyped one, exactly as a loaded library gives it:
@@ -13,28 +13,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from flasher.sim.dll_functions import Function, Functions, StaleCallbackError
-from flasher.sim.dll_link import AfterReset, CallError, Counters, Fails, Outcome, Survives, Timing, Unsettled
-from flasher.sim.dll_session import Channel, Session, Settings
-from flasher.sim.errors import AccessError
-from flasher.sim.probes import Chip, Desk, Probe
-
-__all__ = [
-    "AccessError",
-    "AfterReset",
-    "Chip",
-    "Counters",
-    "Desk",
-    "Fails",
-    "Outcome",
-    "Probe",
-    "Settings",
-    "SimulatedDll",
-    "StaleCallbackError",
-    "Survives",
-    "Timing",
-    "Unsettled",
-]
+from flasher.sim.dll_functions import Function, Functions
+from flasher.sim.dll_link import CallError, Counters
+from flasher.sim.dll_session import Channel, DllSession, Settings
+from flasher.sim.probes import Desk, SimulatedJLink
 
 Untyped = ctypes.CFUNCTYPE(ctypes.c_int)
 """How ctypes sees a function that nobody declared: any arguments, a C int back."""
@@ -52,12 +34,12 @@ class SimulatedDll:
     """A loaded J-Link library with its probes: pass it as `lib` to `pylink.JLink`."""
 
     def __init__(
-        self, probes: Iterable[Probe], settings: Settings | None = None, without: Collection[str] = ()
+        self, probes: Iterable[SimulatedJLink], settings: Settings | None = None, without: Collection[str] = ()
     ) -> None:
         self.desk = Desk(list(probes))
         self.settings = settings or Settings()
         self._listeners: dict[Channel, Callable[[bytes], None]] = {}
-        self.session = Session(self.desk, self.settings, self._say)
+        self.session = DllSession(self.desk, self.settings, self._say)
         self._answers: dict[str, deque[int]] = {}
         self._stored: BaseException | None = None
         self.functions = {function.name: function for function in Functions(self.session, self._listeners).table()}

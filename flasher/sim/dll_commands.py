@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flasher.sim.dll_devices import DEVICES, device_index
 from flasher.sim.dll_link import CallError
-from flasher.sim.dll_session import Handle, Session
+from flasher.sim.dll_session import DllSession, Handle
 
 WITHOUT_EFFECT = frozenset({
     "disableautoupdatefw", "disableflashbps", "disableinfowinflashbps", "disableinfowinflashdl", "enableflashbps",
@@ -22,7 +22,7 @@ UNKNOWN_CODE = 1
 """What V6.18c, V7.84e and V7.86c answered to a string that they did not know (hardware-review 5)."""
 
 
-def execute(session: Session, command: str) -> str:
+def execute(session: DllSession, command: str) -> str:
     """Carry a command string out; return the text for the error buffer, empty when all is well.
 
     Raises:

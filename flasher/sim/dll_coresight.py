@@ -20,7 +20,7 @@ INCREMENT_PAGE = 0x400
 """TAR counts up within 1 KiB only: what lies beyond is up to the implementation."""
 
 
-class DebugPort:
+class DllDebugPort:
     """DP and MEM-AP registers over one link."""
 
     def __init__(self, link: Link) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from flasher.sim.dll_devices import Bank
 from flasher.sim.dll_link import CallError
 from flasher.sim.errors import AccessError
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 
 MEMORY_LINE = 64
 RAM = (0x2000_0000, 0x2004_0000)  # SRAM1, SRAM2A and SRAM2B (CMSIS)
@@ -103,7 +103,7 @@ class MemoryCache:
         return b"".join(self._lines[start] for start in starts)[address - first :][:size]
 
 
-def program(chip: Chip, bank: Bank, address: int, data: bytes) -> int:
+def program(chip: WiredChip, bank: Bank, address: int, data: bytes) -> int:
     """Bring flash to hold the data: compare, erase, program, verify, as the library's flash loader does.
 
     Returns how many bytes were programmed: none where the contents already match. CallError as EndDownload answers.
@@ -119,7 +119,7 @@ def program(chip: Chip, bank: Bank, address: int, data: bytes) -> int:
     return programmed
 
 
-def erase_bank(chip: Chip, bank: Bank) -> None:
+def erase_bank(chip: WiredChip, bank: Bank) -> None:
     """Erase every sector; CallError when one refuses."""
     chip.halt()
     try:
@@ -129,7 +129,7 @@ def erase_bank(chip: Chip, bank: Bank) -> None:
         raise CallError(ERASE_FAILED) from error
 
 
-def _sector(chip: Chip, bank: Bank, start: int, address: int, data: bytes) -> int:
+def _sector(chip: WiredChip, bank: Bank, start: int, address: int, data: bytes) -> int:
     old = chip.read(start, bank.sector, 4)
     low, high = max(start, address), min(start + bank.sector, address + len(data))
     new = old[: low - start] + data[low - address : high - address] + old[high - start :]
@@ -148,7 +148,7 @@ def _sector(chip: Chip, bank: Bank, start: int, address: int, data: bytes) -> in
     return high - low
 
 
-def _erase(chip: Chip, bank: Bank, start: int) -> None:
+def _erase(chip: WiredChip, bank: Bank, start: int) -> None:
     # Keys written to an open lock are an error of their own: ST's HAL too writes them only when LOCK is set.
     if _get(chip, CR) & LOCK:
         for key in KEYS:
@@ -161,7 +161,7 @@ def _erase(chip: Chip, bank: Bank, start: int) -> None:
     _set(chip, CR, 0)
 
 
-def _finish(chip: Chip) -> None:
+def _finish(chip: WiredChip) -> None:
     for _ in range(POLLS):
         status = _get(chip, SR)
         if not status & BUSY:
@@ -171,9 +171,9 @@ def _finish(chip: Chip) -> None:
         raise CallError(PROGRAM_FAILED)
 
 
-def _get(chip: Chip, address: int) -> int:
+def _get(chip: WiredChip, address: int) -> int:
     return int.from_bytes(chip.read(address, 4, 4), "little")
 
 
-def _set(chip: Chip, address: int, value: int) -> None:
+def _set(chip: WiredChip, address: int, value: int) -> None:
     chip.write(address, value.to_bytes(4, "little"), 4)

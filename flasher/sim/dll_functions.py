@@ -14,7 +14,7 @@ from typing import Any
 from flasher.sim.dll_commands import execute
 from flasher.sim.dll_devices import DEVICES, DPIDR, device_index
 from flasher.sim.dll_link import CallError
-from flasher.sim.dll_session import FILE_NOT_OPENED, REGISTERS, TIF_MASK, UNKNOWN_FORMAT, Channel, Session
+from flasher.sim.dll_session import FILE_NOT_OPENED, REGISTERS, TIF_MASK, UNKNOWN_FORMAT, Channel, DllSession
 from flasher.sim.dll_structs import IP, USB, ConnectInfo, put_device, put_probes, put_status, put_text
 
 LogCallback = ctypes.CFUNCTYPE(None, c_char_p)
@@ -42,7 +42,7 @@ class Function:
 class Functions:
     """What answers the calls: C values in, C values out, the work done by the session."""
 
-    def __init__(self, session: Session, listeners: dict[Channel, Callable[[bytes], None]]) -> None:
+    def __init__(self, session: DllSession, listeners: dict[Channel, Callable[[bytes], None]]) -> None:
         self._session = session
         self._listeners = listeners
         self._texts: dict[str, bytes] = {}

@@ -14,7 +14,7 @@ from random import Random
 from typing import Protocol
 
 from flasher.sim.errors import AccessError
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 
 UNSPECIFIED = -1
 """The J-Link library's answer to nearly everything that fails."""
@@ -28,7 +28,7 @@ class CallError(Exception):
         self.code = code
 
 
-class Outcome(Enum):
+class AccessOutcome(Enum):
     """What one access comes to."""
 
     WORKS = auto()
@@ -39,14 +39,14 @@ class Outcome(Enum):
 class AfterReset(Protocol):
     """Decides what accesses come to after the chip was reset behind the library's back."""
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[AccessOutcome]:
         """Give the outcomes after one such reset, access by access; where they end, the link works again."""
 
 
 class Survives:
     """Every access works: the debug port lived through the reset."""
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[AccessOutcome]:
         """No access is hit."""
         return iter(())
 
@@ -54,9 +54,9 @@ class Survives:
 class Fails:
     """Every access fails, until the library connects anew."""
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[AccessOutcome]:
         """Every access is hit."""
-        return repeat(Outcome.FAILS)
+        return repeat(AccessOutcome.FAILS)
 
 
 class Unsettled:
@@ -66,12 +66,12 @@ class Unsettled:
         self._random = Random(seed)  # noqa: S311 - a test must come out the same each time
         self._most = most
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[AccessOutcome]:
         """Draw how many accesses are hit, how, and whether the link comes back by itself."""
         for _ in range(self._random.randint(0, self._most)):
-            yield self._random.choice(list(Outcome))
+            yield self._random.choice(list(AccessOutcome))
         if self._random.random() < 1 / 4:
-            yield from repeat(Outcome.FAILS)
+            yield from repeat(AccessOutcome.FAILS)
 
 
 @dataclass(slots=True)
@@ -97,13 +97,13 @@ class Timing:
 class Link:
     """One open connection to one chip."""
 
-    def __init__(self, chip: Chip, after_reset: AfterReset, counters: Counters, timing: Timing) -> None:
+    def __init__(self, chip: WiredChip, after_reset: AfterReset, counters: Counters, timing: Timing) -> None:
         self.chip = chip
         self._after_reset = after_reset
         self._counters = counters
         self._timing = timing
         self._epoch, self._power_ups = chip.epoch, chip.power_ups
-        self._window: Iterator[Outcome] = iter(())
+        self._window: Iterator[AccessOutcome] = iter(())
 
     def settle(self) -> None:
         """Take the chip as it is now for known: the library has just connected to it, or reset it itself."""
@@ -112,7 +112,7 @@ class Link:
 
     def touch(self) -> None:
         """Use the debug port for something that moves no memory; CallError when it does not answer."""
-        if self._outcome(0) is not Outcome.WORKS:
+        if self._outcome(0) is not AccessOutcome.WORKS:
             raise CallError
 
     def read(self, address: int, size: int, width: int) -> bytes:
@@ -148,15 +148,15 @@ class Link:
             return done
         return _through(done, width, self._outcome(0))
 
-    def _outcome(self, size: int) -> Outcome:
+    def _outcome(self, size: int) -> AccessOutcome:
         # The time comes first: the chip may reset itself while the probe is still sending.
         self.chip.advance(self._timing.seconds_per_access + size / self._timing.bytes_per_second)
         if not self.chip.target_present or self.chip.power_ups != self._power_ups:
-            return Outcome.FAILS
+            return AccessOutcome.FAILS
         if self.chip.epoch != self._epoch:
             self._epoch = self.chip.epoch
             self._window = self._after_reset.outcomes()
-        return next(self._window, Outcome.WORKS)
+        return next(self._window, AccessOutcome.WORKS)
 
     def _read_part(self, address: int, size: int, width: int) -> bytes:
         self._counters.reads += 1
@@ -180,11 +180,11 @@ class Link:
         return done
 
 
-def _through(size: int, width: int, outcome: Outcome) -> int:
+def _through(size: int, width: int, outcome: AccessOutcome) -> int:
     """Return how many bytes of an access get through, in whole units."""
-    if outcome is Outcome.FAILS:
+    if outcome is AccessOutcome.FAILS:
         raise CallError
-    if outcome is Outcome.SHORT:
+    if outcome is AccessOutcome.SHORT:
         return size // 2 // max(width, 1) * max(width, 1)
     return size
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from flasher.sim.dll_coresight import DebugPort
+from flasher.sim.dll_coresight import DllDebugPort
 from flasher.sim.dll_devices import Bank, Device
 from flasher.sim.dll_flash import FlashCache, MemoryCache, erase_bank, program
 from flasher.sim.dll_link import AfterReset, CallError, Counters, Fails, Link, Timing
-from flasher.sim.probes import CANNOT_CONNECT, Desk, Probe
+from flasher.sim.probes import CANNOT_CONNECT, Desk, SimulatedJLink
 
 # Codes as pylink's enums list them.
 LINK_LOST, NOT_OPEN, NO_POWER = -257, -258, -259
@@ -31,7 +31,7 @@ REGISTERS = (*(f"R{number}" for number in range(13)), "R13 (SP)", "R14", "R15 (P
 Channel = Literal["log", "detail", "error", "warning"]
 Say = Callable[[Channel, str], None]
 Progress = Callable[[bytes, bytes, int], None]
-Selection = Callable[[], Probe | None]
+Selection = Callable[[], SimulatedJLink | None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,9 +59,9 @@ class Settings:
 class Handle:
     """One open probe, with all that the library forgets when it is closed."""
 
-    probe: Probe
+    probe: SimulatedJLink
     link: Link
-    port: DebugPort
+    port: DllDebugPort
     insertion: int
     device: Device | None = None
     tif: int = 0
@@ -84,7 +84,7 @@ class Handle:
         return self.probe.plugged and self.probe.insertions == self.insertion
 
 
-class Session:
+class DllSession:
     """One loaded J-Link library."""
 
     def __init__(self, desk: Desk, settings: Settings, say: Say) -> None:
@@ -143,7 +143,7 @@ class Session:
             self.say("error", CANNOT_CONNECT)
             return CANNOT_CONNECT
         link = Link(probe.chip, self.settings.after_reset, self.counters, self.settings.timing)
-        self.handle = Handle(probe, link, DebugPort(link), probe.insertions)
+        self.handle = Handle(probe, link, DllDebugPort(link), probe.insertions)
         probe.busy = True
         for line in (f"Firmware: {probe.firmware}", f"S/N: {probe.serial}"):
             self.say("detail", line)
@@ -168,7 +168,7 @@ class Session:
         if self._poisoned:
             raise CallError
 
-    def _only_probe(self) -> Probe | None:
+    def _only_probe(self) -> SimulatedJLink | None:
         probes = self.desk.usb()
         if len(probes) > 1:
             # Which of them is asked in a dialog, and there is nobody to show it to.

@@ -6,7 +6,7 @@ Layouts as in pylink's structs.py, which copies them from SEGGER's SDK headers.
 import ctypes
 
 from flasher.sim.dll_devices import CORTEX_M4, DPIDR, Device
-from flasher.sim.probes import Probe
+from flasher.sim.probes import SimulatedJLink
 
 USB, IP = 1, 2
 
@@ -34,13 +34,13 @@ class ConnectInfo(ctypes.Structure):
     ]
 
 
-class Area(ctypes.Structure):
+class DllFlashArea(ctypes.Structure):
     """A range of flash or RAM."""
 
     _fields_ = [("Addr", ctypes.c_uint32), ("Size", ctypes.c_uint32)]
 
 
-class DeviceInfo(ctypes.Structure):
+class DllDeviceInfo(ctypes.Structure):
     """What DEVICE_GetInfo tells of a device."""
 
     _fields_ = [
@@ -53,8 +53,8 @@ class DeviceInfo(ctypes.Structure):
         ("FlashSize", ctypes.c_uint32),
         ("RAMSize", ctypes.c_uint32),
         ("sManu", ctypes.c_char_p),
-        ("aFlashArea", Area * 32),
-        ("aRAMArea", Area * 32),
+        ("aFlashArea", DllFlashArea * 32),
+        ("aRAMArea", DllFlashArea * 32),
         ("Core", ctypes.c_uint32),
     ]
 
@@ -75,7 +75,7 @@ def put_text(buffer: int | None, size: int, text: str) -> None:
         ctypes.memmove(buffer, encoded, len(encoded))
 
 
-def put_probes(buffer: int, probes: list[Probe], connection: int) -> None:
+def put_probes(buffer: int, probes: list[SimulatedJLink], connection: int) -> None:
     """Write entries of EMU_GetList."""
     entries = (ConnectInfo * len(probes)).from_address(buffer)
     for entry, probe in zip(entries, probes, strict=True):
@@ -87,7 +87,7 @@ def put_probes(buffer: int, probes: list[Probe], connection: int) -> None:
 
 def put_device(buffer: int, device: Device, name: bytes, maker: bytes) -> None:
     """Write what is known of a device; the two texts must outlive the structure."""
-    info = DeviceInfo.from_address(buffer)
+    info = DllDeviceInfo.from_address(buffer)
     info.sName, info.sManu = name, maker
     info.CoreId, info.Core = DPIDR, CORTEX_M4
     for area, bank in zip(info.aFlashArea, device.banks, strict=False):

@@ -27,7 +27,7 @@ class ImageError(SimError):
     """The bytes are no image that this chip could have on board."""
 
 
-class ApplicationError(SimError):
+class ApplicationSizeError(SimError):
     """The application does not fit into the flash that is left for it."""
 
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.errors import AccessError, HostKilledError
-from flasher.sim.places import PLACES, WITH_PERCENTAGE, Watch
+from flasher.sim.places import PLACES, WITH_PERCENTAGE, PlaceWatch
 
 Kind = Literal[
     "access-fails",
@@ -73,7 +73,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FaultStrike:
     """What became of a fault in one run of `accesses` accesses: the access at which it struck, if it did, and where."""
 
     fault: Fault
@@ -135,7 +135,7 @@ class FaultyChip:
         self.chip = chip
         self.faults = faults
         self.accesses = 0
-        self._watch = Watch(chip)
+        self._watch = PlaceWatch(chip)
         self._counting = [(index, fault, fault.at) for index, fault in enumerate(faults) if not fault.place]
         self._placed = [(index, fault) for index, fault in enumerate(faults) if fault.place]
         self._struck: dict[int, tuple[int, str]] = {}
@@ -143,12 +143,12 @@ class FaultyChip:
         self._power_returns: float | None = None
         self._link_returns: float | None = None
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[FaultStrike]:
         """What became of every fault so far."""
         found = []
         for index, fault in enumerate(self.faults):
             access, place = self._struck.get(index, (None, ""))
-            found.append(Outcome(fault, access, place, self.accesses))
+            found.append(FaultStrike(fault, access, place, self.accesses))
         return found
 
     # --- the chip's interface

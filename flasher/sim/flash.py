@@ -58,16 +58,16 @@ from flasher.sim.flash_registers import (
     Busy,
     FlashState,
 )
-from flasher.sim.memory import Clock
+from flasher.sim.memory import ChipClock
 from flasher.sim.option_bytes import REGISTERS as OPTION_REGISTERS
-from flasher.sim.option_bytes import OptionBytes
+from flasher.sim.option_bytes import OptionByteRegisters
 from flasher.sim.parts import FLASH_BASE, Part
 
 
-class Flash:
+class SimulatedFlash:
     """Controller and cells. Addresses are absolute; `due` tells the chip when to call `step`."""
 
-    def __init__(self, part: Part, behaviour: Behaviour, clock: Clock, options: OptionBytes) -> None:
+    def __init__(self, part: Part, behaviour: Behaviour, clock: ChipClock, options: OptionByteRegisters) -> None:
         self._part, self._behaviour, self._clock, self._options = part, behaviour, clock, options
         size = part.die_end - FLASH_BASE
         self.state = FlashState(cells=bytearray(b"\xff" * size), programmed=bytearray(size // 8))

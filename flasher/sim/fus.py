@@ -27,11 +27,11 @@ from flasher.sim.commands import (
     UPDATE_AUTH_KEY,
     USER_KEY_COMMANDS,
 )
-from flasher.sim.flash import Flash
-from flasher.sim.image import Image
+from flasher.sim.flash import SimulatedFlash
+from flasher.sim.image import StagedImage
 from flasher.sim.install import Installer
-from flasher.sim.memory import Clock
-from flasher.sim.option_bytes import OptionBytes
+from flasher.sim.memory import ChipClock
+from flasher.sim.option_bytes import OptionByteRegisters
 from flasher.sim.parts import FLASH_BASE, FUS_0_5_3, Part
 from flasher.sim.secret import Operation, Secret
 from flasher.sim.verdict import Examiner, locks_small_part
@@ -60,14 +60,14 @@ class FusState:
 
 
 @dataclass(slots=True)
-class Fus:
+class SimulatedFus:
     """The updater. The chip looks at `wants_reset` after every step."""
 
     part: Part
     behaviour: Behaviour
-    clock: Clock
-    flash: Flash
-    options: OptionBytes
+    clock: ChipClock
+    flash: SimulatedFlash
+    options: OptionByteRegisters
     secret: Secret
     root_keys: tuple[str, ...]
     accepted: tuple[str, ...]
@@ -274,7 +274,7 @@ class Fus:
     def _examiner(self) -> Examiner:
         return Examiner(self.part, self.behaviour, self.root_keys, self.accepted, self.flash, self.secret)
 
-    def _accept(self, operation: Operation, image: Image) -> None:
+    def _accept(self, operation: Operation, image: StagedImage) -> None:
         operation.kind = "safeboot" if image.is_safeboot else "fus" if image.magic == images.FUS else "stack"
         operation.staged_start, operation.staged_end = image.start, image.end
         operation.version, operation.sha256 = image.told_version, image.sha256

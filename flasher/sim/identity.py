@@ -18,7 +18,7 @@ _UID64_DEVICE = 0x26  # two boards; the manual says 0x25
 _ST_OUI = 0x0080E1
 
 
-class Identity:
+class FactoryConstants:
     """Read-only memory of one chip; `serial`, of 32 bits, makes it unlike any other. Raises ValueError."""
 
     def __init__(self, part: Part, serial: int) -> None:

@@ -42,7 +42,7 @@ ST_KEYS: dict[str, tuple[str, ...]] = {"WB5x": (_WB5X,), "WB3x": (_WB5X, _WB3X_E
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class StagedImage:
     """An image in flash: where it starts, what its footer says, where its parts end. Addresses absolute."""
 
     start: int
@@ -141,10 +141,10 @@ def starts(trace: Trace, page: int, *, allow_short_count: bool) -> tuple[int, ..
     return tuple(last - count * page for count in (sectors, sectors + 1)[: 1 + allow_short_count])
 
 
-def image_at(start: int, trace: Trace, content: bytes, page: int) -> Image:
+def image_at(start: int, trace: Trace, content: bytes, page: int) -> StagedImage:
     """The image between a start and the end of its signature; `content` is just that."""
     info1, _, sectors, _, sram2a, sram2b, version, magic = trace.footer
-    return Image(
+    return StagedImage(
         start=start,
         footer_end=trace.end - SIGNATURE_SIZE - SIGNATURE_FOOTER_SIZE,
         end=trace.end,

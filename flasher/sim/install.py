@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from flasher.sim import nvm
 from flasher.sim.behaviour import Behaviour
-from flasher.sim.flash import Flash
-from flasher.sim.image import FUS, FUS_1_2_0, Image
-from flasher.sim.option_bytes import SBRV_SAFEBOOT, OptionBytes
+from flasher.sim.flash import SimulatedFlash
+from flasher.sim.image import FUS, FUS_1_2_0, StagedImage
+from flasher.sim.option_bytes import SBRV_SAFEBOOT, OptionByteRegisters
 from flasher.sim.parts import FLASH_BASE, Part
 from flasher.sim.secret import Operation, Secret, Stack
 from flasher.sim.verdict import UNKNOWN
@@ -25,11 +25,11 @@ class Installer:
 
     part: Part
     behaviour: Behaviour
-    flash: Flash
-    options: OptionBytes
+    flash: SimulatedFlash
+    options: OptionByteRegisters
     secret: Secret
 
-    def is_below_its_address(self, image: Image) -> bool:
+    def is_below_its_address(self, image: StagedImage) -> bool:
         """Whether a stack was put below the address of ST's tables, the highest one with room for it."""
         if image.magic == FUS or image.is_safeboot:
             return False
@@ -38,7 +38,7 @@ class Installer:
             return image.start < self._highest_start(image, self.part.image_limit(self.secret.fus_version))
         return image.start + size < stack.address
 
-    def _highest_start(self, image: Image, limit: int) -> int:
+    def _highest_start(self, image: StagedImage, limit: int) -> int:
         """Where an image starts that ends as high as it may below `limit`, above which old or no stack stands.
 
         The section for bonding data stays free, and so does the room that an image of the new format wants for it.
@@ -50,7 +50,7 @@ class Installer:
             end = min(limit, highest, nvm.section_start(self.part, self.secret))
         return end - image.sectors * self.part.page
 
-    def target(self, image: Image) -> int:
+    def target(self, image: StagedImage) -> int:
         """Where a stack will stand: where it was put, or moved up."""
         stack = self.secret.stack
         if stack is not None and self.behaviour.update_placement == "moved-up":

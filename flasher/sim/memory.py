@@ -9,7 +9,7 @@ from flasher.sim.parts import SRAM1_BASE, SRAM2A_BASE, SRAM2A_KIB, SRAM2B_BASE, 
 
 
 @dataclass(slots=True)
-class Clock:
+class ChipClock:
     """Simulated time in seconds since the board was made."""
 
     now: float = 0.0

@@ -6,7 +6,7 @@ is known per case), hardware-review 1 and 2 (values of shci.h v1.24.0).
 
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.parts import Part
-from flasher.sim.secret import NvmJob, Secret, Stack
+from flasher.sim.secret import RunningNvmJob, Secret, Stack
 
 _FUS_2 = 0x0200_0000
 
@@ -90,4 +90,4 @@ def finished(secret: Secret) -> None:
 
 def begin(secret: Secret, kind: str) -> None:
     """Have CPU2 run a job after its next reset."""
-    secret.nvm_job = NvmJob(kind="backup" if kind == "backup" else "restore")
+    secret.nvm_job = RunningNvmJob(kind="backup" if kind == "backup" else "restore")

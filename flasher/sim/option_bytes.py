@@ -82,7 +82,7 @@ class OptionState:
     damaged: bool = False
 
 
-class OptionBytes:
+class OptionByteRegisters:
     """The option area and the registers that mirror it."""
 
     def __init__(self, part: Part) -> None:

@@ -52,7 +52,7 @@ class _FusWork:
     since: float = 0.0
 
 
-class Watch:
+class PlaceWatch:
     """Follows one chip. `place` is where it is now or was last."""
 
     def __init__(self, chip: SimulatedChip) -> None:

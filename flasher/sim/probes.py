@@ -7,7 +7,7 @@ CANNOT_CONNECT = "Cannot connect to J-Link."
 """What SEGGER's tools print when no probe could be opened, whatever the cause."""
 
 
-class Chip(Protocol):
+class WiredChip(Protocol):
     """What a probe needs of the chip behind it. Addresses in bytes, widths 1, 2 or 4 bytes, all little-endian."""
 
     @property
@@ -52,11 +52,11 @@ class Chip(Protocol):
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Probe:
+class SimulatedJLink:
     """One J-Link, with the chip it is wired to."""
 
     serial: int
-    chip: Chip
+    chip: WiredChip
     product: str = "J-Link"
     firmware: str = "J-Link V11 compiled Dec 18 2025 15:13:50"
     ip: str | None = None
@@ -92,17 +92,17 @@ class Probe:
 class Desk:
     """Every probe that this computer could reach."""
 
-    probes: list[Probe] = field(default_factory=list)
+    probes: list[SimulatedJLink] = field(default_factory=list)
 
-    def usb(self) -> list[Probe]:
+    def usb(self) -> list[SimulatedJLink]:
         """Return the probes that enumerate on USB."""
         return [probe for probe in self.probes if probe.plugged]
 
-    def with_serial(self, serial: int) -> Probe | None:
+    def with_serial(self, serial: int) -> SimulatedJLink | None:
         """Return the plugged probe of that serial number."""
         return next((probe for probe in self.usb() if probe.serial == serial), None)
 
-    def at(self, host: str) -> Probe | None:
+    def at(self, host: str) -> SimulatedJLink | None:
         """Return the probe at an address: a host, or `tunnel:SERIAL` (J-Link Remote Server)."""
         kind, _, serial = host.partition(":")
         if kind == "tunnel" and serial.isdecimal():

@@ -10,10 +10,10 @@ from flasher.sim import cpu1 as debug
 from flasher.sim import ipcc as ipcc_registers
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.cpu1 import Cpu1
-from flasher.sim.cpu2 import Cpu2
+from flasher.sim.cpu2 import SimulatedCpu2
 from flasher.sim.errors import AccessError
-from flasher.sim.flash import Flash
-from flasher.sim.identity import IDCODE, Identity
+from flasher.sim.flash import SimulatedFlash
+from flasher.sim.identity import IDCODE, FactoryConstants
 from flasher.sim.ipcc import Ipcc
 from flasher.sim.option_bytes import REGISTERS as OPTION_REGISTERS
 
@@ -46,7 +46,13 @@ class Registers:
     """Decoder of the peripheral addresses. `c2boot_rose` asks the chip to start CPU2."""
 
     def __init__(
-        self, behaviour: Behaviour, flash: Flash, ipcc: Ipcc, cpu1: Cpu1, cpu2: Cpu2, identity: Identity
+        self,
+        behaviour: Behaviour,
+        flash: SimulatedFlash,
+        ipcc: Ipcc,
+        cpu1: Cpu1,
+        cpu2: SimulatedCpu2,
+        identity: FactoryConstants,
     ) -> None:
         self._behaviour, self._flash, self._ipcc, self._cpu1, self._cpu2 = behaviour, flash, ipcc, cpu1, cpu2
         self._identity = identity

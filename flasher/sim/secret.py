@@ -26,7 +26,7 @@ class Stack:
 
 
 @dataclass(slots=True)
-class NvmJob:
+class RunningNvmJob:
     """A program of CPU2 that saves or restores bonding data. `due`: when it ends; None before it runs."""
 
     kind: Literal["backup", "restore"]
@@ -99,5 +99,5 @@ class Secret:
     contacted: bool = False
     dead: str = ""
     nvm_sectors: int = 0
-    nvm_job: NvmJob | None = None
+    nvm_job: RunningNvmJob | None = None
     bonding: Literal["none", "present", "kept", "destroyed"] = "none"

@@ -11,7 +11,7 @@ from flasher.sim.board_lock import locked
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.dll_session import Settings
 from flasher.sim.errors import BoardError
-from flasher.sim.faults import FaultyChip, Outcome, parse_fault
+from flasher.sim.faults import FaultStrike, FaultyChip, parse_fault
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class OpenBoard:
         """Let simulated time pass."""
         self.chip.advance(seconds)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[FaultStrike]:
         """What became of every fault that was armed."""
         return self.chip.outcomes()
 

@@ -23,7 +23,7 @@ from flasher.sim.debug_port import (
     NotAcknowledgedError,
     PortSettings,
 )
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 
 COMMAND_SIZE = 16
 LONGEST_BLOCK = 6144
@@ -91,7 +91,7 @@ class StLink:
 
     def __init__(
         self,
-        chip: Chip,
+        chip: WiredChip,
         model: Model = V2_1,
         settings: StLinkSettings | None = None,
         serial: str = "066DFF555185754867012345",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from flasher.sim import image as images
 from flasher.sim import nvm
 from flasher.sim.behaviour import Behaviour
-from flasher.sim.flash import Flash
-from flasher.sim.image import Image, Trace
+from flasher.sim.flash import SimulatedFlash
+from flasher.sim.image import StagedImage, Trace
 from flasher.sim.parts import FLASH_BASE, FUS_0_5_3, Part
 from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Secret
 
@@ -32,10 +32,10 @@ class Examiner:
     behaviour: Behaviour
     keys: tuple[str, ...]
     accepted: tuple[str, ...]
-    flash: Flash
+    flash: SimulatedFlash
     secret: Secret
 
-    def examine(self) -> Image | int:
+    def examine(self) -> StagedImage | int:
         """Find the image to install; an error code when there is none, or it is refused."""
         limit = self._limit()
         content = self.flash.read_cells(FLASH_BASE, max(limit - FLASH_BASE, 0))
@@ -64,7 +64,7 @@ class Examiner:
 
     # --- whose it is
 
-    def _authentic(self, trace: Trace) -> Image | int:
+    def _authentic(self, trace: Trace) -> StagedImage | int:
         short = self.behaviour.short_sector_count == "installs"
         for start in images.starts(trace, self.part.page, allow_short_count=short):
             if start < FLASH_BASE:
@@ -75,7 +75,7 @@ class Examiner:
                 return image
         return IMG_NOT_AUTHENTIC
 
-    def _is_authentic(self, image: Image, content: bytes) -> bool:
+    def _is_authentic(self, image: StagedImage, content: bytes) -> bool:
         """ST's signature. FUS 0.5.3 and 1.0.x know another scheme, which is unknown: the caller names such images."""
         fus = self.secret.fus_version >> 8
         if image.sha256 in self.accepted:
@@ -84,7 +84,7 @@ class Examiner:
             return False  # field report: FUS 0.5.3 calls later FUS images not authentic
         return images.is_signed(content, self.keys)
 
-    def _customer_error(self, image: Image) -> int:
+    def _customer_error(self, image: StagedImage) -> int:
         if not self.secret.customer_key:
             return 0
         behind = self.flash.read_cells(image.end, images.SIGNATURE_SIZE + images.SIGNATURE_FOOTER_SIZE)
@@ -97,18 +97,18 @@ class Examiner:
 
     # --- whether it may follow what is there
 
-    def _version_error(self, image: Image) -> int:
+    def _version_error(self, image: StagedImage) -> int:
         if image.is_safeboot:
             return self._safeboot_error(image)
         return self._fus_error(image) if image.magic == images.FUS else self._stack_error(image)
 
-    def _safeboot_error(self, image: Image) -> int:
+    def _safeboot_error(self, image: StagedImage) -> int:
         """Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1 alone, 2.0.1 for FUS 2 (release notes)."""
         fus = self.secret.fus_version >> 8
         fits = fus >= _FUS_2 if image.magic == images.SAFEBOOT else _FUS_1_1_0 <= fus <= _FUS_1_1_0 + 1
         return 0 if fits else self.behaviour.fus_path_error
 
-    def _fus_error(self, image: Image) -> int:
+    def _fus_error(self, image: StagedImage) -> int:
         """No way back, never the same again, and no stage left out (release notes, btstack for 1.0.1 -> 1.0.2)."""
         old, new = self.secret.fus_version >> 8, image.told_version >> 8
         if new == old and self.behaviour.fus_silent:
@@ -121,7 +121,7 @@ class Examiner:
         closed = (old, new) == (_FUS_1_0_2 - 1, _FUS_1_0_2)
         return self.behaviour.fus_path_error if skips_1_2_0 or closed else 0
 
-    def _stack_error(self, image: Image) -> int:
+    def _stack_error(self, image: StagedImage) -> int:
         secret = self.secret
         if image.is_fus2_stack and secret.fus_version >> 8 < _FUS_2:
             return self.behaviour.fus2_image_error
@@ -134,12 +134,12 @@ class Examiner:
 
     # --- whether there is room
 
-    def _space_error(self, image: Image, limit: int) -> int:
+    def _space_error(self, image: StagedImage, limit: int) -> int:
         gap = max(image.gap_sectors - self.secret.nvm_sectors, 0)  # the section lies where the gap would
         room = (image.sectors + gap + self._spare_sectors(image)) * self.part.page
         return IMG_NOT_ENOUGH_SPACE if image.start + room > limit else 0
 
-    def _spare_sectors(self, image: Image) -> int:
+    def _spare_sectors(self, image: StagedImage) -> int:
         """Sectors that must be free beyond the image and its gap."""
         stack = self.secret.stack
         if image.magic == images.FUS:
@@ -153,7 +153,7 @@ class Examiner:
         return 1 if self.behaviour.larger_update == "one-sector" else larger
 
 
-def locks_small_part(part: Part, fus_version: int, image: Image | None) -> bool:
+def locks_small_part(part: Part, fus_version: int, image: StagedImage | None) -> bool:
     """Whether a C, E or Y part with FUS before 1.0.2 would lock for ever: anything but FUS 1.0.2 or newer (ST)."""
     if part.nominal_end >= part.newest_fus_base or fus_version >> 8 >= _FUS_1_0_2:
         return False

@@ -13,7 +13,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from flasher.sim.dll import Probe, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.probes import SimulatedJLink
 from tests.benchmarks.measure import head, row, verdict
 from tests.support.jlinks import SERIAL, attach
 from tests.support.sim_chips import idle
@@ -59,7 +60,7 @@ def throughput(jlink: Any, address: int, size: int, repeats: int = 9) -> Through
 def measure() -> None:
     """Print a row for each size of block, and one for a single word."""
     chip = ToyChip(ram_size=256 * 1024)
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=chip)])
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)])
     jlink = attach(dll, serial=None)
     for size in (1024, 16 * 1024, 256 * 1024):
         result = throughput(jlink, RAM, size)

@@ -11,7 +11,7 @@ from flasher.errors import ProbeError, ProbeLostError, ProbeUnavailableError, Ta
 from flasher.probe import Clock, ProbeInfo
 from flasher.registers import C_DEBUGEN, CPUID, DBGKEY, DEMCR, DHCSR, VC_CORERESET
 from flasher.sim.dll_link import AfterReset, CallError, Counters, Link, Timing
-from flasher.sim.probes import Chip
+from flasher.sim.probes import WiredChip
 
 _SETTLE_SECONDS = 0.05
 """As in flasher/jlink.py: how long the reset pin is held, and how long the chip then gets."""
@@ -20,7 +20,7 @@ _SETTLE_SECONDS = 0.05
 class DirectProbe:
     """Implements flasher.probe.Probe on a simulated chip, or on a chip behind faults."""
 
-    def __init__(self, chip: Chip, clock: Clock, after_reset: AfterReset) -> None:
+    def __init__(self, chip: WiredChip, clock: Clock, after_reset: AfterReset) -> None:
         self._chip, self._clock, self._after_reset = chip, clock, after_reset
         self._link: Link | None = None
         self._is_plugged = True

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from flasher.chip import Identity, Options
+from flasher.device import Identity, Options
+from flasher.facts import Facts
 from flasher.journal import History
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Acceptance, Facts, InstallPlan, make_plan
+from flasher.plan import Acceptance, InstallPlan, make_plan
 from flasher.registers import FLASH_BASE, OPTION_REGISTERS
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.image.model import Version

@@ -21,23 +21,25 @@ from unittest.mock import patch
 
 import pylink
 
+from flasher.boot_guard import FACTORY_RESET
 from flasher.chip import ChipDriver
 from flasher.errors import FlasherError, ProbeError, RefusedError
-from flasher.install import FACTORY_RESET, install, session
+from flasher.install import install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
 from flasher.mailbox import FW_DELETE, FW_PURGE, FW_UPGRADE, GET_STATE, START_WS
-from flasher.plan import Consent, InstallPlan
-from flasher.probe import Probe as FlasherProbe
+from flasher.plan import Acceptance, InstallPlan
+from flasher.probe import Probe
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import AfterReset, Fails, Probe, SimulatedDll, Survives, Unsettled
-from flasher.sim.dll_link import CallError
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import AfterReset, CallError, Fails, Survives, Unsettled
 from flasher.sim.errors import AccessError, HostKilledError
 from flasher.sim.faults import Fault, FaultyChip, Kind
-from flasher.sim.fus import Fus
+from flasher.sim.fus import SimulatedFus
 from flasher.sim.image import find_traces
 from flasher.sim.install import Installer
+from flasher.sim.probes import SimulatedJLink
 from flasher.sim.session import dll_settings
 from imagekit.bundle.verified import VerifiedBundle
 from tests.support.applications import VECTORS
@@ -62,7 +64,7 @@ Strike = Literal[
 STRIKES: tuple[Strike, ...] = get_args(Strike)
 _LINK = ("link-lost", "link-away", "access-fails", "answer-lost", "short-read")
 """Of which the chip notices nothing."""
-CAUTIOUS = Consent(accept=EVERYTHING.accept - {FACTORY_RESET})
+CAUTIOUS = Acceptance(accept=EVERYTHING.accept - {FACTORY_RESET})
 PAUSES = (0.1, 1.0, 60.0)
 """Seconds between two runs: FUS may still be at work, or have finished."""
 AWAY = 12_000
@@ -268,9 +270,9 @@ class Watch:
 @contextmanager
 def watched(watch: Watch) -> Iterator[None]:
     """Listen to every command that reaches FUS."""
-    answer = Fus.answer
+    answer = SimulatedFus.answer
 
-    def listen(fus: Fus, opcode: int, payload: bytes) -> bytes:
+    def listen(fus: SimulatedFus, opcode: int, payload: bytes) -> bytes:
         if opcode == GET_STATE:
             watch.is_asked_for = True
         elif opcode in (FW_UPGRADE, FW_DELETE, FW_PURGE, START_WS):
@@ -289,7 +291,7 @@ def watched(watch: Watch) -> Iterator[None]:
             watch.wrong.append("a factory reset that nobody has accepted")
         factory_reset(installer)
 
-    with patch.object(Fus, "answer", listen), patch.object(Installer, "factory_reset", note):
+    with patch.object(SimulatedFus, "answer", listen), patch.object(Installer, "factory_reset", note):
         yield
 
 
@@ -307,21 +309,21 @@ class Run:
         return f"{type(self.error).__name__}: {self.error}" if self.error else "installed"
 
 
-MakeProbe = Callable[[Bench, AfterReset], FlasherProbe]
+MakeProbe = Callable[[Bench, AfterReset], Probe]
 """Puts a new probe on the bench, as a new process does."""
 
 
-def through_pylink(bench: Bench, after_reset: AfterReset) -> FlasherProbe:
+def through_pylink(bench: Bench, after_reset: AfterReset) -> Probe:
     """The real pylink on a new simulated J-Link library, set as the chip's behaviour says."""
     settings = dll_settings(bench.chip.behaviour)
     settings.after_reset = after_reset
-    dll = SimulatedDll([Probe(serial=SERIAL, chip=bench)], settings)
+    dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=bench)], settings)
     bench.unplug = dll.desk.probes[0].unplug
     bench.forget = lambda: setattr(dll.session, "handle", None)
     return JLink(dll, SimulatedClock(bench), kind="sim", after_failure=dll.raise_stored)
 
 
-def directly(bench: Bench, after_reset: AfterReset) -> FlasherProbe:
+def directly(bench: Bench, after_reset: AfterReset) -> Probe:
     """The same accesses without pylink."""
     probe = DirectProbe(bench, SimulatedClock(bench), after_reset)
     bench.unplug = probe.unplug
@@ -333,7 +335,7 @@ def run_once(
     chip: SimulatedChip,
     folder: Path,
     fault: Fault | None,
-    consent: Consent,
+    consent: Acceptance,
     make_probe: MakeProbe = directly,
 ) -> Run:
     """One run, as a new process: a new probe, a new connection, the journal as it lies on the disk."""

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from flasher.chip import ChipDriver
-from flasher.install import Event, install, session
+from flasher.install import install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
-from flasher.plan import Consent, InstallPlan
-from flasher.probe import Probe as FlasherProbe
+from flasher.plan import Acceptance, InstallPlan
+from flasher.probe import Probe
+from flasher.session import Event
 from flasher.sim.behaviour import Behaviour
 from flasher.sim.chip import SimulatedChip
-from flasher.sim.dll import AfterReset, Probe, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import AfterReset
 from flasher.sim.faults import Fault, FaultyChip
 from flasher.sim.parts import find_part
+from flasher.sim.probes import SimulatedJLink
 from flasher.sim.session import dll_settings
 from imagekit.bundle.manifest import FusPolicy
 from imagekit.bundle.verified import VerifiedBundle, open_bundle
@@ -27,7 +30,7 @@ from tests.support.images import FIXTURES, content, throw_away_keys
 
 SERIAL = 260_000_001
 FUS_0_5_3, FUS_1_2_0, FUS_2_2_0 = 0x0005_0300, 0x0102_0000, 0x0202_0000
-EVERYTHING = Consent(accept=frozenset({"fus-1.0.2", "fus-1.2.0", "fus-2.2.0", "factory-reset"}))
+EVERYTHING = Acceptance(accept=frozenset({"fus-1.0.2", "fus-1.2.0", "fus-2.2.0", "factory-reset"}))
 
 
 def point(name: str) -> str:
@@ -99,13 +102,13 @@ class Bench:
         chip.connect(under_reset=under_reset)
         return chip
 
-    def _probe(self) -> FlasherProbe:
+    def _probe(self) -> Probe:
         clock, settings = SimulatedClock(self.faulty), dll_settings(self.chip.behaviour)
         if self.after_reset:
             settings.after_reset = self.after_reset
         if not self.through_pylink and not is_set_in_the_library(self.chip.behaviour):
             return DirectProbe(self.faulty, clock, settings.after_reset)
-        self.dll = SimulatedDll([Probe(serial=SERIAL, chip=self.faulty)], settings)
+        self.dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=self.faulty)], settings)
         return JLink(self.dll, clock, kind="sim", after_failure=self.dll.raise_stored)
 
     def journal(self, chip: ChipDriver) -> Journal:
@@ -114,7 +117,7 @@ class Bench:
     def install(
         self,
         verified: VerifiedBundle,
-        consent: Consent = EVERYTHING,
+        consent: Acceptance = EVERYTHING,
         agree: Callable[[InstallPlan], InstallPlan] = lambda plan: plan,
     ) -> InstallPlan:
         """Install as one run of the program does, which lets the probe go however it ends."""

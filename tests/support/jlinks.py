@@ -9,7 +9,8 @@ from typing import Any
 import pylink
 import pytest
 
-from flasher.sim.dll import Probe, SimulatedDll
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.probes import SimulatedJLink
 from tests.support.toy_chip import ToyChip
 
 SERIAL = 260_000_001
@@ -24,7 +25,7 @@ def chip() -> ToyChip:
 
 @pytest.fixture
 def dll(chip: ToyChip) -> SimulatedDll:
-    return SimulatedDll([Probe(serial=SERIAL, chip=chip)])
+    return SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)])
 
 
 @pytest.fixture

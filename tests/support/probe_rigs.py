@@ -13,9 +13,11 @@ from flasher.pyocd import PyOcd
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.cmsis_dap import CmsisDap, CmsisDapSettings
 from flasher.sim.debug_port import PortSettings
-from flasher.sim.dll import AfterReset, Fails, Settings, SimulatedDll
-from flasher.sim.dll import Probe as SimulatedJLink
+from flasher.sim.dll import SimulatedDll
+from flasher.sim.dll_link import AfterReset, Fails
+from flasher.sim.dll_session import Settings
 from flasher.sim.faults import Fault, FaultyChip
+from flasher.sim.probes import SimulatedJLink
 from flasher.sim.pyocd_usb import Cable, CmsisDapInterface, StLinkDevice
 from flasher.sim.stlink import V2_1, V3, Model, StLink, StLinkSettings
 from tests.support.flashing import EVERYTHING, SimulatedClock, opened, simulated
