@@ -6,7 +6,7 @@ and hashes, never ST's bytes; the built-in one was made by `imagekit catalogue b
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -134,11 +134,28 @@ class _Lines(Mapping[str, Content]):
         return _content(sha256, json.loads(self._document[start:end].removesuffix(b",")))
 
     def __iter__(self) -> Iterator[str]:
-        for match in re.finditer(rb'^  "([0-9a-f]{64})": ', self._document, re.MULTILINE):
-            yield match[1].decode()
+        return iter(self._parsed)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._parsed)
+
+    def items(self) -> ItemsView[str, Content]:
+        """Return every content with its SHA-256."""
+        return self._parsed.items()
+
+    def values(self) -> ValuesView[Content]:
+        """Return every content."""
+        return self._parsed.values()
+
+    @cached_property
+    def _parsed(self) -> dict[str, Content]:
+        """All lines, parsed in one pass: looking each one up would search the document from its start."""
+        lines = re.finditer(rb'^  "([0-9a-f]{64})": (.*?),?$', self._document, re.MULTILINE)
+        contents = {}
+        for line in lines:
+            sha256 = line[1].decode()
+            contents[sha256] = _content(sha256, json.loads(line[2]))
+        return contents
 
     @property
     def variants(self) -> frozenset[str]:

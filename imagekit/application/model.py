@@ -141,7 +141,8 @@ def _blocks(pieces: Iterable[tuple[int, bytes | memoryview]], what: str) -> tupl
     """The pieces upwards, those that touch joined. Raises ApplicationError for what cannot be an application."""
     runs: list[tuple[int, list[bytes | memoryview]]] = []
     end = 0
-    for start, data in sorted(pieces, key=lambda piece: piece[0]):
+    filled = (piece for piece in pieces if len(piece[1]))  # UF2 and DfuSe files can hold empty blocks
+    for start, data in sorted(filled, key=lambda piece: piece[0]):
         if not FLASH_BASE <= start <= start + len(data) <= _FLASH_END:
             raise ApplicationError(
                 f"the {what} has bytes at 0x{start:08X}-0x{start + len(data) - 1:08X}, outside of flash "

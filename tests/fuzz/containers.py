@@ -1,4 +1,4 @@
-"""Fuzz targets for files that hold code or images: DfuSe, S-records, UF2, flash dumps, and any file with images inside."""
+"""Fuzz targets for files that hold code or images: DfuSe, S-records, UF2, flash dumps, files with images inside."""
 
 import functools
 import re
