@@ -61,12 +61,12 @@ def list_probes(
     else:
         for probe in search.found:
             print_result(found_line(probe))
+    if not search.found:
+        complain("no probe is connected; connect one, or check its USB cable")
     for problem in search.problems:
-        complain(str(problem))
+        complain(f"some kinds of probes could not be searched for: {problem}")
     if search.problems and not search.found:
         raise typer.Exit(ExitCode.UNREACHABLE)
-    if not search.found:
-        complain("no probe is connected")
 
 
 def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
@@ -150,9 +150,25 @@ def trace(error: BaseException) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one line on standard error, if it is open."""
+    """Print one line on standard error, if it is open; a terminal gets it wrapped between words."""
     with suppress(OSError):
-        typer.echo(f"{_program}: {printable(message)}", err=True)
+        typer.echo(_fitted(f"{_program}: {printable(message)}", sys.stderr), err=True)
+
+
+def _fitted(line: str, stream: TextIO) -> str:
+    """Return a line wrapped at the width of a terminal, without breaking a path or an option; elsewhere as it is."""
+    if not stream.isatty():
+        return line
+    from shutil import get_terminal_size
+    from textwrap import wrap
+
+    columns = get_terminal_size().columns
+    return "\n".join(wrap(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+
+
+def print_sentence(text: str) -> None:
+    """Print a result of one line; a terminal gets it wrapped between words."""
+    print_result(_fitted(text, sys.stdout))
 
 
 def print_result(text: str) -> None:
