@@ -98,9 +98,10 @@ def only_probe(search: Search) -> ProbeRequest:
         names = ", ".join(probe.name for probe in search.found)
         raise ProbeUnavailableError(f"{len(search.found)} probes are connected ({names}); choose one with --probe NAME")
     reasons = "; ".join(str(problem) for problem in search.problems)
+    message = "no probe is connected; connect one, or check its USB cable"
     if reasons:
-        raise ProbeUnavailableError(f"no probe is connected: {reasons}")
-    raise ProbeUnavailableError("no probe is connected; connect one, or check its USB cable")
+        message += f". Some kinds of probes could not be searched for: {reasons}"
+    raise ProbeUnavailableError(message)
 
 
 def _load(text: str) -> Any:

@@ -181,6 +181,16 @@ def test_fail_on_decides_the_exit_code(name: str, fail_on: str, code: int) -> No
     assert run(IMAGES / f"{name}.bin", "--fail-on", fail_on).exit_code == code
 
 
+def test_a_warning_that_fails_is_a_refusal_in_every_format() -> None:
+    image = IMAGES / "unknown-version-word.bin"
+    options = ("--fail-on", "warning")
+    assert "1 file: 0 accepted, 1 refused" in run(image, *options).stdout
+    assert "unknown-version-word.bin: refused" in run(image, *options, "-q").stdout
+    assert 'failures="1"' in run(image, *options, "--format", "junit").stdout
+    assert "1 file checked, 1 refused" in run(image, *options, "--format", "github").stdout
+    assert "All files are accepted" not in run(image, *options, "--format", "html").stdout
+
+
 def test_reports_are_written_beside_what_is_printed(folder: Path, tmp_path: Path) -> None:
     (folder / "imagekit.toml").write_text(WAIVER)
     outputs = {

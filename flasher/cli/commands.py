@@ -16,7 +16,7 @@ from flasher.cli.options import (
     command,
 )
 from flasher.cli.run import agree, confirm, errors_told, looking, running
-from imagekit.cli.console import complain, print_json, print_result
+from imagekit.cli.console import complain, fitted, print_json, print_lines, print_result
 from imagekit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def list_probes(
     else:
         for probe in search.found:
             print_result(found_line(probe))
+    if not search.found:
+        complain("no probe is connected; connect one, or check its USB cable")
     for problem in search.problems:
-        complain(str(problem))
+        complain(f"some kinds of probes could not be searched for: {problem}")
     if search.problems and not search.found:
         raise typer.Exit(ExitCode.UNREACHABLE)
-    if not search.found:
-        complain("no probe is connected")
 
 
 def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
@@ -86,7 +86,7 @@ def info(*, connection: ConnectionOptions, as_json: Json = False) -> None:
     if as_json:
         print_json(info_document(*facts))
     else:
-        print_result("\n".join(info_lines(*facts)))
+        print_lines(info_lines(*facts))
 
 
 def doctor(*, connection: ConnectionOptions, as_json: Json = False) -> None:
@@ -101,7 +101,7 @@ def doctor(*, connection: ConnectionOptions, as_json: Json = False) -> None:
     if as_json:
         print_json(check_document(checks))
     else:
-        print_result("\n".join(check_lines(checks)))
+        print_lines(check_lines(checks))
     code = exit_code(checks)
     if code != ExitCode.DONE:
         raise typer.Exit(code)
@@ -135,7 +135,8 @@ def _print_plan(made: "InstallPlan", *, as_json: bool) -> None:
         print_json(plan_document(made))
     else:
         mark = paint("IRREVERSIBLE", "irreversible", sys.stdout)
-        print_result("\n".join(plan_lines(made)).replace("IRREVERSIBLE", mark))
+        lines = [fitted(line, sys.stdout) for line in plan_lines(made)]
+        print_result("\n".join(lines).replace("IRREVERSIBLE", mark))
         for reason in made.refusals:
             complain(f"refused: {reason}")
     if made.refusals:

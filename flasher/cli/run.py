@@ -17,7 +17,7 @@ from flasher.cli.events import StateMerger
 from flasher.cli.failure import failure_lines
 from flasher.cli.record import RunRecord
 from flasher.errors import DO_NOT_POWER_OFF, BoardFileError, FlasherError, ProbeError, StoppedError
-from imagekit.cli.console import complain, is_debugging, print_result, shown, trace
+from imagekit.cli.console import complain, is_debugging, print_lines, print_result, shown, trace
 from imagekit.errors import ExitCode
 from imagekit.files import read_start, write_file
 from imagekit.text import printable, why
@@ -181,7 +181,7 @@ class Run:
         self.record.succeed()
         if not self.reporting.json_lines:
             with suppress(OSError):
-                print_result(text)
+                print_lines([text])
 
     def end(self) -> None:
         """Print the result event and write the report: the last thing in every run."""

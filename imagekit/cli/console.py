@@ -3,9 +3,9 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import typer
 
@@ -150,9 +150,26 @@ def trace(error: BaseException) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one line on standard error, if it is open."""
+    """Print one line on standard error, if it is open; a terminal gets it wrapped between words."""
     with suppress(OSError):
-        typer.echo(f"{_program}: {printable(message)}", err=True)
+        typer.echo(fitted(f"{_program}: {printable(message)}", sys.stderr), err=True)
+
+
+def fitted(line: str, stream: TextIO) -> str:
+    """Return a line wrapped at the width of a terminal, without breaking a path or an option; elsewhere as it is."""
+    if not stream.isatty():
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    from shutil import get_terminal_size
+    from textwrap import wrap
+
+    columns = get_terminal_size().columns
+    return "\n".join(wrap(line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print a result of several lines; a terminal gets each wrapped between words."""
+    print_result("\n".join(fitted(line, sys.stdout) for line in lines))
 
 
 def print_result(text: str) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -72,9 +72,22 @@ class Gate:
                 return reason
         return None
 
+    def judged(self, entries: "Iterable[Entry]") -> "list[Entry]":
+        """Mark the findings that fail this run and refuse their files: every format agrees with the exit code."""
+        return [self._judged(entry) for entry in entries]
+
+    def _judged(self, entry: "Entry") -> "Entry":
+        from imagekit.rules.check import FileVerdict
+
+        findings = tuple(replace(finding, fails=self._fails(finding)) for finding in entry.findings)
+        verdict = entry.verdict
+        if verdict is FileVerdict.ACCEPTED and any(finding.fails for finding in findings):
+            verdict = FileVerdict.REFUSED
+        return replace(entry, verdict=verdict, findings=findings)
+
     def has_failed(self, entries: "Iterable[Entry]") -> bool:
-        """Return whether any finding that counts is severe enough."""
-        return any(self._fails(finding) for entry in entries for finding in entry.findings)
+        """Return whether any finding fails this run."""
+        return any(finding.fails for entry in entries for finding in entry.findings)
 
     def _fails(self, finding: "Located") -> bool:
         if finding.waived is not None or self.fail_on is FailOn.NEVER:

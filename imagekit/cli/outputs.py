@@ -52,7 +52,8 @@ class Report:
     """`imagekit check` or `imagekit audit`."""
     entries: "Sequence[Entry]"
     document: Callable[[], Json]
-    last_line: str
+    totals: "Callable[[Detail], str]"
+    """Return the last line of the text, which counts what was not listed."""
     detail: "Detail"
     duration_s: float
 
@@ -73,9 +74,10 @@ class Report:
 
             return annotations(self.name, self.entries)
         if format_ is Format.HTML:
+            from imagekit.report.check import Detail
             from imagekit.report.html import html
 
-            return html(self.name, self.entries, self.last_line)
+            return html(self.name, self.entries, self.totals(Detail.ALL))
         return self._text(is_terminal=is_terminal)
 
     def _text(self, *, is_terminal: bool) -> str:
@@ -85,7 +87,7 @@ class Report:
         paint = painter() if is_terminal else plain
         lines = listing(self.entries, detail=self.detail, width=width, paint=paint, name=shown)
         if self.detail is not Detail.QUIET:
-            lines.append(self.last_line)
+            lines.append(self.totals(self.detail))
         return "\n".join(lines)
 
 

@@ -103,12 +103,12 @@ def check(
     if skip_applications:
         checked = without_applications(checked)
     checked = accept_findings(checked, gate.accept)
-    entries = report.of_check(checked)
+    entries = gate.judged(report.of_check(checked))
     result = Report(
         name="imagekit check",
         entries=entries,
         document=lambda: report.document(checked),
-        last_line=report.totals(entries, detail=detail),
+        totals=lambda detail: report.totals(entries, detail=detail),
         detail=detail,
         duration_s=time.monotonic() - started,
     )
@@ -162,33 +162,38 @@ def audit(
     gate = gate_of(folders, waivers=waivers, known_faults=known_faults, baseline=baseline, fail_on=fail_on)
     chips = chips_of(parts or [])
     pages, is_empty = expanded(folders, (os.sep + report.NOTES.lower(),), report.NOTES)
-    _complain_of_folders_without_notes(folders, pages)
+    unaudited = _folders_without_notes(folders, pages)
     found, is_broken = _audit_all(pages, chips)
     if pages and not found and not is_broken:
         complain(f"{shown(folders[0])}: there is no image beside any Release_Notes.html")
     releases = [accept_findings(release, gate.accept) for release in found]
-    entries = report.of_audit(releases)
+    entries = gate.judged(report.of_audit(releases))
     result = Report(
         name="imagekit audit",
         entries=entries,
         document=lambda: report.document(releases),
-        last_line=report.totals(releases, entries, detail=detail),
+        totals=lambda detail: report.totals(releases, entries, detail=detail),
         detail=detail,
         duration_s=time.monotonic() - started,
     )
     publish(result, format, files_to_write)
-    _leave(gate, entries, is_incomplete=is_broken or is_empty or not releases)
+    _leave(gate, entries, is_incomplete=is_broken or is_empty or not releases or (gate.is_strict and unaudited))
 
 
-def _complain_of_folders_without_notes(folders: Sequence[str], pages: Sequence[str]) -> None:
-    """Name the folders that hold images named as ST names them, but no release notes: they are not audited."""
+def _folders_without_notes(folders: Sequence[str], pages: Sequence[str]) -> bool:
+    """Name the folders that are not audited; return whether there are any.
+
+    They hold images named as ST names them, but no release notes.
+    """
     from imagekit.catalogue import StName
 
     with_notes = {folder_of(page) for page in pages}
     images = [path for folder in folders for path in files_in(folder, (".bin",))]
     with_images = {folder_of(path) for path in images if StName.parse(name_of(path))}
-    for folder in sorted(with_images - with_notes):
+    unaudited = sorted(with_images - with_notes)
+    for folder in unaudited:
         complain(f"{shown(folder)}: not audited: there is no Release_Notes.html beside these images")
+    return bool(unaudited)
 
 
 def _audit_all(pages: Sequence[str], chips: "Sequence[Chip]") -> "tuple[list[AuditedRelease], bool]":

@@ -17,7 +17,7 @@ class Detail(Enum):
     """How much the text lists."""
 
     QUIET = "quiet"
-    """Errors only, without the totals."""
+    """Only what fails, without the totals."""
     FINDINGS = "findings"
     """Errors and warnings."""
     NOTES = "notes"
@@ -37,6 +37,13 @@ class Located:
     line: int | None
     waived: str | None = None
     """The reason why it is accepted; None when it counts."""
+    fails: bool = False
+    """Whether it fails the run although it is not an error: `--fail-on warning`, `--known-st-faults`."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it counts, and is an error or fails the run."""
+        return self.waived is None and (self.fails or self.severity is Severity.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,10 @@ def listing(
 
 
 def _is_shown(finding: Located, detail: Detail) -> bool:
+    if finding.is_failure:
+        return True
     if detail is Detail.QUIET:
-        return finding.severity is Severity.ERROR and finding.waived is None
+        return False
     return finding.severity is not Severity.NOTE or detail in (Detail.NOTES, Detail.ALL)
 
 
@@ -108,7 +117,7 @@ def remarks(findings: Sequence[Located], detail: Detail) -> str:
     waived = sum(finding.waived is not None for finding in findings)
     if waived:
         text += f"; {counted(waived, 'finding')} waived"
-    notes = sum(finding.severity is Severity.NOTE for finding in findings)
+    notes = sum(finding.severity is Severity.NOTE and not finding.is_failure for finding in findings)
     if notes and detail in (Detail.FINDINGS, Detail.QUIET):
         text += f"; {counted(notes, 'note')} not shown (--notes)"
     return text

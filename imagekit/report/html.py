@@ -14,7 +14,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#1a1a1a}"
     "table{border-collapse:collapse;width:100%;margin:1em 0}"
     "th,td{border:1px solid #ccc;padding:.35em .6em;text-align:left;vertical-align:top}"
-    "th{background:#f2f2f2}code{overflow-wrap:anywhere}"
+    "th{background:#f2f2f2}code{overflow-wrap:anywhere}td:has(code){min-width:17em}div{overflow-x:auto}"
     ".error{color:#a40000;font-weight:600}.warning{color:#8a5a00;font-weight:600}.note,.waived{color:#555}"
 )
 
@@ -25,11 +25,15 @@ def html(name: str, entries: Sequence[Entry], totals: str) -> str:
     counting = [finding for finding in findings if finding.waived is None]
     waived = [finding for finding in findings if finding.waived is not None]
     refused = [entry for entry in entries if entry.verdict is not FileVerdict.ACCEPTED]
-    verdict = "All files are accepted." if not refused else f"{len(refused)} of {len(entries)} files are refused."
+    verdict = "All files are accepted."
+    if refused:
+        verb = "is" if len(refused) == 1 else "are"
+        verdict = f"{len(refused)} of {len(entries)} files {verb} refused."
     return "\n".join(
         [
             "<!DOCTYPE html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(name)}</title>',
+            '<html lang="en"><head><meta charset="utf-8">',
+            f'<meta name="viewport" content="width=device-width"><title>{escape(name)}</title>',
             f"<style>{_STYLE}</style></head><body>",
             f"<h1>{escape(name)}</h1>",
             f"<p><strong>{escape(verdict)}</strong> {escape(totals)}.</p>",
@@ -51,7 +55,7 @@ def _table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
     if not body:
         return []
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    return [f"<h2>{escape(heading)}</h2>", f"<table><tr>{head}</tr>", *body, "</table>"]
+    return [f"<h2>{escape(heading)}</h2>", f"<div><table><tr>{head}</tr>", *body, "</table></div>"]
 
 
 def _finding_cells(finding: Located) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ def _waived_cells(finding: Located) -> tuple[str, ...]:
 
 def _file_cells(entry: Entry) -> tuple[str, ...]:
     role = "note" if entry.verdict is FileVerdict.ACCEPTED else "error"
-    return f"<code>{_text(entry.path)}</code>", f'<span class="{role}">{entry.verdict.value}</span>'
+    return _path(entry.path), f'<span class="{role}">{entry.verdict.value}</span>'
 
 
 def _rule(finding: Located) -> str:
@@ -74,8 +78,13 @@ def _rule(finding: Located) -> str:
 
 def _place(finding: Located) -> str:
     if finding.line:
-        return f"<code>{_text(PurePath(finding.path).as_posix())}</code>, line {finding.line}"
-    return f"<code>{_text(finding.path)}</code>"
+        return f"{_path(PurePath(finding.path).as_posix())}, line {finding.line}"
+    return _path(finding.path)
+
+
+def _path(path: str) -> str:
+    """A path that wraps at its slashes rather than anywhere."""
+    return f"<code>{_text(path).replace('/', '/<wbr>')}</code>"
 
 
 def _text(text: str) -> str:

@@ -41,8 +41,7 @@ def _add_case(suite: ET.Element, entry: Entry, name: str) -> None:
     path = PurePath(entry.path)
     attributes = {"classname": _xml(path.parent.as_posix()) or name, "name": _xml(path.name), "time": "0.000"}
     case = ET.SubElement(suite, "testcase", attributes)
-    counting = [finding for finding in entry.findings if finding.waived is None]
-    errors = [finding for finding in counting if finding.severity is Severity.ERROR]
+    errors = [finding for finding in entry.findings if finding.is_failure]
     if entry.verdict in _ELEMENTS:
         first = errors[0]
         element = ET.SubElement(case, _ELEMENTS[entry.verdict], {"message": _xml(first.message), "type": first.rule})

@@ -93,6 +93,25 @@ def test_a_changed_release_fails_with_its_rule(release: Path, change: Callable[[
     assert rules <= found
 
 
+def test_a_lowered_address_is_shown_in_every_format(release: Path, tmp_path: Path) -> None:
+    lower_an_address(release)
+    outputs = {format_: tmp_path / format_ for format_ in ("junit", "html")}
+    options = [f"--output={format_}={path}" for format_, path in outputs.items()]
+    result = CliRunner().invoke(app, ["audit", str(release), "--known-st-faults", *options])
+    assert f"{STACK}: refused" in result.stdout
+    assert "WB502 Release_Notes.html" in result.stdout
+    assert 'failures="1"' in outputs["junit"].read_text()
+    assert "1 of 26 files is refused" in outputs["html"].read_text()
+
+
+def test_a_release_without_its_notes_does_not_pass(release: Path) -> None:
+    shutil.copytree(release, release.parent / "STM32WB3x", copy_function=shutil.copyfile)
+    (release / "Release_Notes.html").unlink()
+    result = CliRunner().invoke(app, ["audit", str(release.parent), "--known-st-faults"])
+    assert result.exit_code == 4
+    assert "STM32WB5x: not audited: there is no Release_Notes.html" in result.stderr
+
+
 def test_a_wb5x_stack_is_refused_on_a_wb3x_part() -> None:
     path = CORPUS / "v1.13.3" / "STM32WB5x" / "stm32wb5x_BLE_LLD_fw.bin"
     if not path.exists():
