@@ -57,7 +57,7 @@ def read_rows(page: bytes) -> tuple[Row, ...]:
 def read_newest_rows(page: bytes) -> tuple[Row, ...]:
     """Return the rows of the first section that has address tables: the newest release. Raises ReleaseNotesError."""
     rows: list[Row] = []
-    for row in _all_rows(page):  # a page of today holds the rows of 37 releases: read no more than needed
+    for row in _all_rows(page):  # a page of today holds the rows of 37 releases: stop at the last row needed
         if rows and row.release != rows[0].release:
             break
         rows.append(row)
