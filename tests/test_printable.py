@@ -60,6 +60,12 @@ COMMANDS = [
     ("bundle", "attach", TEXT, "--signature", TEXT, "--key", str(public_file("p256"))),
     ("bundle", "extract", TEXT, HOSTILE, "--trust", str(public_file("p256"))),
     ("keys", "show", f"pkcs11:{HOSTILE}"),
+    ("diff", IMAGE, TEXT),
+    ("diff", FOLDER, IMAGE),
+    ("doctor", HOSTILE),
+    ("doctor", "--log", TEXT),
+    ("doctor", HOSTILE, "--log", TEXT, "--stack", IMAGE, "--fus", "1.2.0", *WB55),
+    ("catalogue", "update", FOLDER, "-o", f"{HOSTILE}.json"),
 ]
 
 
