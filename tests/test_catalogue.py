@@ -417,9 +417,9 @@ def test_inspect_names_the_releases_of_the_bytes(monkeypatch: pytest.MonkeyPatch
         {"release": "v1.23.0", "path": "STM32WB5x/stm32wb5x_BLE_LLD_fw.bin"},
     ]
     text = CliRunner().invoke(app, ["inspect", str(IMAGES / "stack-4k.bin")]).stdout
-    assert "known as  BLE_LLD\n" in text
-    assert "            Bluetooth LE low level driver" in text
-    assert "            first in v1.22.0, last in v1.23.0\n" in text
+    assert text.startswith("BLE_LLD\n")
+    assert "  purpose   Bluetooth LE low level driver" in text
+    assert "  released  first in v1.22.0, last in v1.23.0\n" in text
 
 
 def test_show_what_lists_every_version_of_a_variant() -> None:

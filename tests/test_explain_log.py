@@ -229,7 +229,7 @@ def test_other_words_are_not_a_symptom(words: str) -> None:
 
 def test_session_is_explained_in_its_order_and_as_a_whole() -> None:
     page = run("explain", str(CASES / "cubeprogrammer-session.txt")).stdout
-    order = ["line 1:", "line 10:", "FUS 0.5.3", "line 17:", "line 18:", "FUS 1.0.2", "The whole of it", "next"]
+    order = ["line 1:", "line 10:", "FUS 0.5.3", "line 17:", "line 18:", "FUS 1.0.2", "The whole log", "next"]
     positions = [page.index(text) for text in order]
     assert positions == sorted(positions)
     assert "FUS 0.5.3 had become 1.0.2" in page

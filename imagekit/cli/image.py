@@ -62,8 +62,8 @@ def inspect(
         from imagekit.report.inspect import INSPECT_SCHEMA
 
         print_json({"schema": INSPECT_SCHEMA, "images": [report.entry for report in reports]})
-    elif texts := [report.text for report in reports if report.text]:
-        print_result("\n\n".join(texts))
+    elif any(report.text for report in reports):
+        print_result("\n\n".join(report.text for report in reports if report.text))
     errors = [report.error for report in reports if report.error]
     for error in errors:
         complain(error)
@@ -89,7 +89,7 @@ def address(
     Example: imagekit address stack.bin --part STM32WB55RG --fus 2.1.0
     """
     from imagekit.placement import differences_from_st, place, reserved_note
-    from imagekit.report import inspect as report
+    from imagekit.report import address as report
 
     chip, sectors = chip_of(part, fus), number_of("--sfsa", sfsa)
     assert chip.target is not None  # noqa: S101 - --part is required
@@ -138,7 +138,9 @@ def _inspect_one(path: str, chip: "Chip", known: "Catalogue", *, as_json: bool) 
         assessment = assess(image, catalogue=known)
     except (ParseError, OSError) as error:
         trace(error)
-        reason = error.reason if isinstance(error, ParseError) else "unreadable"
+        reason: str = "unreadable"
+        if isinstance(error, ParseError):
+            reason = error.reason
         message = why(error)
         size, sha256 = _size_and_hash(path, data)
         contained = images_inside(path, data)

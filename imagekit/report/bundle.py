@@ -41,8 +41,10 @@ def text(
     images = {image.sha256: image for image in manifest.images}
     for number, step in enumerate(manifest.steps, start=1):
         image = images[step.image]
-        mark = paint("  IRREVERSIBLE", "error") if step.irreversible else ""
-        lines.append(paint(f"{number}. {_title(step, image)}", "bold") + mark)
+        heading = paint(f"{number}. {_title(step, image)}", "bold")
+        if step.irreversible:
+            heading += paint("  IRREVERSIBLE", "error")
+        lines.append(heading)
         below = [*_step_rows(step, image, manifest, assessments), *_remarks(image, manifest, assessments)]
         lines += [row(label, line, role, width, paint) for label, line, role in below]
     return "\n".join(lines)
@@ -101,8 +103,10 @@ def _known(image: ImageEntry, assessment: Assessment) -> str:
     name = known_as(assessment)
     if name:
         return name
-    maker = f"; the maker of the bundle calls it {image.known_as}" if image.known_as else ""
-    return f"{not_in_catalogue()}{maker}"
+    text = not_in_catalogue()
+    if image.known_as:
+        text += f"; the maker of the bundle calls it {image.known_as}"
+    return text
 
 
 def _remarks(

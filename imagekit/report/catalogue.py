@@ -18,7 +18,9 @@ def not_in_catalogue(catalogue: Catalogue | None = None) -> str:
     """Return that an image is not in a catalogue, and which releases that covers; None is the built-in one."""
     built_in = shipped()
     catalogue = catalogue or built_in
-    which = "the built-in catalogue" if catalogue is built_in else "this catalogue"
+    which = "this catalogue"
+    if catalogue is built_in:
+        which = "the built-in catalogue"
     if not catalogue.releases:
         return f"not in {which}"
     return f"not in {which} (ST releases {catalogue.releases[0]} to {catalogue.releases[-1]})"
@@ -32,8 +34,9 @@ def text(matches: Sequence[Content], *, identifying: bool) -> str:
     last = f"{len(matches)} contents"
     if identifying:
         variants = {content.variants for content in matches}
-        told = "one variant" if len(variants) == 1 else f"{len(variants)} variants: these fields do not tell which one"
-        last += f", {told}"
+        last += ", one variant"
+        if len(variants) > 1:
+            last = f"{len(matches)} contents, {len(variants)} variants: these fields do not tell which one"
     return "\n".join([*lines, last])
 
 
@@ -41,8 +44,9 @@ def history(matches: Sequence[Content]) -> str:
     """List every version of a variant, newest first, with its sizes, the FUS that it needs and its addresses."""
     lines = []
     for content in sorted(matches, key=_age, reverse=True):
-        first, last = content.first_release, content.last_release
-        released = first if first == last else f"{first} to {last}"
+        released = content.first_release
+        if content.last_release != released:
+            released += f" to {content.last_release}"
         lines.append(f"{title(content)}, {' and '.join(content.series) or 'series unknown'}, {released}")
         lines += [row(label, line, "", None, plain) for label, line in _history_rows(content)]
     return "\n".join(lines)
@@ -60,7 +64,10 @@ def _history_rows(content: Content) -> Iterator[tuple[str, str]]:
         left = f"SRAM2a {content.sram2a_kib} KiB, SRAM2b {content.sram2b_kib} KiB left to the application"
         yield "size", f"{content.size} bytes, {content.sectors} sectors; {left}"
         oldest, below = fus_range(image, content.variants)
-        yield "FUS", f"{oldest.text} or later" if below is None else f"{oldest.text} or later, below {below.text}"
+        needed = f"{oldest.text} or later"
+        if below is not None:
+            needed += f", below {below.text}"
+        yield "FUS", needed
         for target in TARGETS:
             if target.series in (content.published_series or image.series):
                 yield "goes to", f"{target.name} {_address(image, target)}"
@@ -83,11 +90,16 @@ def title(content: Content) -> str:
     return f"{name} {Version.from_text(content.version).text}"
 
 
-def summary(content: Content) -> list[str]:
-    """Return what a known image is, in a few lines: its name, what it is for, and its releases."""
-    purposes = dict.fromkeys(filter(None, map(purpose, content.variants)))
-    releases = f"first in {content.first_release}, last in {content.last_release}"
-    return [title(content), *purposes, releases]
+def purposes(content: Content) -> list[str]:
+    """Return what a known image is for, one line for each of its names; empty when that is not known."""
+    return list(dict.fromkeys(filter(None, map(purpose, content.variants))))
+
+
+def releases(content: Content) -> str:
+    """Return the first and the last release that hold a known image."""
+    if content.first_release == content.last_release:
+        return f"in {content.first_release} only"
+    return f"first in {content.first_release}, last in {content.last_release}"
 
 
 def document(matches: Sequence[Content]) -> Json:
@@ -114,7 +126,9 @@ def _line(content: Content) -> str:
         f"{content.sha256[:12]}  {' '.join(content.series) or '-':<9}  {content.version or '-':<10}"
         f"  {size:<32}  {' = '.join(content.variants)} of {' '.join(releases)}"
     )
-    return f"{line}; bad: {content.known_bad}" if content.known_bad else line
+    if content.known_bad:
+        line += f"; bad: {content.known_bad}"
+    return line
 
 
 def _in_full(content: Content) -> str:
@@ -130,7 +144,9 @@ def _in_full(content: Content) -> str:
     for publication in content.published:
         addresses = ", ".join(f"{target} {address or 'NA'}" for target, address in publication.addresses.items())
         where = f"{publication.release} {publication.path}"
-        rows.append(("published", f"{where}: {addresses}" if addresses else where))
+        if addresses:
+            where += f": {addresses}"
+        rows.append(("published", where))
     if content.known_bad:
         rows.append(("bad", content.known_bad))
     return "\n".join([content.sha256, *(row(label, line, "", None, plain) for label, line in rows)])

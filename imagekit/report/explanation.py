@@ -8,7 +8,7 @@ from dataclasses import replace
 from imagekit.explanations import Explanation, Group
 from imagekit.option_bytes.decode import OptionBytes
 from imagekit.option_bytes.verdicts import FieldVerdict, Grade
-from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row, rows
 from imagekit.rules import RULES
 
 EXPLAIN_SCHEMA = "imagekit.explanations/1"
@@ -52,19 +52,23 @@ def complete(explanation: Explanation) -> Explanation:
 
 def overview(explanations: Iterable[Explanation], *, width: int | None = None, paint: Paint = plain) -> str:
     """List explanations, one line each, under the headings of their groups."""
-    found = [complete(one) for one in explanations]
+    completed = [complete(explanation) for explanation in explanations]
     blocks = []
     for group in Group:
-        lines = [_overview_line(one, width) for one in found if one.group is group]
+        lines = [_overview_line(explanation, width) for explanation in completed if explanation.group is group]
         if lines:
             blocks.append("\n".join([paint(_PLURALS[group], "bold"), *lines]))
     return "\n\n".join(blocks)
 
 
 def _overview_line(explanation: Explanation, columns: int | None) -> str:
-    code = f"{_codes(explanation):<{_CODE_WIDTH}} " if explanation.codes else ""
-    width = 5 if explanation.group is Group.RULE else _NAME_WIDTH
-    start = f"  {code}{explanation.name:<{width}}  "
+    width = _NAME_WIDTH
+    if explanation.group is Group.RULE:
+        width = len("WB101")
+    start = f"{explanation.name:<{width}}  "
+    if explanation.codes:
+        start = f"{_codes(explanation):<{_CODE_WIDTH}} {start}"
+    start = f"  {start}"
     if not columns or columns < len(start) + _NARROWEST:
         return start + explanation.title
     return textwrap.fill(explanation.title, columns, initial_indent=start, subsequent_indent=" " * len(start))
@@ -77,44 +81,53 @@ _NARROWEST = 20
 def page(explanation: Explanation, *, width: int | None = None, paint: Paint = plain) -> str:
     """Explain one thing in full: what it means, usual causes with their evidence, what to do, what never to do."""
     explanation = complete(explanation)
-    causes = [line for cause in explanation.causes for line in ((cause.text, _ITEM), (cause.source, _UNDER_ITEM))]
-    parts = [
-        ("found" if explanation.group is Group.RULE else "is", [(explanation.title, _PLAIN)], ""),
-        ("means", [(explanation.means, _PLAIN)], ""),
-        ("", [(source, _PLAIN) for source in explanation.sources], "dim"),
-        ("causes", causes, ""),
-        ("do", [(text, _ITEM) for text in explanation.todo], ""),
-        ("never", [(text, _ITEM) for text in explanation.never], "error"),
+    what = "is"
+    if explanation.group is Group.RULE:
+        what = "found"
+    lines = [
+        paint(_heading(explanation), "bold"),
+        row(what, explanation.title, "", width, paint),
+        row("means", explanation.means, "", width, paint),
+        *rows("", explanation.sources, "dim", width, paint),
     ]
-    lines = [paint(_heading(explanation), "bold")]
-    for label, texts, role in parts:
-        for index, (text, indents) in enumerate(texts):
-            shade = "dim" if indents is _UNDER_ITEM else role
-            lines.append(row("" if index else label, text, shade, width, paint, indents))
+    label = "causes"
+    for cause in explanation.causes:
+        lines.append(row(label, cause.text, "", width, paint, _ITEM))
+        lines.append(row("", cause.source, "dim", width, paint, _UNDER_ITEM))
+        label = ""
+    lines += rows("do", explanation.todo, "", width, paint, _ITEM)
+    lines += rows("never", explanation.never, "error", width, paint, _ITEM)
     return "\n".join(lines)
 
 
-_PLAIN, _ITEM, _UNDER_ITEM = ("", ""), ("- ", "  "), ("  ", "  ")
+_ITEM, _UNDER_ITEM = ("- ", "  "), ("  ", "  ")
 
 
 def _heading(explanation: Explanation) -> str:
     what = _HEADINGS[explanation.group]
     if explanation.group is Group.RULE:
         return f"{what} {explanation.name} ({RULES[explanation.name].severity.value})"
-    return f"{what} {_codes(explanation)}: {explanation.name}" if explanation.codes else f"{what}: {explanation.name}"
+    if explanation.codes:
+        what += f" {_codes(explanation)}"
+    return f"{what}: {explanation.name}"
 
 
 def _codes(explanation: Explanation) -> str:
-    digits = 8 if explanation.group is Group.MAGIC_WORD else 2
-    return ", ".join(
-        f"0x{first:0{digits}X}" if first == last else f"0x{first:0{digits}X}-0x{last:0{digits}X}"
-        for first, last in explanation.codes
-    )
+    digits = 2
+    if explanation.group is Group.MAGIC_WORD:
+        digits = 8
+    texts = []
+    for first, last in explanation.codes:
+        text = f"0x{first:0{digits}X}"
+        if last != first:
+            text += f"-0x{last:0{digits}X}"
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def explanations_document(explanations: Iterable[Explanation]) -> Json:
     """Return what `explain --json` prints."""
-    return {"schema": EXPLAIN_SCHEMA, "explanations": [_entry(complete(one)) for one in explanations]}
+    return {"schema": EXPLAIN_SCHEMA, "explanations": [_entry(complete(explanation)) for explanation in explanations]}
 
 
 def _entry(explanation: Explanation) -> Json:
@@ -144,13 +157,13 @@ def option_bytes_report(
 ) -> str:
     """Show every field with its verdict, what they mean together, and what to do about what is bad."""
     lines = [paint(f"Option bytes of {option_bytes.target.name}", "bold")]
-    lines += [_verdict_row(one, one.meaning, width, paint) for one in together]
+    lines += [_verdict_row(verdict, verdict.meaning, width, paint) for verdict in together]
     if not together:
         lines.append(row("", "what was given does not tell what CPU2 boots: give SFSA and SBRV", "", width, paint))
     if candidates:
         lines.append(row("stack", f"by its SRAM2 and sectors: {' or '.join(candidates)}", "", width, paint))
     lines += ["", paint("One by one", "bold")]
-    lines += [_verdict_row(one, f"{one.name} = {one.value}: {one.meaning}", width, paint) for one in fields]
+    lines += [_verdict_row(field, f"{field.name} = {field.value}: {field.meaning}", width, paint) for field in fields]
     if option_bytes.not_given:
         lines.append(row("not given", f"and not judged: {', '.join(option_bytes.not_given)}", "dim", width, paint))
     for explanation in pages:
@@ -159,9 +172,12 @@ def option_bytes_report(
 
 
 def _verdict_row(verdict: FieldVerdict, text: str, width: int | None, paint: Paint) -> str:
-    more = f" [{verdict.explains}]" if verdict.explains else ""
-    role = "" if verdict.grade is Grade.GOOD else verdict.grade.value
-    return row(verdict.grade.value, text + more, role, width, paint)
+    if verdict.explains:
+        text += f" [{verdict.explains}]"
+    role = verdict.grade.value
+    if verdict.grade is Grade.GOOD:
+        role = ""
+    return row(verdict.grade.value, text, role, width, paint)
 
 
 def option_bytes_document(
@@ -174,8 +190,8 @@ def option_bytes_document(
     return {
         "schema": OPTION_BYTES_SCHEMA,
         "target": option_bytes.target.name,
-        "fields": [{"name": one.name, "value": one.value, **_verdict(one)} for one in fields],
-        "verdicts": [{"name": one.name, **_verdict(one)} for one in together],
+        "fields": [{"name": field.name, "value": field.value, **_verdict(field)} for field in fields],
+        "verdicts": [{"name": verdict.name, **_verdict(verdict)} for verdict in together],
         "not_given": list(option_bytes.not_given),
         "stack_candidates": list(candidates),
     }

@@ -1,24 +1,22 @@
-"""What `inspect` and `address` print: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
+"""What `inspect` prints: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
 
 from collections.abc import Iterator, Sequence
 
 from imagekit.assessment import Assessment
-from imagekit.catalogue import Catalogue
+from imagekit.catalogue import Catalogue, Publication
 from imagekit.embedded import EmbeddedImage, Stored
 from imagekit.errors import PlacementError
 from imagekit.image.container import FUS_2_STACK_MAGIC
 from imagekit.image.model import Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
-from imagekit.placement import Placement
-from imagekit.report.catalogue import not_in_catalogue, summary
+from imagekit.report.catalogue import not_in_catalogue, purposes, releases, title
 from imagekit.report.check import finding_entry
-from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.report.layout import Json, Paint, hex_or_none, plain, row, rows, text_or_none
 from imagekit.rules.registry import Finding
 from imagekit.targets import SRAM2A_KIB, SRAM2B_KIB, Target
 from imagekit.text import counted, hex_word
 
 INSPECT_SCHEMA = "imagekit.inspect/1"
-ADDRESS_SCHEMA = "imagekit.address/1"
 
 _KINDS = {
     ImageKind.STACK: "wireless stack",
@@ -46,76 +44,53 @@ def inspection(
     width: int | None = None,
     paint: Paint = plain,
 ) -> str:
-    """Describe one image.
+    """Describe one image: what it is in words on the first line, then the facts.
 
     `catalogue` is the one that the image was looked up in, by default the built-in one. Lines are wrapped at `width`
     columns, or not at all.
     """
+    lines = [
+        paint(_title(assessment), "bold"),
+        row("file", name, "", width, paint),
+        *(row(label, text, role, width, paint) for label, text, role in _facts(assessment, catalogue)),
+        *rows("goes to", _addresses(assessment, target), "", width, paint),
+    ]
+    if assessment.hosts:
+        lines.append(row("used by", ", ".join(host.title for host in assessment.hosts), "", width, paint))
+    lines.append(row("sha256", assessment.image.sha256, "dim", width, paint))
+    for finding in sorted(found, key=lambda finding: finding.severity.rank):
+        severity = finding.severity.value
+        lines.append(row(severity, f"{finding.rule} {finding.text}", severity, width, paint))
+    return "\n".join(lines)
+
+
+def _title(assessment: Assessment) -> str:
+    """Return what an image is in words: `BLE_Stack_full 1.24.0`, or its kind and version without a name."""
+    if assessment.known is None:
+        return kind_and_version(assessment.image)
+    return title(assessment.known)
+
+
+def _facts(assessment: Assessment, catalogue: Catalogue | None) -> Iterator[tuple[str, str, str]]:
+    """Yield label, text and role of the rows above the addresses."""
     image = assessment.image
-    rows = [
-        ("is", _what(image), ""),
-        ("for", ", ".join(series.value for series in image.series) or "unknown: the footer does not tell", ""),
-        ("needs", _needs(assessment), ""),
-        *((name, line, "") for name, line in _sram(image)),
-        ("signed", *_signed(assessment)),
-        *(("goes to" if first else "", line, "") for first, line in _addresses(assessment, target)),
-        *(("" if index else "known as", line, "") for index, line in enumerate(_known(assessment, catalogue))),
-        *(("used by", ", ".join(host.title for host in assessment.hosts), "") for _ in assessment.hosts[:1]),
-        ("sha256", image.sha256, "dim"),
-        *(
-            (finding.severity.value, f"{finding.rule} {finding.text}", finding.severity.value)
-            for finding in sorted(found, key=lambda finding: finding.severity.rank)
-        ),
-    ]
-    lines = [paint(name, "bold")]
-    lines += [row(label, text, role, width, paint) for label, text, role in rows]
-    return "\n".join(lines)
+    if assessment.known is None:
+        yield "released", not_in_catalogue(catalogue), ""
+    else:
+        label = "purpose"
+        for purpose in purposes(assessment.known):
+            yield label, purpose, ""
+            label = ""
+        yield "released", releases(assessment.known), ""
+        yield "is", kind_and_version(image), ""
+    yield "for", ", ".join(series.value for series in image.series) or "unknown: the footer does not tell", ""
+    yield "needs", _needs(assessment), ""
+    for memory, line in _sram(image):
+        yield memory, line, ""
+    yield "signed", *_signed(assessment)
 
 
-def working(
-    image: Image,
-    placement: Placement,
-    part: str,
-    name: str,
-    notes: tuple[str, ...],
-    *,
-    width: int | None = None,
-    paint: Paint = plain,
-) -> str:
-    """Return an install address, alone on the first line, and how it was computed, line by line."""
-    target, sector = placement.target, placement.target.sector_size
-    rows = [("file", f"{name}, {placement.size} bytes: {_what(image)}")]
-    if image.requires_fus:
-        rows.append(("needs", f"FUS {image.requires_fus.text} or later on the chip"))
-    rows += [
-        ("target", f"{part}: {target.name}, {target.flash_kib} KiB of flash in sectors of {sector} bytes"),
-        ("by size", f"{placement.size} / {sector}, rounded up: {counted(placement.sectors_by_size, 'sector')}"),
-        ("by footer", f"{counted(placement.sectors_footer, 'sector')}; the larger number is used"),
-    ]
-    if placement.gap_sectors:
-        rows.append(("gap", f"{counted(placement.gap_sectors, 'sector')} above it, as its format requires"))
-    if placement.spare_sectors:
-        rows.append(
-            ("spare", f"{counted(placement.spare_sectors, 'sector')} that ST leaves free above a FUS 1.x image")
-        )
-    rows += [
-        ("limit", f"{hex_word(placement.limit)}: {placement.limit_source}"),
-        ("address", arithmetic(placement)),
-        *(("note", note) for note in notes),
-    ]
-    lines = [paint(hex_word(placement.address), "bold")]
-    lines += [row(label, text, "", width, paint) for label, text in rows]
-    return "\n".join(lines)
-
-
-def arithmetic(placement: Placement) -> str:
-    """Return `0x080F4000 - (32 + 4) x 4096 = 0x080D0000`."""
-    terms = [str(number) for number in (placement.sectors, placement.gap_sectors, placement.spare_sectors) if number]
-    total = f"({' + '.join(terms)})" if len(terms) > 1 else terms[0]
-    return f"{hex_word(placement.limit)} - {total} x {placement.target.sector_size} = {hex_word(placement.address)}"
-
-
-def _what(image: Image) -> str:
+def kind_and_version(image: Image) -> str:
     """Return the kind and the version."""
     text = _KINDS[image.kind]
     version = image.version
@@ -124,10 +99,7 @@ def _what(image: Image) -> str:
         if image.is_hidden_fus:
             text += ", which is normal for FUS 1.2.0"
     else:
-        text += f" {version.text}"
-        details = [f"branch {version.branch}"] if version.branch else []
-        details += [f"build {version.build}"] if version.build else []
-        text += f" ({', '.join(details)})" if details else ""
+        text += f" {version.text}" + _details(version)
     if image.kind is ImageKind.UNKNOWN:
         text += f", magic {hex_word(image.footer.magic)}"
     if image.footer.magic == FUS_2_STACK_MAGIC:
@@ -135,16 +107,25 @@ def _what(image: Image) -> str:
     return text
 
 
+def _details(version: Version) -> str:
+    """Return ` (branch 1, build 3)`; empty when both are 0."""
+    details = [f"{name} {number}" for name, number in (("branch", version.branch), ("build", version.build)) if number]
+    if not details:
+        return ""
+    return f" ({', '.join(details)})"
+
+
 def _needs(assessment: Assessment) -> str:
     """Return what the chip must have: FUS and flash."""
     image, size, sectors = assessment.image, assessment.sector_size, assessment.sectors
-    needs = [f"FUS {image.requires_fus.text} or later"] if image.requires_fus else []
-    if size is None or sectors is None:
-        needs.append(f"{image.size} bytes of flash")
-    else:
-        gap = f", {image.gap_sectors} more above it" if image.gap_sectors else ""
-        needs.append(f"{counted(sectors, 'sector')} of {size // 1024} KiB{gap}")
-    return "; ".join(needs)
+    room = f"{image.size} bytes of flash"
+    if size is not None and sectors is not None:
+        room = f"{counted(sectors, 'sector')} of {size // 1024} KiB"
+        if image.gap_sectors:
+            room += f", {image.gap_sectors} more above it"
+    if image.requires_fus is None:
+        return room
+    return f"FUS {image.requires_fus.text} or later; {room}"
 
 
 def _sram(image: Image) -> Iterator[tuple[str, str]]:
@@ -167,7 +148,9 @@ def _memory(image: Image) -> dict[str, int | None]:
     """
     left_a, left_b = image.footer.sram2a_kib, image.footer.sram2b_kib
     sizes_b = {SRAM2B_KIB[series] for series in image.series}
-    whole_b = sizes_b.pop() if len(sizes_b) == 1 else None
+    whole_b = None
+    if len(sizes_b) == 1:
+        (whole_b,) = sizes_b
     return {
         "app_sram2a_kib": left_a,
         "app_sram2b_kib": left_b,
@@ -192,51 +175,29 @@ def _signed(assessment: Assessment) -> tuple[str, str]:
     return "not by ST", "error"
 
 
-def _addresses(assessment: Assessment, target: Target | None) -> Iterator[tuple[bool, str]]:
-    """Yield the install addresses, one line each; the first is marked."""
-    targets = list(assessment.install_addresses) if target is None else [target]
+def _addresses(assessment: Assessment, target: Target | None) -> Iterator[str]:
+    """Yield the install addresses, one line each."""
+    targets = [target] if target else list(assessment.install_addresses)
     if not targets:
-        yield True, "unknown: the footer does not tell the series. Run imagekit address FILE --part PART."
-    for index, member in enumerate(targets):
+        yield "unknown: the footer does not tell the series. Run imagekit address FILE --part PART."
+    for member in targets:
         try:
             where = hex_word(assessment.address_on(member))
         except PlacementError as error:
             where = _NOWHERE.get(error.reason, "none")
-        yield index == 0, f"{member.name} {member.flash_kib:>4} KiB  {where}"
-
-
-def _known(assessment: Assessment, catalogue: Catalogue | None) -> list[str]:
-    """Return the name of the image, what it is for, and its releases."""
-    if assessment.known is None:
-        return [not_in_catalogue(catalogue)]
-    return summary(assessment.known)
-
-
-def address_document(path: str, image: Image, placement: Placement, part: str, notes: tuple[str, ...]) -> Json:
-    """Return what `address --json` prints."""
-    return {
-        "schema": ADDRESS_SCHEMA,
-        "path": path,
-        "part": part,
-        "target": placement.target.name,
-        "sha256": image.sha256,
-        "address": hex_word(placement.address),
-        "limit": hex_word(placement.limit),
-        "sector_size": placement.target.sector_size,
-        "sectors": placement.sectors,
-        "gap_sectors": placement.gap_sectors,
-        "spare_sectors": placement.spare_sectors,
-        "address_after_delete": hex_word(placement.after_delete) if placement.after_delete is not None else None,
-        "requires_fus": image.requires_fus.text if image.requires_fus else None,
-        "notes": list(notes),
-    }
+        yield f"{member.name} {member.flash_kib:>4} KiB  {where}"
 
 
 def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], target: Target | None = None) -> Json:
     """Return what `inspect --json` prints about an image; with a `target`, its addresses are for that target only."""
     image, verdict = assessment.image, assessment.signature
     footer = image.footer
-    addresses = assessment.install_addresses if target is None else {target: _address_on(assessment, target)}
+    addresses = assessment.install_addresses
+    if target is not None:
+        addresses = {target: _address_on(assessment, target)}
+    published: Sequence[Publication] = ()
+    if assessment.known is not None:
+        published = assessment.known.published
     signature: Json = {"status": verdict.status.value}
     if verdict.key:
         signature["key"] = verdict.key.name
@@ -248,7 +209,7 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
         "magic": hex_word(footer.magic),
         "series": [series.value for series in image.series],
         "version": _version(image.version),
-        "requires_fus": image.requires_fus.text if image.requires_fus else None,
+        "requires_fus": text_or_none(image.requires_fus),
         "flash": {
             "sector_size": assessment.sector_size,
             "sectors": assessment.sectors,
@@ -257,13 +218,8 @@ def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], t
         },
         "sram": {"sram2a_kib": footer.sram2a_kib, "sram2b_kib": footer.sram2b_kib, **_memory(image)},
         "signature": signature,
-        "install_addresses": {
-            target.name: hex_word(address) if address is not None else None for target, address in addresses.items()
-        },
-        "known_as": [
-            {"release": publication.release, "path": publication.path}
-            for publication in (assessment.known.published if assessment.known else ())
-        ],
+        "install_addresses": {target.name: hex_or_none(address) for target, address in addresses.items()},
+        "known_as": [{"release": publication.release, "path": publication.path} for publication in published],
         "used_by": [
             {"name": host.name, "version": host.version, "unsure": host.is_unsure} for host in assessment.hosts
         ],
@@ -313,7 +269,9 @@ _STORED = {Stored.PLAIN: "", Stored.INVERTED: ", inverted (XOR 0xFF)", Stored.C_
 def contained_lines(contained: Sequence[EmbeddedImage]) -> Iterator[str]:
     """Yield a sentence for each image inside a file, then how to take one out."""
     for image in contained:
-        where = "address" if image.is_address else "offset"
+        where = "offset"
+        if image.is_address:
+            where = "address"
         yield f"a whole ST image at {where} {hex_word(image.offset)}{_STORED[image.stored]}: {image.title}"
     if contained:
         yield "`imagekit convert --extract FILE OUT` writes it to a file"

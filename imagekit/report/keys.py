@@ -34,14 +34,18 @@ class KeyOfFiles:
     @property
     def name(self) -> str | None:
         """The name of the key among ST's known keys; None for a key that is not one of them."""
-        names = [known.name for known in st_keys() if known.public_key == self.key.public_key]
-        return names[0] if names else None
+        for known in st_keys():
+            if known.public_key == self.key.public_key:
+                return known.name
+        return None
 
 
 def line(entry: KeyInFile, name: str) -> str:
     """Return the fingerprint, the type and the file of a key."""
-    secret = ", private" if entry.is_private else ""
-    return f"{fingerprint(entry.key)}  {kind_of(entry.key)}{secret}  {name}"
+    kind = kind_of(entry.key)
+    if entry.is_private:
+        kind += ", private"
+    return f"{fingerprint(entry.key)}  {kind}  {name}"
 
 
 def pem(entry: KeyInFile) -> str:

@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from imagekit.text import printable
+from imagekit.image.model import Version
+from imagekit.text import hex_word, printable
 
 Json = dict[str, object]
 """A JSON document: its members and their spelling are a contract (docs/json.md)."""
@@ -50,3 +51,17 @@ def rows(
     for text in texts:
         yield row(label, text, role, width, paint, indents)
         label = ""
+
+
+def hex_or_none(word: int | None) -> str | None:
+    """Return a word or an address as ST prints it; None for None."""
+    if word is None:
+        return None
+    return hex_word(word)
+
+
+def text_or_none(version: Version | None) -> str | None:
+    """Return a version as `1.24.0`; None for None."""
+    if version is None:
+        return None
+    return version.text

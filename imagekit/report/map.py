@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from imagekit.flash_map import Column, Picture, Region, RegionKind, Strip, bands
-from imagekit.report.layout import Json, Paint, plain
+from imagekit.report.layout import Json, Paint, hex_or_none, plain
 from imagekit.text import cells, hex_word, padded, shortened, wrapped
 
 MAP_SCHEMA = "imagekit.map/1"
@@ -18,6 +18,7 @@ _GUTTER = 12
 # Three columns and the addresses take at most 100 characters.
 _WIDTHS = {3: 28, 4: 26, 5: 24, 6: 22}
 _FILLS = {RegionKind.GAP: "·", RegionKind.UNUSED: "·", RegionKind.COLLISION: _CROSS}
+_STRIP_FILLS = {RegionKind.COLLISION: _CROSS}
 _ROLES = {RegionKind.COLLISION: "error"}
 _STRIP_WIDTH, _LEAST_CELL = 87, 25
 # (line on the left, line on the right) between two columns
@@ -36,14 +37,18 @@ def text(picture: Picture, *, boxes: bool = True, width: int | None = None, pain
     for note in picture.notes:
         lines += wrapped(note, min(width or 100, 100))
     drawn = "\n".join(line.rstrip() for line in lines)
-    return drawn if boxes else drawn.translate(_ASCII)
+    if not boxes:
+        return drawn.translate(_ASCII)
+    return drawn
 
 
 def as_list(picture: Picture, width: int, *, paint: Paint = plain) -> str:
     """Return the map as a list, for a terminal that is too narrow for the drawing: one region below the other."""
     lines = [paint(line, "bold") for line in _folded(picture.title, width, "")]
     for column in picture.columns:
-        heading = f"{column.title}: {column.name}" if column.name else column.title
+        heading = column.title
+        if column.name:
+            heading += f": {column.name}"
         lines += ["", *_folded(f"{heading} ({column.sfsa_label})", width, "")]
         for region in reversed(column.regions):
             lines += _listed(region, width, paint)
@@ -60,9 +65,10 @@ def as_list(picture: Picture, width: int, *, paint: Paint = plain) -> str:
 
 def _listed(region: Region, width: int, paint: Paint) -> list[str]:
     """Return a region in one line, or more where it does not fit."""
-    size = f", {region.size}" if region.size else ""
-    where = f"{hex_word(region.start)}-{hex_word(region.end - 1)}" if region.size else f"above {hex_word(region.start)}"
-    lines = _folded(f"{where:<21}  {region.label}{size}", width, "  ")
+    where, what = f"above {hex_word(region.start)}", region.label
+    if region.size:
+        where, what = f"{hex_word(region.start)}-{hex_word(region.end - 1)}", f"{region.label}, {region.size}"
+    lines = _folded(f"{where:<21}  {what}", width, "  ")
     return [paint(line, _ROLES.get(region.kind, "")) for line in lines]
 
 
@@ -87,7 +93,7 @@ def _map(picture: Picture) -> Json:
             {
                 "title": column.title,
                 "name": column.name,
-                "sfsa": hex_word(column.sfsa) if column.sfsa is not None else None,
+                "sfsa": hex_or_none(column.sfsa),
                 "regions": [_region(region) for region in column.regions],
             }
             for column in picture.columns
@@ -100,17 +106,15 @@ def _map(picture: Picture) -> Json:
 
 
 def _region(region: Region) -> Json:
-    return {
-        "kind": region.kind.value,
-        "label": region.label,
-        "start": hex_word(region.start),
-        "end": hex_word(region.end - 1) if region.size else None,
-    }
+    end = None
+    if region.size:
+        end = hex_word(region.end - 1)
+    return {"kind": region.kind.value, "label": region.label, "start": hex_word(region.start), "end": end}
 
 
 def _headings(columns: Sequence[Column], cell: int) -> Iterator[str]:
     for row in ([column.title for column in columns], [shortened(column.name, cell - 1) for column in columns]):
-        yield " " * (_GUTTER + 1) + " ".join(padded(one, cell) for one in row)
+        yield " " * (_GUTTER + 1) + " ".join(padded(heading, cell) for heading in row)
 
 
 def columns_of(picture: Picture) -> int:
@@ -121,7 +125,9 @@ def columns_of(picture: Picture) -> int:
 def _wrapped(region: Region, cell: int) -> list[str]:
     """Return the lines of a region's label."""
     lines = wrapped(region.label, cell - 2)
-    return [*lines, region.size] if region.size else lines
+    if region.size:
+        lines.append(region.size)
+    return lines
 
 
 def _flash(picture: Picture, cell: int, paint: Paint) -> Iterator[str]:
@@ -129,7 +135,7 @@ def _flash(picture: Picture, cell: int, paint: Paint) -> Iterator[str]:
     columns = [column.regions for column in picture.columns]
     rows = bands(
         columns,
-        natural=lambda size: 3 if size >= _LARGE else 1,
+        natural=_natural_height,
         needed=lambda region: len(_wrapped(region, cell)),
         line=1,
     )
@@ -141,19 +147,28 @@ def _flash(picture: Picture, cell: int, paint: Paint) -> Iterator[str]:
     at = 0
     for index, (low, _, height) in reversed(list(enumerate(rows))):
         for row in range(at, at + height):
-            yield " " * _GUTTER + "│" + "│".join(one[row] for one in cells) + "│"
+            yield " " * _GUTTER + "│" + "│".join(column[row] for column in cells) + "│"
         at += height + 1
         if index:
-            yield _boundary(low, picture.columns, [one[at - 1] for one in cells])
+            yield _boundary(low, picture.columns, [column[at - 1] for column in cells])
     yield _edge(cuts[0], ("└", "┴", "┘"), cell, len(cells))
 
 
 _LARGE = 64 * 1024  # bytes; a band of at least this size is drawn higher
 
 
+def _natural_height(size: int) -> int:
+    if size >= _LARGE:
+        return 3
+    return 1
+
+
 def _edge(address: int, corners: tuple[str, str, str], cell: int, count: int, *, is_open: bool = False) -> str:
     left, middle, right = corners
-    return (" " * 10 if is_open else hex_word(address)) + "  " + left + middle.join(["─" * cell] * count) + right
+    start = hex_word(address)
+    if is_open:
+        start = " " * len(start)
+    return f"{start}  {left}{middle.join(['─' * cell] * count)}{right}"
 
 
 def _boundary(address: int, columns: Sequence[Column], parts: Sequence[str]) -> str:
@@ -161,7 +176,9 @@ def _boundary(address: int, columns: Sequence[Column], parts: Sequence[str]) -> 
     lines = [any(region.start == address for region in column.regions) for column in columns]
     ends = zip([False, *lines], [*lines, False], strict=True)
     junctions = [_JUNCTIONS[left, right] for left, right in ends]
-    junctions[-1] = "┤" if lines[-1] else "│"
+    junctions[-1] = "│"
+    if lines[-1]:
+        junctions[-1] = "┤"
     return f"{hex_word(address)}  {junctions[0]}" + "".join(
         part + junction for part, junction in zip(parts, junctions[1:], strict=True)
     )
@@ -173,12 +190,14 @@ def _column_rows(
     """Yield all rows of a column, downwards, including those of boundaries."""
     for region in reversed(column.regions):
         span = rows[starts[region.start] : starts[region.end]]
-        height = sum(one for _, _, one in span) + len(span) - 1
+        height = sum(band_height for _, _, band_height in span) + len(span) - 1
         label = _wrapped(region, cell)
         before = (height - len(label)) // 2
         fill, role = _FILLS.get(region.kind, " "), _ROLES.get(region.kind, "")
         for row in range(height):
-            inside = label[row - before] if before <= row < before + len(label) else ""
+            inside = ""
+            if before <= row < before + len(label):
+                inside = label[row - before]
             yield paint(_filled(inside, fill, cell), role)
         if region.start != column.regions[0].start:
             yield _line(column, region.start, cell)
@@ -186,12 +205,16 @@ def _column_rows(
 
 def _filled(inside: str, fill: str, cell: int) -> str:
     """Return one row of a region."""
-    return fill * cell if not inside else f" {inside} ".ljust(cell, fill)
+    if not inside:
+        return fill * cell
+    return f" {inside} ".ljust(cell, fill)
 
 
 def _line(column: Column, address: int, cell: int) -> str:
-    """Return the line below a region, with SFSA where that is it."""
-    return f"══ {column.sfsa_label} ".ljust(cell, "═") if address == column.sfsa else "─" * cell
+    """Return the line below a region, marked where SFSA points to it."""
+    if address == column.sfsa:
+        return f"══ {column.sfsa_label} ".ljust(cell, "═")
+    return "─" * cell
 
 
 def _strip(strip: Strip, paint: Paint) -> Iterator[str]:
@@ -199,14 +222,14 @@ def _strip(strip: Strip, paint: Paint) -> Iterator[str]:
     widths = _cell_widths(strip.regions)
     line = partial(_strip_line, strip.regions, widths, paint)
     yield " " * 12 + "┌" + "┬".join("─" * width for width in widths) + "┐"
-    yield f"{strip.name:<12}" + line([f"{one.label} {one.size}" for one in strip.regions])
-    yield " " * 12 + line([f"{hex_word(one.start)}-{hex_word(one.end - 1)}" for one in strip.regions])
+    yield f"{strip.name:<12}" + line([f"{region.label} {region.size}" for region in strip.regions])
+    yield " " * 12 + line([f"{hex_word(region.start)}-{hex_word(region.end - 1)}" for region in strip.regions])
     yield " " * 12 + "└" + "┴".join("─" * width for width in widths) + "┘"
 
 
 def _strip_line(regions: Sequence[Region], widths: Sequence[int], paint: Paint, texts: Sequence[str]) -> str:
     cells = (
-        paint(_filled(text, _CROSS if region.kind is RegionKind.COLLISION else " ", width), _ROLES.get(region.kind, ""))
+        paint(_filled(text, _STRIP_FILLS.get(region.kind, " "), width), _ROLES.get(region.kind, ""))
         for region, width, text in zip(regions, widths, texts, strict=True)
     )
     return "│" + "│".join(cells) + "│"
@@ -217,6 +240,6 @@ def _cell_widths(regions: Sequence[Region]) -> list[int]:
     room = max(_STRIP_WIDTH - 1 - len(regions), _LEAST_CELL * len(regions))
     whole = regions[-1].end - regions[0].start
     spare = room - _LEAST_CELL * len(regions)
-    widths = [_LEAST_CELL + spare * (one.end - one.start) // whole for one in regions]
+    widths = [_LEAST_CELL + spare * (region.end - region.start) // whole for region in regions]
     widths[-1] += room - sum(widths)
     return widths

@@ -12,7 +12,7 @@ from imagekit.doctor.story import Story
 from imagekit.doctor.symptoms import Symptom
 from imagekit.explanations import Explanation
 from imagekit.report.explanation import complete, explanations_document
-from imagekit.report.layout import Paint, plain, row
+from imagekit.report.layout import Paint, plain, row, rows, text_or_none
 from imagekit.text import counted
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ _MOST_STACKS = 8
 def log_page(
     reading: LogReading, story: Story | None, stacks: Sequence[str], *, width: int | None = None, paint: Paint = plain
 ) -> str:
-    """Explain a log in its own order, then what the chip reported, then what the whole of it means."""
+    """Explain a log line by line, then what the chip reported, then what the whole log means."""
     lines: list[str] = []
     for entry in reading.entries:
         lines += [*_entry_lines(entry, width, paint), ""]
@@ -38,7 +38,7 @@ def log_page(
         lines += [paint("The chip, as last read", "bold"), *chip, ""]
     if story is not None:
         lines += [
-            paint("The whole of it", "bold"),
+            paint("The whole log", "bold"),
             row("happened", story.happened, "", width, paint),
             row("state", story.state, "", width, paint),
             row("next", story.next, "bold", width, paint),
@@ -50,8 +50,10 @@ def log_page(
 
 
 def _entry_lines(entry: LogEntry, width: int | None, paint: Paint) -> Iterator[str]:
-    times = f"  ({entry.count} times)" if entry.count > 1 else ""
-    yield paint(f"line {entry.number}: {entry.text}{times}", "bold")
+    heading = f"line {entry.number}: {entry.text}"
+    if entry.count > 1:
+        heading += f"  ({entry.count} times)"
+    yield paint(heading, "bold")
     for message in entry.messages:
         yield row(_label(message), message.means, _role(message), width, paint)
         if message.severity is not MessageSeverity.NORMAL and message.todo:
@@ -59,22 +61,30 @@ def _entry_lines(entry: LogEntry, width: int | None, paint: Paint) -> Iterator[s
     for explanation in entry.explanations:
         whole = complete(explanation)
         yield row("means", f"{whole.title} [{whole.name}]", "", width, paint)
-    for said in _report_sentences(entry.report):
-        yield row("chip", said, "", width, paint)
+    for sentence in _report_sentences(entry.report):
+        yield row("chip", sentence, "", width, paint)
 
 
 def _label(message: Message) -> str:
-    return "hangs" if message.severity is MessageSeverity.HANG else message.severity.value
+    if message.severity is MessageSeverity.HANG:
+        return "hangs"
+    return str(message.severity.value)
 
 
 def _role(message: Message) -> str:
-    if message.severity in (MessageSeverity.ERROR, MessageSeverity.HANG):
-        return "error"
-    return "warning" if message.severity is MessageSeverity.WARNING else ""
+    return _ROLES[message.severity]
+
+
+_ROLES = {
+    MessageSeverity.ERROR: "error",
+    MessageSeverity.HANG: "error",
+    MessageSeverity.WARNING: "warning",
+    MessageSeverity.NORMAL: "",
+}
 
 
 def _report_sentences(report: ChipReport) -> Iterator[str]:
-    """Say what one line reports of the chip."""
+    """Yield what one line reports about the chip."""
     if report.is_cleared:
         yield (
             "all zeros: a reset cleared SRAM2 (mode=UR does that), or CPU2 was not started; read it with mode=HOTPLUG "
@@ -112,7 +122,7 @@ def chip_lines(
             sizes += f"; SRAM2a: {report.stack_sram2a_kib} KiB used by the stack"
         if report.stack_sram2b_kib is not None:
             sizes += f"; SRAM2b: {report.stack_sram2b_kib} KiB used by the stack"
-        yield row("takes", sizes, "", width, paint)
+        yield row("uses", sizes, "", width, paint)
     if report.running is not None:
         yield row("runs", _RUNNING[report.running], "", width, paint)
 
@@ -130,9 +140,9 @@ def message_page(message: Message, *, width: int | None = None, paint: Paint = p
     lines = [paint(f"Message of {message.tool}: {message.text}", "bold")]
     lines.append(row("is", _SEVERITIES[message.severity], _role(message), width, paint))
     lines.append(row("means", message.means, "", width, paint))
-    lines += _list("causes", message.causes, width, paint)
-    lines += _list("do", message.todo, width, paint)
-    lines += _sources(message.sources, width, paint)
+    lines += rows("causes", message.causes, "", width, paint, _ITEM)
+    lines += rows("do", message.todo, "", width, paint, _ITEM)
+    lines += rows("sources", message.sources, "dim", width, paint)
     if message.extends:
         lines.append(row("more", f"`imagekit explain {message.extends}`", "", width, paint))
     return "\n".join(lines)
@@ -150,26 +160,21 @@ def symptom_page(symptom: Symptom, *, width: int | None = None, paint: Paint = p
     """Explain a symptom: its causes by how often reports had them, and the check that decides."""
     lines = [paint(f"Symptom: {symptom.words[0]} [{symptom.name}]", "bold")]
     lines.append(row("check", symptom.check, "bold", width, paint))
-    for index, cause in enumerate(symptom.causes):
-        label = "" if index else "causes"
-        seen = f" ({counted(cause.reports, 'report')})" if cause.reports else ""
-        lines.append(row(label, f"{cause.text}{seen}", "", width, paint, _ITEM))
+    label = "causes"
+    for cause in symptom.causes:
+        text = cause.text
+        if cause.reports:
+            text += f" ({counted(cause.reports, 'report')})"
+        lines.append(row(label, text, "", width, paint, _ITEM))
+        label = ""
         lines += [row("", source, "dim", width, paint, _UNDER_ITEM) for source in cause.sources[:_MOST_SOURCES]]
-    lines += _list("do", symptom.todo, width, paint)
+    lines += rows("do", symptom.todo, "", width, paint, _ITEM)
     if symptom.extends:
         lines.append(row("more", f"`imagekit explain {symptom.extends}`", "", width, paint))
     return "\n".join(lines)
 
 
 _MOST_SOURCES = 3
-
-
-def _list(label: str, texts: Sequence[str], width: int | None, paint: Paint) -> list[str]:
-    return [row("" if index else label, text, "", width, paint, _ITEM) for index, text in enumerate(texts)]
-
-
-def _sources(sources: Sequence[str], width: int | None, paint: Paint) -> list[str]:
-    return [row("" if index else "sources", source, "dim", width, paint) for index, source in enumerate(sources)]
 
 
 def chip_page(
@@ -187,15 +192,15 @@ def chip_page(
 # --- JSON
 
 
-def answers_document(found: Sequence[Answer], catalogue: Catalogue) -> Json:
-    """Return what `explain --json` prints: the explanations of all answers, and what else is known of each."""
-    document = explanations_document(tuple(dict.fromkeys(entry for answer in found for entry in answer.explanations)))
+def answers_document(answers: Sequence[Answer], catalogue: Catalogue) -> Json:
+    """Return what `explain --json` prints: the explanations of all answers, and what else is known about each."""
+    document = explanations_document(tuple(dict.fromkeys(entry for answer in answers for entry in answer.explanations)))
     return document | {
-        "messages": [message_entry(message) for answer in found for message in answer.messages],
-        "symptoms": [symptom_entry(symptom) for answer in found for symptom in answer.symptoms],
+        "messages": [message_entry(message) for answer in answers for message in answer.messages],
+        "symptoms": [symptom_entry(symptom) for answer in answers for symptom in answer.symptoms],
         "readings": [
             log_document(answer.reading, answer.story, answer.stacks(catalogue))
-            for answer in found
+            for answer in answers
             if answer.reading is not None and answer.reading.entries
         ],
     }
@@ -203,10 +208,13 @@ def answers_document(found: Sequence[Answer], catalogue: Catalogue) -> Json:
 
 def log_document(reading: LogReading, story: Story | None, stacks: Sequence[str]) -> Json:
     """Return the members `lines`, `chip` and `story` of `explain --json`."""
+    told = None
+    if story is not None:
+        told = {"happened": story.happened, "state": story.state, "next": story.next}
     return {
         "lines": [_line_entry(entry) for entry in reading.entries],
         "chip": chip_document(reading.report, stacks),
-        "story": None if story is None else {"happened": story.happened, "state": story.state, "next": story.next},
+        "story": told,
     }
 
 
@@ -242,16 +250,21 @@ def chip_document(report: ChipReport, stacks: Sequence[str]) -> Json | None:
     """Return what the chip reported; null when nothing was read."""
     if report.is_empty:
         return None
+    stack, running = None, None
+    if report.stack is not None:
+        stack = report.stack.full_text
+    if report.running is not None:
+        running = report.running.value
     return {
-        "fus": report.fus.text if report.fus else None,
-        "stack": report.stack.full_text if report.stack else None,
+        "fus": text_or_none(report.fus),
+        "stack": stack,
         "has_stack": report.has_stack,
         "stacks": list(stacks),
         "sectors": report.sectors,
         "stack_sram2a_kib": report.stack_sram2a_kib,
         "stack_sram2b_kib": report.stack_sram2b_kib,
         "stack_type": report.stack_type,
-        "running": report.running.value if report.running else None,
+        "running": running,
         "is_cleared": report.is_cleared,
         "fault": [f"0x{word:08X}" for word in report.fault],
     }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from imagekit.bonding import BondingData
 from imagekit.fus_versions import given_fus
-from imagekit.report.layout import Json, Paint, plain, row
+from imagekit.report.layout import Json, Paint, plain, row, text_or_none
 from imagekit.text import hex_word, printable
 from imagekit.upgrade.plan import UpgradePlan
 from imagekit.upgrade.steps import AS_WANTED, Action, UpgradeStep
@@ -16,7 +16,9 @@ PLANS_SCHEMA = "imagekit.plans/1"
 def text(plan: UpgradePlan, part: str, *, width: int | None = None, paint: Paint = plain) -> str:
     """Return every step, or why there is no plan."""
     start = plan.start
-    what = "no plan" if plan.refusals else "plan"
+    what = "plan"
+    if plan.refusals:
+        what = "no plan"
     head = printable(f"{part} ({start.target.name}) with FUS {start.fus.text}: {what} for {plan.goal.title}")
     lines = [paint(head, "bold")]
     for refusal in plan.refusals:
@@ -38,8 +40,8 @@ def title(step: UpgradeStep) -> str:
         return "delete the stack"
     if step.action is Action.START_STACK:
         return "start the stack"
-    name = step.candidate.title if step.candidate else ""
-    return printable(f"install {name}")
+    assert step.candidate is not None  # noqa: S101 - every other step installs an image
+    return printable(f"install {step.candidate.title}")
 
 
 def _step(number: int, step: UpgradeStep, width: int | None, paint: Paint) -> list[str]:
@@ -83,22 +85,26 @@ def documents(plans: Sequence[tuple[str, UpgradePlan]]) -> Json:
 
 
 def _entry(step: UpgradeStep) -> Json:
-    file = image = None
+    file = image = address = bonding_data = None
     if step.candidate:
         file, image = step.candidate.path, step.candidate.image.sha256
+    if step.placement:
+        address = hex_word(step.placement.address)
+    if step.bonding_data:
+        bonding_data = step.bonding_data.document
     return {
         "action": step.action.value,
         "file": file,
         "image": image,
         "version": version(step),
-        "address": hex_word(step.placement.address) if step.placement else None,
+        "address": address,
         "irreversible": step.irreversible,
         "why": step.why,
         "needs": step.needs,
         "gives": step.gives,
         "afterwards": list(step.afterwards),
         "takes": step.takes or None,
-        "bonding_data": step.bonding_data.document if step.bonding_data else None,
+        "bonding_data": bonding_data,
     }
 
 
@@ -109,4 +115,4 @@ def version(step: UpgradeStep) -> str | None:
     image = step.candidate.image
     if step.action is Action.INSTALL_FUS:
         return given_fus(image).text
-    return image.version.text if image.version else None
+    return text_or_none(image.version)

@@ -12,7 +12,7 @@ from imagekit import __version__
 from imagekit.errors import EmitError
 from imagekit.fus_versions import given_fus, is_small_wb5x, needs_fus_first
 from imagekit.image.model import Version
-from imagekit.report.inspect import arithmetic
+from imagekit.report.address import arithmetic
 from imagekit.report.plan import title
 from imagekit.targets import Series
 from imagekit.text import hex_word, printable
@@ -147,7 +147,10 @@ def _head(plan: UpgradePlan, part: str, tool: str) -> Iterator[str]:
 
 def _comment(number: int, step: UpgradeStep) -> Iterator[str]:
     """Yield a step in words: what it does, whether it is irreversible, how its address was computed."""
-    yield f"{number}. {title(step)}" + (": IRREVERSIBLE" if step.irreversible else "")
+    heading = f"{number}. {title(step)}"
+    if step.irreversible:
+        heading += ": IRREVERSIBLE"
+    yield heading
     if step.why != AS_WANTED:
         yield step.why
     yield f"needs {step.needs}; gives {step.gives}"
@@ -159,7 +162,9 @@ def _comment(number: int, step: UpgradeStep) -> Iterator[str]:
 def _word(fus: Version) -> str:
     """Return the version of FUS as it is in memory (shci.h): `0x010200xx`, without the build."""
     word = f"0x{fus.major:02X}{fus.minor:02X}{fus.sub:02X}xx"
-    return f"{word} (step 4 of ST's notes of v1.23.0 prints 02000X00 for it)" if fus == Version(2, 1, 0) else word
+    if fus == Version(2, 1, 0):
+        word += " (step 4 of ST's notes of v1.23.0 prints 02000X00 for it)"
+    return word
 
 
 def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
@@ -168,7 +173,9 @@ def _joined(mark: str, lines: list[str] | Iterator[str]) -> str:
 
 def _file(step: UpgradeStep) -> str:
     """Return the path in double quotes. Raises EmitError for a path that a shell would interpret."""
-    path = step.candidate.path if step.candidate else ""
+    path = ""
+    if step.candidate:
+        path = step.candidate.path
     # A backslash is a separator on Windows, but sh removes one before the closing quote, and one of two.
     if not path or path.startswith("-") or path.endswith("\\") or "\\\\" in path or not set(path) <= _SAFE:
         raise EmitError(
@@ -179,4 +186,6 @@ def _file(step: UpgradeStep) -> str:
 
 
 def _address(step: UpgradeStep) -> str:
-    return hex_word(step.placement.address) if step.placement else ""
+    if step.placement is None:
+        return ""
+    return hex_word(step.placement.address)

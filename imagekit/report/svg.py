@@ -169,7 +169,9 @@ def _column(column: Column, x: int, width: int, heights: dict[int, int]) -> Iter
         yield f'<path class="sfsa" d="M{x} {y}H{x + width}"/>'
         # A narrow column has no room for the words that are in the notes too.
         label = column.sfsa_label
-        yield _tag(label if _tag_width(label) < width else label.partition(",")[0], x + width, y)
+        if _tag_width(label) >= width:
+            label = label.partition(",")[0]
+        yield _tag(label, x + width, y)
 
 
 def _box(region: Region, x: int, y: int, width: int, height: int) -> Iterator[str]:
@@ -177,7 +179,9 @@ def _box(region: Region, x: int, y: int, width: int, height: int) -> Iterator[st
     yield f'<rect class="{region.kind.value}" {place}/>'
     if region.kind in _HATCHED:
         yield f'<rect fill="url(#imagekit-{_HATCHED[region.kind]})" {place}/>'
-    edge = "staged-edge" if region.kind is RegionKind.STAGED else "edge"
+    edge = "edge"
+    if region.kind is RegionKind.STAGED:
+        edge = "staged-edge"
     yield f'<rect class="{edge}" {place}/>'
 
 
@@ -188,7 +192,9 @@ def _label(region: Region, x: int, y: int, width: int, height: int) -> Iterator[
         yield _plate(region.kind, lines, x, first, width)
     sizes = len(wrapped(region.size, width - 14, _pixels))
     for index, line in enumerate(lines):
-        style = "strong" if index < len(lines) - sizes else ""
+        style = ""
+        if index < len(lines) - sizes:
+            style = "strong"
         yield _text(x + 10, first + _LINE * index, line, style)
 
 
@@ -252,10 +258,15 @@ def _wrapped(region: Region, width: int) -> list[str]:
 
 def _pixels(text: str) -> float:
     """Return the width of a text in pixels, at 12 pixels in common sans-serif fonts: an upper estimate."""
-    return sum(
-        _WIDEST_LETTER if char in "MW@%mw…" or is_wide(char) else _CAPITAL if char.isupper() else _LETTER
-        for char in text
-    )
+    return sum(map(_letter_pixels, text))
+
+
+def _letter_pixels(char: str) -> float:
+    if char in "MW@%mw…" or is_wide(char):
+        return _WIDEST_LETTER
+    if char.isupper():
+        return _CAPITAL
+    return _LETTER
 
 
 def _bold_pixels(text: str) -> float:
@@ -263,19 +274,29 @@ def _bold_pixels(text: str) -> float:
 
 
 def _text(x: int, y: int, text: str, style: str) -> str:
-    attribute = f' class="{style}"' if style else ""
-    return f'<text{attribute} x="{x}" y="{y}">{_escaped(text)}</text>' if text else ""
+    if not text:
+        return ""
+    attribute = ""
+    if style:
+        attribute = f' class="{style}"'
+    return f'<text{attribute} x="{x}" y="{y}">{_escaped(text)}</text>'
 
 
 def _description(picture: Picture) -> str:
     """Return the map in words, for people who cannot see it."""
     columns = []
     for column in picture.columns:
-        regions = "; ".join(
-            f"{one.label}{f' ({one.size})' if one.size else ''} from {hex_word(one.start)}" for one in column.regions
-        )
-        columns.append(f"{column.title}{f' {column.name}' if column.name else ''}, {column.sfsa_label}: {regions}.")
+        regions = "; ".join(map(_region_in_words, column.regions))
+        name = " ".join(filter(None, [column.title, column.name]))
+        columns.append(f"{name}, {column.sfsa_label}: {regions}.")
     return " ".join([*columns, *picture.notes])
+
+
+def _region_in_words(region: Region) -> str:
+    what = region.label
+    if region.size:
+        what += f" ({region.size})"
+    return f"{what} from {hex_word(region.start)}"
 
 
 def _escaped(text: str) -> str:
