@@ -172,12 +172,12 @@ def test_what_is_no_user_flash_any_more_is_neither_erased_nor_programmed(tmp_pat
     """SFSA is read anew each time: whatever the plan was made from may have changed."""
     chip = ready(tmp_path, stack="stack-4k")
     last = Area(0x080F3000, 0x080F4000, G)
-    with pytest.raises(ChipError, match=r"0x080F3000-0x080F3FFF is no longer user flash: SFSA is 0x080F3000"):
+    with pytest.raises(ChipError, match=r"0x080F3000-0x080F3FFF belongs to CPU2 now: SFSA is 0x080F3000"):
         FlashDriver(chip).erase(last)
-    with pytest.raises(ChipError, match="is no longer user flash"):
+    with pytest.raises(ChipError, match="belongs to CPU2 now"):
         FlashDriver(chip).program(Staging(last, bytes(8)), no_progress)
     other = Area(0x08070000, 0x08071000, select_target("STM32WB55CE"))
-    with pytest.raises(ChipError, match="is no longer user flash"):
+    with pytest.raises(ChipError, match="belongs to CPU2 now"):
         FlashDriver(chip).erase(other)
     assert chip.word(reg.FLASH_CR) & reg.CR_LOCK, "the controller was not even unlocked"
 
