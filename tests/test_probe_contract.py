@@ -198,7 +198,7 @@ def test_a_killed_host_is_not_taken_for_a_probe_error(kind: str) -> None:
 # --- losing the link, the probe, the power
 
 
-def test_an_unplugged_probe_is_told_from_a_failed_access(kind: str) -> None:
+def test_an_unplugged_probe_differs_from_a_failed_access(kind: str) -> None:
     rig = Rig(kind)
     attempts: list[Callable[[], object]] = [
         lambda: rig.probe.read32(SRAM1),

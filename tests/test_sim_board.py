@@ -141,7 +141,7 @@ def test_every_byte_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff\xfe", b'{"schema": 1}', b"[" * 100_000])
-def test_what_is_no_board(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_board_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "board.json").write_bytes(content)
     with pytest.raises(BoardError, match="not a simulated board"):
         load_board(tmp_path / "board.json")
@@ -245,7 +245,7 @@ def test_an_operation_on_flash_that_is_not_there_is_damage() -> None:
         from_document(changed(document))
 
 
-def test_a_missing_part_and_a_choice_that_is_none_are_damage() -> None:
+def test_a_missing_part_and_an_unknown_choice_are_damage() -> None:
     document = to_document(chip())
     del document["secret"]
     with pytest.raises(BoardError, match="damaged"):
