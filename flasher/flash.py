@@ -82,7 +82,7 @@ class FlashDriver:
         target = self._chip.identity.target
         secure = target.sector_address(self._chip.sfsa())
         if area.target != target or area.end > secure:
-            raise ChipError(f"{area.text} is no longer user flash: SFSA is 0x{secure:08X}; plan again")
+            raise ChipError(f"{area.text} belongs to CPU2 now: SFSA is 0x{secure:08X}; plan again")
 
 
 def unlock(chip: ChipDriver) -> None:

@@ -1,8 +1,8 @@
-"""A J-Link through pylink, with everything that pylink and SEGGER's library do otherwise than one would think.
+"""A J-Link through pylink, with everything that pylink and SEGGER's library do differently than their names suggest.
 
 The only importer of pylink. Traps: pylink raises ValueError for codes that it does not know, TypeError without a
-library, AttributeError for a file that is none; it fills short reads up with zeros and keeps saying that a target is
-connected which is gone; the library itself caches and programs flash unless told not to, and asks in dialogs.
+library, AttributeError for a file that is not a library. It fills short reads up with zeros, and keeps saying that a
+target is connected which is gone. The library itself caches and programs flash unless told not to, and shows dialogs.
 """
 
 import ctypes
@@ -193,10 +193,7 @@ class JLink:
 
     def _attach(self, *, under_reset: bool) -> None:
         jlink = self._jlink
-        with self._translated(
-            TargetUnavailableError,
-            "no answer over SWD, as when a cable is loose",
-        ):
+        with self._translated(TargetUnavailableError, "the chip does not answer over SWD"):
             if not jlink.set_tif(pylink.enums.JLinkInterfaces.SWD):
                 raise TargetUnavailableError("this probe has no SWD", self.log)
             if under_reset:

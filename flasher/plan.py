@@ -132,7 +132,7 @@ def _steps(bundle: VerifiedBundle, facts: Facts, history: History, acceptance: A
     for entry, step, fus in installations:
         yield _install(bundle, facts, entry, step, fus, removal)
     if last_entry.role == "stack":
-        yield InstallStep(action="start-stack", why="without it CPU2 stays in FUS and there is no radio")
+        yield InstallStep(action="start-stack", why="otherwise CPU2 stays in FUS, without a radio")
 
 
 def _removal(facts: Facts, *, purges: bool) -> tuple[InstallStep, ...]:

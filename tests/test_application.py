@@ -51,13 +51,13 @@ def test_segments_without_bytes_count_as_ram_alone() -> None:
     assert blocks(one) == [(0x08000000, 0x08000010)]
 
 
-def test_segments_that_are_not_loaded_and_memory_elsewhere_do_not_count() -> None:
+def test_unloaded_segments_and_other_memory_do_not_count() -> None:
     data = elf(Segment(0x08000000, VECTORS), Segment(0x90000000, b"note", type=4), Segment(0x40000000, memory=64))
     one = from_elf("a.elf", data)
     assert (blocks(one), one.ram) == ([(0x08000000, 0x08000010)], ())
 
 
-def test_the_elf_s_own_headers_are_no_part_of_the_program() -> None:
+def test_elf_headers_do_not_belong_to_the_program() -> None:
     headers = 52 + 32
     data = elf(Segment(0, VECTORS), sections=[(headers, len(VECTORS))], mapped_headers=0x08000000 - headers)
     assert from_elf("a.elf", data).blocks[0].start == 0x08000000
@@ -85,7 +85,7 @@ def test_only_a_segment_at_the_file_s_start_has_headers() -> None:
     assert blocks(from_elf("a.elf", data)) == [(0x08000000, 0x08000040)]
 
 
-def test_what_is_not_in_the_file_is_used_all_the_same() -> None:
+def test_memory_without_file_content_counts_as_used() -> None:
     sections = [(3, 0x08004000, 84, 0x100), (0x403, 0x08005000, 84, 0x100), (1, 0x08006000, 84, 0x100)]
     one = from_elf("a.elf", elf(Segment(0x08000000, VECTORS, memory=0x20), unfilled=sections))
     assert blocks(one) == [(0x08000000, 0x08000010)]
@@ -129,7 +129,7 @@ def test_flash_ends_where_the_largest_does() -> None:
         from_elf("a.elf", elf(Segment(0x07FFFFFF, b"xy")))
 
 
-def test_an_entry_of_0_is_none() -> None:
+def test_an_entry_of_0_counts_as_missing() -> None:
     assert from_elf("a.elf", elf(Segment(0x08000000, VECTORS), entry=0)).start is None
 
 
@@ -182,7 +182,7 @@ def test_many_sections_and_segments_are_read_once(monkeypatch: pytest.MonkeyPatc
         (elf(Segment(0x080D0000, content("stack-4k"))), "an encrypted coprocessor image at 0x080D0000"),
     ],
 )
-def test_what_is_no_application_is_one_error(data: bytes, words: str) -> None:
+def test_a_file_without_an_application_is_one_error(data: bytes, words: str) -> None:
     with pytest.raises(ApplicationError, match=words):
         from_elf("a.elf", data)
 
@@ -276,7 +276,7 @@ def test_files_that_are_none_are_4_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 @pytest.mark.parametrize("ending", ["app.elf", "app.bin@0x08000000"])
-def test_a_pipe_is_no_application(ending: str, tmp_path: Path) -> None:
+def test_a_pipe_is_not_an_application(ending: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ending.partition("@")[0])
     result = check(tmp_path / ending)
     assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (4, "", 1)
@@ -284,7 +284,7 @@ def test_a_pipe_is_no_application(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ending", "limit"), [("hex", LARGEST_HEX), ("BIN", LARGEST_FLASH), ("elf", LARGEST_ELF)])
-def test_no_more_is_read_than_the_kind_can_have(ending: str, limit: int, tmp_path: Path) -> None:
+def test_at_most_the_largest_size_of_a_kind_is_read(ending: str, limit: int, tmp_path: Path) -> None:
     path = tmp_path / f"app.{ending}"
     with path.open("wb") as file:
         file.truncate(limit + 100)

@@ -125,7 +125,7 @@ def test_changed_byte_never_gives_another_error(name: str, at: int, value: int) 
         return
 
 
-def test_ram_of_armlink_is_told_by_its_variables() -> None:
+def test_ram_of_armlink_is_recognised_by_its_variables() -> None:
     application = read_application("app.axf", (CASES / "keil-like.axf").read_bytes())
     assert max(run.end for run in application.ram) == 0x20030508 + 0x53C
 
@@ -206,7 +206,7 @@ def test_plan_refuses_an_application_in_the_stacks_ram(tmp_path: Path, monkeypat
     assert any("WB306 the application uses SRAM2b" in refusal for refusal in json.loads(result.stdout)["refusals"])
 
 
-def test_plan_refuses_an_application_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_refuses_an_application_in_the_image_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
     path = tmp_path / "app.dfu"
     path.write_bytes(dfuse((START, CODE), (0x080F3800, b"storage!")))

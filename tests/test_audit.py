@@ -264,7 +264,7 @@ def test_the_name_of_the_notes_is_matched_in_any_case(folder: Path) -> None:
     assert run(folder).stdout.endswith("1 release folder, 1 file: 3 addresses equal, 0 lower, 1 too high\n")
 
 
-def test_a_file_missing_beside_the_notes_is_no_failed_case(folder: Path, tmp_path: Path) -> None:
+def test_a_file_missing_beside_the_notes_is_not_a_failure(folder: Path, tmp_path: Path) -> None:
     (folder / "stack.bin").rename(folder / "stm32wb5x_BLE_LLD_fw.bin")
     report = tmp_path / "junit.xml"
     report.write_text(run(folder, "--format", "junit").stdout)
@@ -364,7 +364,7 @@ def test_a_table_with_a_row_for_each_device_is_left_out() -> None:
     )
 
 
-def test_a_column_for_a_part_that_is_none_is_left_out() -> None:
+def test_a_column_for_an_unknown_part_is_left_out() -> None:
     headings = ["Binary", "STM32WB1x(1M)", "STM32WB5xxG(1M)"]
     (row,) = read_rows(page(section("1.2.0", ["a.bin", "0x080EC000", "0x080EC000"], headings=headings)).encode())
     assert list(row.addresses) == ["STM32WB5xxG"]
@@ -392,7 +392,7 @@ def test_published_addresses(text: str, address: int | None) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-", "TBD", "080EC000", "0x", "0x080EC0000"])
-def test_what_is_no_address(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="neither an address nor NA"):
         published_address(Cell(text, 1))
 

@@ -40,7 +40,7 @@ def opened(data: bytes, names: tuple[str, ...] = ("ed25519", "p256"), threshold:
 # --- The door
 
 
-def test_what_imagekit_makes_is_what_the_independent_writer_makes() -> None:
+def test_a_bundle_equals_that_of_an_independent_writer() -> None:
     made = bundle(*BOTH, keys=[private("p256")])
     document = maker().statement(*BOTH)
     document["predicate"]["created"] = "1970-01-01T00:00:00Z"
@@ -48,7 +48,7 @@ def test_what_imagekit_makes_is_what_the_independent_writer_makes() -> None:
     assert made == maker().bundle(document, *BOTH, signers=["p256"])
 
 
-def test_a_verified_bundle_holds_the_bytes_and_what_was_computed_from_them() -> None:
+def test_a_verified_bundle_holds_bytes_and_assessments() -> None:
     made = opened(fixture("good-ed25519"))
     assert set(made.images.values()) == {content(name) for name in BOTH}
     assert all(made.assessments[sha256].image.sha256 == sha256 for sha256 in made.images)
@@ -57,7 +57,7 @@ def test_a_verified_bundle_holds_the_bytes_and_what_was_computed_from_them() -> 
     assert made.strangers == ()
 
 
-def test_nobody_else_makes_a_verified_bundle() -> None:
+def test_only_open_bundle_makes_a_verified_bundle() -> None:
     made = opened(fixture("good-ed25519"))
     with pytest.raises(TypeError, match="only open_bundle"):
         VerifiedBundle(made.manifest, made.images, made.assessments, made.signers, made.strangers, object())
@@ -93,19 +93,19 @@ def test_a_threshold_counts_trusted_keys_alone() -> None:
         opened(strange, ("p256",))
 
 
-def test_a_stranger_is_told_and_not_counted() -> None:
+def test_an_untrusted_signer_is_reported_and_not_counted() -> None:
     made = opened(fixture("good-with-a-stranger"))
     assert made.strangers == (keys.fingerprint(public("stranger")),)
     assert opened(fixture("good-with-a-stranger"), ("ed25519", "stranger"), threshold=2).strangers == ()
 
 
-def test_st_s_own_keys_are_those_that_count_unless_others_are_given() -> None:
+def test_the_keys_of_st_count_unless_others_are_given() -> None:
     with pytest.raises(BundleError, match="the manifest says 'test-wb5x-wb3x'") as refused:
         open_bundle(fixture("good-ed25519"), trusted())
     assert refused.value.reason == "image"
 
 
-def test_the_first_check_that_fails_is_told() -> None:
+def test_the_first_failed_check_is_reported() -> None:
     """A wrong image in a bundle that no trusted key signed: the signature comes first."""
     with pytest.raises(BundleError) as refused:
         opened(fixture("image-altered"), ("p256",))
@@ -121,7 +121,7 @@ def test_more_bytes_than_any_bundle_has() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"P", b"PK\x03", b"MZ", b"\x7fELF" * 10, b"PK\x07\x08" * 10])
-def test_what_is_no_archive_is_told_apart(data: bytes) -> None:
+def test_files_that_are_not_archives_are_distinguished(data: bytes) -> None:
     with pytest.raises(NotABundleError):
         archive.read_archive(data)
 
@@ -193,7 +193,7 @@ def test_many_members_are_read_in_one_pass() -> None:
         (b"1." + b"0" * 5000, f"it: 1.{'0' * 38}... is not a whole number"),
     ],
 )
-def test_what_somebody_else_wrote_is_repeated_in_short(text: bytes, said: str) -> None:
+def test_foreign_text_is_quoted_in_short(text: bytes, said: str) -> None:
     with pytest.raises(BundleError) as refused:
         strict_json.loads(text, "it")
     assert str(refused.value) == said
@@ -302,7 +302,7 @@ def test_an_address_that_there_is_not_is_refused() -> None:
     assert refused.value.reason == "address"
 
 
-def test_everything_but_the_signatures_is_checked_before_anybody_signs() -> None:
+def test_everything_but_the_signatures_is_checked_before_signing() -> None:
     assert unverified.read(fixture("good-waived"), throw_away_keys()).envelope.signatures
     for name in ("lying-address", "image-altered", "steps-in-another-order", "image-not-signed-by-st"):
         with pytest.raises(BundleError):
@@ -325,7 +325,7 @@ def test_a_signature_has_one_spelling() -> None:
     assert not keys.verifies(key.public_key(), high, message)
 
 
-def test_a_number_beyond_the_order_is_no_signature() -> None:
+def test_a_number_beyond_the_order_is_not_a_signature() -> None:
     order = maker().P256_ORDER
     for r, s in ((1, order + 1), (order, 1), (1, 2 * order), (0, 0)):
         assert not keys.verifies(public("p256"), encode_dss_signature(r, s), b"message")

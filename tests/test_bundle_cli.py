@@ -159,7 +159,7 @@ def test_what_create_refuses(arguments: list[object], code: int, words: str, fol
     assert left_behind(folder) == set()
 
 
-def test_a_waiver_is_told_signed_and_shown() -> None:
+def test_a_waiver_is_reported_signed_and_shown() -> None:
     image = IMAGES / "no-carriage-returns-unsigned.bin"
     made = run("create", "w.wbz", image, *PART, "--key", "p256.pem", "--waive", "wb201= tried on the bench ")
     assert f"{image}: waived WB201, the signature matches no known ST key" in made.stderr
@@ -261,7 +261,7 @@ def test_what_verify_refuses(arguments: list[object], code: int, words: str) -> 
     refused(run("verify", *arguments, "--trust", public_file("ed25519")), code, words)
 
 
-def test_without_trust_there_is_no_verification() -> None:
+def test_without_trust_a_bundle_is_not_verified() -> None:
     refused(run("verify", BUNDLES / "good-ed25519.wbz"), 2, "--trust")
 
 
@@ -276,7 +276,7 @@ def test_trust_may_come_from_one_file_or_several(folder: Path) -> None:
     )
 
 
-def test_a_stranger_is_told() -> None:
+def test_an_untrusted_signer_is_reported() -> None:
     result = verify(BUNDLES / "good-with-a-stranger.wbz", "ed25519")
     assert f"by {fingerprint(public('stranger'))} (not trusted, not counted)" in result.stdout
 
@@ -518,7 +518,7 @@ def test_the_name_of_a_file_counts_when_a_bundle_is_made(folder: Path) -> None:
     assert "stm32wb5x_FUS_fw_1_2_0.bin: warning: WB403" in made.stderr
 
 
-def test_warnings_are_told_wherever_a_bundle_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_are_printed_wherever_a_bundle_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     from imagekit.rules.registry import Finding, Severity
 
     def found(*_: object, **__: object) -> tuple[Finding, ...]:
@@ -561,7 +561,7 @@ def test_what_is_there_is_never_written_over(folder: Path) -> None:
         assert fingerprint(public(key)) in told
 
 
-def test_a_signature_in_base64_is_told(folder: Path) -> None:
+def test_a_signature_in_base64_is_reported(folder: Path) -> None:
     create(key="")
     signed = sign_bytes("p256", read_envelope(_envelope(folder / "product.wbz")).signed)
     (folder / "sig").write_bytes(base64.encodebytes(signed))
@@ -572,7 +572,7 @@ def test_a_signature_in_base64_is_told(folder: Path) -> None:
     ("name", "is_damage"),
     [("truncated", True), ("envelope-no-json", True), ("image-altered", False), ("manifest-nan", False)],
 )
-def test_damage_on_the_way_is_told(name: str, is_damage: bool) -> None:
+def test_damage_in_transfer_is_reported(name: str, is_damage: bool) -> None:
     result = verify(BUNDLES / f"{name}.wbz", "ed25519")
     assert result.stderr.endswith("this bundle is corrupted or was modified. Copy it again.\n") is is_damage
 

@@ -17,7 +17,7 @@ def step(min_fus: str, below: str | None, gives: str) -> ManifestStep:
     return ManifestStep(image="0" * 64, min_fus=min_fus, below_fus=below, gives=gives, irreversible=True)
 
 
-def test_a_fus_and_a_safeboot_of_one_number_are_no_way() -> None:
+def test_a_fus_and_a_safeboot_of_one_number_are_refused() -> None:
     fus, safeboot = step("1.2.0", "2.0.0", "2.0.0"), step("1.1.0", "1.1.2", "2.0.0")
     assert not _follows(fus, safeboot, to_fus=False)
     assert _follows(step("0.5.3", "1.0.1", "1.2.0"), step("1.0.1", "1.2.0", "1.2.0"), to_fus=True)

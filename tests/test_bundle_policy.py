@@ -78,7 +78,7 @@ def test_needed_leaves_a_plain_stack_on_an_older_fus() -> None:
     assert gives(opened("fus-2.2.0", "stack-4k", fus_policy=FusPolicy.NEEDED), "1.2.0") == ["1.13.3"]
 
 
-def test_a_bundle_that_ends_with_fus_installs_it_under_either_policy() -> None:
+def test_a_bundle_ending_with_fus_installs_it_under_each_policy() -> None:
     for policy in FusPolicy:
         assert gives(opened("fus-2.2.0", fus_policy=policy), "2.0.0") == ["2.2.0"]
 

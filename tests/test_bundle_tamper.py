@@ -41,7 +41,7 @@ def test_every_end_and_every_beginning_counts(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["ed25519", "p256"])
-def test_an_altered_image_is_refused_also_when_the_archive_is_made_anew(key: str) -> None:
+def test_an_altered_image_in_a_rebuilt_archive_is_refused(key: str) -> None:
     """The checks behind the archive's own checksum stand on their own."""
     members = archive.read_archive(fixture(f"good-{key}"))
     for name, content in members.items():

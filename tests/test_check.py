@@ -313,7 +313,7 @@ def test_two_images_under_one_name_are_refused(tmp_path: Path) -> None:
     assert set(verdicts(result).values()) == {"refused"}
 
 
-def test_the_same_content_in_other_folders_is_no_finding(tmp_path: Path) -> None:
+def test_equal_content_in_other_folders_is_not_a_finding(tmp_path: Path) -> None:
     for folder in ("STM32WB3x", "STM32WB5x"):
         (tmp_path / folder).mkdir()
         shutil.copy(IMAGES / "stack-4k.bin", tmp_path / folder / "stack.bin")
@@ -405,7 +405,7 @@ def test_a_dangling_link_is_unreadable(tmp_path: Path) -> None:
     assert "WB001 no such file or directory" in result.stdout
 
 
-def test_a_folder_that_cannot_be_read_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_not_a_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root reads everything, so the refusal is played: what matters is that the folder is not passed over."""
     (tmp_path / "x.bin").write_bytes(content("stack-4k"))
     locked = tmp_path / "locked"

@@ -89,7 +89,7 @@ def test_of_several_files_the_worst_decides_the_code() -> None:
     assert result.stderr == f"imagekit: {IMAGES / 'empty.bin'}: the file is empty (0 bytes)\n"
 
 
-def test_findings_alone_are_no_failure_of_inspect() -> None:
+def test_findings_alone_do_not_fail_inspect() -> None:
     assert run("inspect", str(IMAGES / "unknown-magic.bin")).exit_code == 0
 
 
@@ -218,7 +218,7 @@ def test_the_text_of_one_part_has_one_address() -> None:
         ("unknown-magic", "wb55rg", "STM32WB5xxG 1024 KiB  unknown"),
     ],
 )
-def test_why_there_is_no_address_on_a_part(name: str, part: str, words: str) -> None:
+def test_a_missing_address_is_explained_per_part(name: str, part: str, words: str) -> None:
     assert words in run("inspect", str(IMAGES / f"{name}.bin"), "-p", part).stdout
 
 
@@ -235,7 +235,7 @@ def test_a_name_cannot_steer_the_terminal() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_text_is_shown(tmp_path: Path) -> None:
     file = os.fsencode(tmp_path) + b"/\xff.bin"
     Path(os.fsdecode(file)).write_bytes(content("stack-4k"))
     result = spawn("inspect", line="{} $'" + str(tmp_path) + "/\\xff.bin'", env={"LC_ALL": "C.UTF-8"})
@@ -243,7 +243,7 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     assert "\ufffd.bin" in result.stdout.decode()
 
 
-def test_no_more_of_a_huge_file_is_read_than_needed(tmp_path: Path) -> None:
+def test_a_huge_file_is_read_only_as_far_as_needed(tmp_path: Path) -> None:
     file = tmp_path / "huge.bin"
     with file.open("wb") as huge:
         huge.truncate(1 << 40)
@@ -291,7 +291,7 @@ def test_a_terminal_gets_colour_and_its_width(env: dict[str, str], coloured: boo
 
 
 @pytest.mark.parametrize("arguments", [("inspect", STACK), ("inspect", "--json", STACK), ("--help",)])
-def test_a_reader_that_stops_is_no_error(arguments: tuple[str, ...]) -> None:
+def test_a_reader_that_stops_is_not_an_error(arguments: tuple[str, ...]) -> None:
     result = spawn(*arguments, line="{} | true")
     assert (result.returncode, result.stderr) == (0, b"")
 
@@ -351,7 +351,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage() -> None:
 
 
 @pytest.mark.parametrize("line", ["{} >&-", "{} 2>&-", "{} <&-", "{} >&- 2>&- <&-"])
-def test_closed_streams_are_no_defect(line: str) -> None:
+def test_closed_streams_are_not_a_defect(line: str) -> None:
     assert spawn("inspect", STACK, line=line).returncode == 0
 
 

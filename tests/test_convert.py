@@ -81,7 +81,7 @@ def test_an_image_whose_address_stands_is_converted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0x1000, 0xF3000])
-def test_application_and_image_in_one_block_are_no_image(size: int, tmp_path: Path) -> None:
+def test_application_and_image_in_one_block_are_refused(size: int, tmp_path: Path) -> None:
     both = from_elf("app.elf", program(size)).blocks[0].data + content("stack-4k")
     (tmp_path / "x.hex").write_bytes(write_hex([(0x080F3000 - size, both)]))
     result = run(tmp_path / "x.hex", tmp_path / "x.bin")

@@ -55,7 +55,7 @@ def test_no_stack_explains_every_silent_radio(words: str) -> None:
     assert diagnosis(words, NO_STACK).causes[0].title == "No stack is installed"
 
 
-def test_no_stack_is_no_fault_without_a_question() -> None:
+def test_a_missing_stack_is_not_a_fault_by_itself() -> None:
     found = diagnosis(option_bytes="SFSA=0xF4 SBRV=0x3D000 C2OPT=1")
     assert found.causes == ()
     assert found.good == ("option bytes: no stack is installed, and CPU2 boots FUS, as before a first installation",)
@@ -164,7 +164,7 @@ def test_plan_that_is_refused_exits_with_3() -> None:
     assert "refused" in result.stdout
 
 
-def test_fus_that_the_plan_upgrades_is_no_cause() -> None:
+def test_a_fus_that_the_plan_upgrades_is_not_a_cause() -> None:
     images = ("--stack", IMAGES / "stack-fus2-4k.bin", "--stack", IMAGES / "fus-2.2.0.bin")
     found = document(*WB55, *images, "--fus", "1.2.0", "--option-bytes", NO_STACK)
     assert found["causes"] == []

@@ -111,7 +111,7 @@ def test_altered_image_is_not_whole(at: int) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", bytes(range(256)) * 40, b":", STACK[-84:], c_array(APPLICATION)])
-def test_files_without_an_image_have_none(data: bytes) -> None:
+def test_no_image_is_found_in_other_files(data: bytes) -> None:
     assert find_embedded(data, known(STACK)) == ()
 
 

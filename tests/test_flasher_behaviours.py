@@ -93,7 +93,7 @@ def test_a_new_format_stack_is_replaced_and_keeps_bonding_data(row: Row, bench: 
         assert chip.fus.secret.bonding == "kept"
 
 
-def test_the_user_is_told_of_an_nvm_job(bench: Callable[..., Bench]) -> None:
+def test_an_nvm_job_is_reported(bench: Callable[..., Bench]) -> None:
     chip = board({"nvm_job_seconds": 30.0}, FUS_2_2_0, "stack-fus2-4k")
     other_stack(bench(chip))
     run = bench(chip)

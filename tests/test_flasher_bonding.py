@@ -141,7 +141,7 @@ def test_a_plain_stack_needs_a_purge_above_any_remainder(bench: Callable[..., Be
     assert_plain_stack_is_installed(chip)
 
 
-def test_a_large_secure_remainder_is_taken_for_a_stack() -> None:
+def test_a_large_secure_remainder_counts_as_a_stack() -> None:
     chip = facts(fus="2.2.0", words={"SFR": 0x10EF})
     assert planned(opened(NEW), chip, **accepting("purge-nvm")).steps[0].action == "delete-stack"
 

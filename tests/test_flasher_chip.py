@@ -70,7 +70,7 @@ def test_one_access_that_fails_makes_no_wb5x_a_wb3x(tmp_path: Path, part: str) -
     assert connected(tmp_path, part, fault).identity.target is select_target(part)
 
 
-def test_a_chip_that_does_not_answer_at_all_is_no_wb3x(tmp_path: Path) -> None:
+def test_a_silent_chip_is_not_taken_for_a_wb3x(tmp_path: Path) -> None:
     faults = [
         Fault(kind="access-fails", at=1, on="read", address=reg.SRAM1 + reg.SMALLEST_SRAM1),
         Fault(kind="access-fails", at=1, on="read", address=reg.SRAM1),
@@ -110,7 +110,7 @@ def test_a_reset_that_does_not_reach_cpu2(tmp_path: Path) -> None:
         chip.reset()
 
 
-def test_what_does_not_happen_is_told_with_its_limit(tmp_path: Path) -> None:
+def test_a_timeout_names_its_limit(tmp_path: Path) -> None:
     chip = connected(tmp_path)
     before = chip.clock.now()
     with pytest.raises(SilentError, match=r"CPU2 runs: not within 2 s: 0x5800040C reads 0x00000000"):
@@ -168,21 +168,21 @@ def test_a_page_is_erased_and_programmed_and_no_other(tmp_path: Path) -> None:
     assert chip.word(reg.FLASH_CR) & reg.CR_LOCK, "locked again"
 
 
-def test_what_is_no_user_flash_any_more_is_neither_erased_nor_programmed(tmp_path: Path) -> None:
+def test_secure_sectors_are_neither_erased_nor_programmed(tmp_path: Path) -> None:
     """SFSA is read anew each time: whatever the plan was made from may have changed."""
     chip = ready(tmp_path, stack="stack-4k")
     last = Area(0x080F3000, 0x080F4000, G)
-    with pytest.raises(ChipError, match=r"0x080F3000-0x080F3FFF is no longer user flash: SFSA is 0x080F3000"):
+    with pytest.raises(ChipError, match=r"0x080F3000-0x080F3FFF belongs to CPU2 now: SFSA is 0x080F3000"):
         FlashDriver(chip).erase(last)
-    with pytest.raises(ChipError, match="is no longer user flash"):
+    with pytest.raises(ChipError, match="belongs to CPU2 now"):
         FlashDriver(chip).program(Staging(last, bytes(8)), no_progress)
     other = Area(0x08070000, 0x08071000, select_target("STM32WB55CE"))
-    with pytest.raises(ChipError, match="is no longer user flash"):
+    with pytest.raises(ChipError, match="belongs to CPU2 now"):
         FlashDriver(chip).erase(other)
     assert chip.word(reg.FLASH_CR) & reg.CR_LOCK, "the controller was not even unlocked"
 
 
-def test_flash_that_fails_is_told_with_its_flags(tmp_path: Path) -> None:
+def test_a_flash_error_names_its_flags(tmp_path: Path) -> None:
     chip = ready(tmp_path)
     FlashDriver(chip).erase(PAGE)
     FlashDriver(chip).program(Staging(PAGE, bytes(8)), no_progress)

@@ -235,12 +235,12 @@ def test_several_probes_are_listed_and_none_is_used(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["", "sim", "sim:", "jlink:", "jlink:abc", "stlink:", "st-link", "sim+jlink:b.json"])
-def test_a_name_that_is_no_probe_is_wrong_usage(name: str) -> None:
+def test_an_unknown_probe_name_is_wrong_usage(name: str) -> None:
     refused(run("info", "--probe", name), 2, "no such probe. Write one of: jlink[:SERIAL], stlink[:SERIAL]")
 
 
 @pytest.mark.parametrize("name", ["fixture.bin", "none.json", "folder"])
-def test_a_file_that_is_no_board_gets_one_clear_line(folder: Path, name: str) -> None:
+def test_a_file_that_is_not_a_board_gets_one_line(folder: Path, name: str) -> None:
     (folder / "fixture.bin").write_bytes(content("fus-2.2.0"))
     (folder / "folder").mkdir()
     result = run("info", "--probe", f"sim:{name}")
@@ -319,7 +319,7 @@ def test_install_and_plan_say_so_too() -> None:
         refused(run(command, "product.wbz", *TRUST), 5, "no J-Link library", "--jlink-dll")
 
 
-def test_a_stack_is_deleted_and_there_is_none_to_start() -> None:
+def test_a_deleted_stack_cannot_be_started() -> None:
     run("install", "product.wbz", *TRUST, *ACCEPT, *BOARD)
     assert run("delete", *BOARD).stdout == "done: STM32WB5xxG with FUS 2.2.0 and no stack, on a simulated board\n"
     assert (

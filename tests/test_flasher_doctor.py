@@ -60,7 +60,7 @@ def test_a_cosmetic_string_that_is_refused_is_a_warning() -> None:
     assert (check.grade, check.value) == (CheckGrade.WARNING, "refused: code 1")
 
 
-def test_a_required_string_that_is_refused_is_named_with_the_version() -> None:
+def test_a_refused_required_string_is_named_with_the_version() -> None:
     checks = examined(simulated(), unknown_commands=frozenset({"setenablememcache"}), unknown_answer="code")
     assert checks["connect"].grade is CheckGrade.ERROR
     assert "does not accept 'SetEnableMemCache = 0' (code 1)" in checks["connect"].value

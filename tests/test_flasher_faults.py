@@ -90,7 +90,7 @@ def option_writes(scenario: str) -> tuple[int, int]:
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("milliseconds", [300, 60_000])
 @pytest.mark.parametrize("scenario", ["replace", "replace-WB15CC"])
-def test_option_bytes_that_lost_their_power_are_no_success_and_wait_for_consent(
+def test_damaged_option_bytes_wait_for_an_acceptance(
     scenario: str, milliseconds: int, which: int, journal: Path
 ) -> None:
     verdict = struck(journal, scenario, "power-cut", option_writes(scenario)[which], milliseconds)
@@ -103,7 +103,7 @@ def test_option_bytes_that_lost_their_power_are_no_success_and_wait_for_consent(
 
 
 @pytest.mark.parametrize("number", range(1, 25))
-def test_a_read_that_fails_leads_nobody_past_damaged_option_bytes(number: int, journal: Path) -> None:
+def test_a_failed_read_does_not_hide_damaged_option_bytes(number: int, journal: Path) -> None:
     """Starting CPU2 on them is a factory reset, and without our journal nobody knows how they came to be so."""
     scenario, watch = SCENARIOS["replace"], Watch()
     chip = scenario.board()
@@ -143,7 +143,7 @@ def test_reading_the_chip_again_costs_no_second_run(number: int, journal: Path) 
         assert struck(journal, "fresh", "power-cut", access, 300).installed_by == 1
 
 
-def test_fus_that_finishes_while_the_link_is_away_leaves_the_board_to_be_given_back(journal: Path) -> None:
+def test_a_board_is_given_back_after_fus_finished_without_a_link(journal: Path) -> None:
     """The run before was killed in the middle of an installation; this one finds FUS at work, and then nobody."""
     starts = [n for n in range(1, len(clean_run(SCENARIOS["slow"])[0])) if n // 2 % len(PAUSES) == 0]
     taken = set()
@@ -157,7 +157,7 @@ def test_fus_that_finishes_while_the_link_is_away_leaves_the_board_to_be_given_b
     assert 2 in taken
 
 
-def test_a_stack_that_an_interrupted_run_has_deleted_is_no_error(journal: Path) -> None:
+def test_a_stack_deleted_by_an_earlier_run_is_not_an_error(journal: Path) -> None:
     """Without a reset of FUS's own, its table still tells of the stack, and a second delete finds none."""
     accesses, _ = clean_run(SCENARIOS["no-delete-reset"])
     rings = [n for n, text in enumerate(accesses, 1) if text.startswith("write 0x58000C08")]
@@ -169,7 +169,7 @@ def test_a_stack_that_an_interrupted_run_has_deleted_is_no_error(journal: Path) 
 
 
 @pytest.mark.parametrize(("changed", "ends"), [(0x200, "installed"), (0x11, "ChipError")])
-def test_option_bytes_that_somebody_changed_between_two_runs_stay(changed: int, ends: str, journal: Path) -> None:
+def test_option_bytes_changed_between_two_runs_stay(changed: int, ends: str, journal: Path) -> None:
     """A brown-out level; and RDP level 1, from which a way back to 0 would erase the application."""
     scenario = SCENARIOS["replace"]
     chip = scenario.board()
@@ -204,7 +204,7 @@ def unasked(scenario: Scenario, journal: Path) -> Run:
 
 
 @pytest.mark.parametrize("part", ["STM32WB55RG", "STM32WB55CC", "STM32WB15CC"])
-def test_fus_that_cannot_be_asked_is_not_reset_on_a_chip_without_a_stack_either(part: str, journal: Path) -> None:
+def test_fus_without_a_mailbox_and_a_stack_is_not_reset(part: str, journal: Path) -> None:
     """SBRV and SFSA are the same there as on a chip that boots a stack."""
     images = ("fus-2.2.0-2k", "stack-fus2-2k") if "WB15" in part else ("fus-2.2.0", "stack-fus2-4k")
     run = unasked(replace(SCENARIOS["fresh"], part=part, images=images), journal)

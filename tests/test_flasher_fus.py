@@ -82,7 +82,7 @@ def test_a_stack_without_a_mailbox_is_taken_over(taken: Callable[..., Any]) -> N
 
 
 @pytest.mark.parametrize("stack", [None, "stack-4k"])
-def test_a_cpu2_that_nobody_has_started_is_not_looked_at(taken: Callable[..., Any], stack: str | None) -> None:
+def test_a_cpu2_that_was_not_started_is_not_read(taken: Callable[..., Any], stack: str | None) -> None:
     chip = simulated(stack=stack)
     _, cpu2 = taken(chip)
     assert cpu2.peek() is None
@@ -111,7 +111,7 @@ def test_a_cpu2_that_does_not_start(taken: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("word", "told"), [(0x3DE96F61, "a pointer of the mailbox"), (0x1170FD0F, "CPU2 had a hard fault")]
 )
-def test_what_a_cpu2_that_died_leaves_behind_is_told(
+def test_the_magic_word_of_a_dead_cpu2_is_reported(
     taken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, word: int, told: str
 ) -> None:
     chip = simulated(stack="stack-4k")
@@ -154,9 +154,7 @@ def test_a_stack_that_never_gives_way(taken: Callable[..., Any], monkeypatch: py
 # --- at work
 
 
-def test_a_fus_that_never_ends_is_left_alone_with_its_boot_options(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_fus_that_never_ends_keeps_its_boot_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nobody knows how long it may take; the next run waits again, and the option bytes are given back then."""
     monkeypatch.setattr(module, "UPGRADE", Wait("the installation", 60.0, 0.1))
     monkeypatch.setattr(cpu2_module, "ANSWER", Wait("CPU2 answers", 5.0, 0.1))
@@ -207,7 +205,7 @@ def test_a_command_that_fus_refuses_at_once(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("word", [0x3DE96F61, 0x1170FD0F])
-def test_a_cpu2_that_an_application_has_hung_is_started_anew(tmp_path: Path, word: int) -> None:
+def test_a_cpu2_hung_by_an_application_is_restarted(tmp_path: Path, word: int) -> None:
     """The application gave it a bad mailbox: nothing is at work, so the chip may be reset."""
     it = simulated()
     it.advance(0.1)

@@ -43,7 +43,7 @@ def is_alive(chip: SimulatedChip) -> bool:
     return not chip.fus.secret.dead
 
 
-def test_a_fus_that_takes_its_time_between_two_resets_is_not_reset(tmp_path: Path) -> None:
+def test_a_fus_slow_between_two_resets_is_not_reset(tmp_path: Path) -> None:
     chip = simulated()
     killed(chip, tmp_path, "the chip was reset", 3)
     object.__setattr__(chip.behaviour, "fus_boot_seconds", 20.0)
@@ -56,14 +56,14 @@ def test_a_fus_that_takes_its_time_between_two_resets_is_not_reset(tmp_path: Pat
     assert chip.fus.secret.fus_version == FUS_2_2_0
 
 
-def test_under_reset_is_no_way_to_a_fus_at_work(tmp_path: Path) -> None:
+def test_under_reset_leaves_a_running_fus_alone(tmp_path: Path) -> None:
     chip = simulated()
     killed(chip, tmp_path, "0x2")
     Bench(chip, tmp_path).connect(under_reset=True)
     assert is_alive(chip)
 
 
-def test_a_state_that_nobody_knows_is_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_state_counts_as_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FUS 2.x may have states of its own."""
     chip, known = simulated(fus=FUS_2_2_0, fus_flash_work="hidden"), SimulatedFus._get_state
     monkeypatch.setattr(
@@ -87,7 +87,7 @@ def test_read_protection_that_was_set_in_between_stays(tmp_path: Path) -> None:
     assert chip.options.get("RDP") == 0xBB
 
 
-def test_starting_the_stack_is_no_factory_reset(tmp_path: Path) -> None:
+def test_starting_the_stack_is_not_a_factory_reset(tmp_path: Path) -> None:
     chip = simulated(fus=FUS_2_2_0, stack="stack-fus2-4k")
     chip.flash.put_cells(0x08000000, VECTORS)
     chip.options.damage()
@@ -109,7 +109,7 @@ def single(chip: SimulatedChip, folder: Path, do: Any) -> None:
         connected.disconnect()
 
 
-def test_a_double_word_that_was_half_written_stops_nobody(tmp_path: Path) -> None:
+def test_a_half_written_double_word_does_not_stop_a_run(tmp_path: Path) -> None:
     """It keeps the flash busy until a reset."""
     chip = simulated(fus=FUS_2_2_0)
     chip.halt()
@@ -162,7 +162,7 @@ def test_what_was_staged_and_changed_since_is_not_given_to_fus(tmp_path: Path) -
     assert chip.fus.secret.stack is not None
 
 
-def test_a_board_that_another_computer_left_booting_from_sram1_is_not_done(tmp_path: Path) -> None:
+def test_a_board_left_booting_from_sram1_is_not_done(tmp_path: Path) -> None:
     chip = simulated()
     killed(chip, tmp_path / "one", "0x00", 6)
     chip.advance(60)
@@ -187,7 +187,7 @@ def test_a_fus_that_waits_between_two_resets_is_started_again(tmp_path: Path) ->
     connected.probe.close()
 
 
-def test_settings_that_their_owner_keeps_where_fus_has_refused_an_image_stay(tmp_path: Path) -> None:
+def test_user_settings_stay_after_fus_refused_an_image(tmp_path: Path) -> None:
     chip = simulated(fus=FUS_2_2_0)
     chip.fus.state.forced_error = 6
     with pytest.raises(FusError):
@@ -199,9 +199,7 @@ def test_settings_that_their_owner_keeps_where_fus_has_refused_an_image_stay(tmp
     assert chip.flash.read_cells(0x080EF000, 8) == b"settings"
 
 
-def test_a_new_fus_that_says_unknown_at_first_is_there_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_fus_that_answers_unknown_at_first_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chip, known, told = simulated(), SimulatedFus._get_state, list[bool]()
 
     def at_first(it: SimulatedFus) -> bytes:

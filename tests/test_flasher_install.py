@@ -191,7 +191,7 @@ def test_fus_alone(bench: Callable[..., Bench], stack: str | None) -> None:
     assert is_fine(chip, before)
 
 
-def test_what_fus_leaves_of_its_own_image_is_nobodys_stray(bench: Callable[..., Bench]) -> None:
+def test_remains_of_the_fus_image_are_not_leftover_images(bench: Callable[..., Bench]) -> None:
     """It went with the run that had written it; the next bundle finds nothing in its way."""
     chip = simulated()
     bench(chip).install(opened("fus-2.2.0"))
@@ -235,7 +235,7 @@ def test_nothing_to_do_writes_no_flash_and_no_option_bytes(bench: Callable[..., 
     assert is_fine(chip, before)
 
 
-def test_what_the_journal_knows_of_the_stack_decides_where_the_chip_cannot_tell(
+def test_the_journal_decides_between_two_equal_looking_stacks(
     bench: Callable[..., Bench],
 ) -> None:
     chip = simulated(stack="stack-4k")
@@ -247,7 +247,7 @@ def test_what_the_journal_knows_of_the_stack_decides_where_the_chip_cannot_tell(
     assert bench(chip).install(opened("stack-4k")).steps == ()
 
 
-def test_a_stack_with_fus_selected_is_started_and_no_more(bench: Callable[..., Bench]) -> None:
+def test_a_stack_with_fus_selected_is_only_started(bench: Callable[..., Bench]) -> None:
     chip = simulated(stack="stack-4k")
     chip.fus.installer.select_fus()
     chip.power_cycle()
@@ -281,7 +281,7 @@ def test_the_application_below_is_not_touched(bench: Callable[..., Bench]) -> No
 # --- what stands in the way
 
 
-def test_an_application_in_the_way_is_refused_and_nothing_is_done(bench: Callable[..., Bench], tmp_path: Path) -> None:
+def test_an_application_in_the_image_area_is_refused(bench: Callable[..., Bench], tmp_path: Path) -> None:
     chip = simulated()
     chip.flash.put_cells(FUS_AT, VECTORS)
     before, pages = optr(chip), erased_pages(chip)
@@ -296,7 +296,7 @@ def test_an_application_in_the_way_is_refused_and_nothing_is_done(bench: Callabl
 
 
 @pytest.mark.parametrize("at", [0x08040100, STACK_AT, FUS_AT - 4096])
-def test_a_stray_image_anywhere_is_erased_with_consent_before_fus_looks(bench: Callable[..., Bench], at: int) -> None:
+def test_an_accepted_leftover_image_is_erased_before_fus_looks(bench: Callable[..., Bench], at: int) -> None:
     chip = simulated()
     chip.flash.put_cells(at, content("stack-4k"))
     with pytest.raises(RefusedError, match=f"--erase-leftover 0x{at & ~0xFFF:08X}-0x"):
@@ -306,7 +306,7 @@ def test_a_stray_image_anywhere_is_erased_with_consent_before_fus_looks(bench: C
     assert versions(chip) == (FUS_2_2_0, V1_24_0)
 
 
-def test_pages_that_were_erased_for_a_stopped_run_belong_to_nobody_else(bench: Callable[..., Bench]) -> None:
+def test_sectors_erased_for_a_stopped_run_need_no_acceptance(bench: Callable[..., Bench]) -> None:
     """What is put there afterwards is somebody's, and asked for again."""
     chip = simulated()
     page = 0x080F0000
@@ -342,9 +342,7 @@ def test_option_bytes_that_forbid_it(bench: Callable[..., Bench], name: str, val
 
 
 @pytest.mark.parametrize("stack", [None, "stack-4k"])
-def test_read_protection_is_told_also_where_an_application_has_started_cpu2(
-    bench: Callable[..., Bench], stack: str | None
-) -> None:
+def test_read_protection_is_reported_beside_an_application(bench: Callable[..., Bench], stack: str | None) -> None:
     """At level 1 a debugger cannot read the mailbox: that is no cable to look at."""
     chip = simulated(stack=stack)
     chip.flash.put_cells(0x08000000, VECTORS)
@@ -390,7 +388,7 @@ ERRORS = {
     ("error", "lifetime"),
     [*((error, "once") for error in ERRORS), *((error, "until-next-command") for error in (1, 4))],
 )
-def test_errors_of_fus_are_told_by_name_and_the_next_run_goes_on(
+def test_fus_errors_are_named_and_the_next_run_continues(
     bench: Callable[..., Bench], error: int, lifetime: str
 ) -> None:
     chip = simulated(error_lifetime=lifetime)
@@ -502,9 +500,7 @@ def test_a_user_who_says_no(bench: Callable[..., Bench]) -> None:
     assert is_fine(chip, before)
 
 
-def test_a_journal_that_cannot_be_written_stops_before_anything_is_done(
-    bench: Callable[..., Bench], tmp_path: Path
-) -> None:
+def test_an_unwritable_journal_stops_before_the_first_step(bench: Callable[..., Bench], tmp_path: Path) -> None:
     chip = simulated()
     before, pages = optr(chip), erased_pages(chip)
 
@@ -545,7 +541,7 @@ def test_what_no_document_decides_makes_no_difference(bench: Callable[..., Bench
     assert is_fine(chip, before)
 
 
-def test_flash_that_does_not_make_the_bus_wait_is_told(bench: Callable[..., Bench]) -> None:
+def test_flash_that_does_not_stall_the_bus_is_reported(bench: Callable[..., Bench]) -> None:
     """psdb streams without waiting, on hardware; a chip on which that fails ends in an error and not in a bad image."""
     chip = simulated(write_while_busy="error")
     before = optr(chip)
@@ -703,7 +699,7 @@ def test_a_stack_is_started(bench: Callable[..., Bench]) -> None:
         assert is_fine(chip, before)
 
 
-def test_where_there_is_no_stack_none_is_started(bench: Callable[..., Bench]) -> None:
+def test_without_a_stack_start_stack_is_refused(bench: Callable[..., Bench]) -> None:
     chip = simulated()
     before = optr(chip)
     with pytest.raises(ChipError, match="no stack is installed, so none can be started"):
@@ -712,9 +708,7 @@ def test_where_there_is_no_stack_none_is_started(bench: Callable[..., Bench]) ->
 
 
 @pytest.mark.parametrize("stack", [None, "stack-4k"])
-def test_looking_at_a_chip_whose_application_has_started_cpu2_changes_nothing(
-    bench: Callable[..., Bench], stack: str | None
-) -> None:
+def test_a_look_at_a_running_application_changes_nothing(bench: Callable[..., Bench], stack: str | None) -> None:
     chip = simulated(stack=stack)
     chip.flash.put_cells(0x08000000, VECTORS)
     chip.power_cycle()
@@ -742,7 +736,7 @@ def damaged(bench: Callable[..., Bench]) -> SimulatedChip:
     return chip
 
 
-def test_damaged_option_bytes_are_repaired_by_safeboot_with_consent_alone(bench: Callable[..., Bench]) -> None:
+def test_safeboot_repairs_option_bytes_only_when_accepted(bench: Callable[..., Bench]) -> None:
     chip = damaged(bench)
     with pytest.raises(RefusedError, match=r"factory reset, which erases .* --accept factory-reset"):
         bench(chip).install(opened(*UPGRADE), Acceptance(accept=frozenset({"fus-2.2.0"})))
@@ -752,7 +746,7 @@ def test_damaged_option_bytes_are_repaired_by_safeboot_with_consent_alone(bench:
     assert is_fine(chip, optr(simulated()))
 
 
-def test_a_safeboot_that_does_not_react_is_told(bench: Callable[..., Bench]) -> None:
+def test_a_safeboot_that_does_not_react_is_reported(bench: Callable[..., Bench]) -> None:
     """Seen on boards."""
     chip = damaged(bench)
     chip.fus.behaviour = replace(chip.fus.behaviour, safeboot_recovers=False)
@@ -761,7 +755,7 @@ def test_a_safeboot_that_does_not_react_is_told(bench: Callable[..., Bench]) -> 
         bench(chip).install(opened(*UPGRADE))
 
 
-def test_option_bytes_that_others_have_damaged_are_not_ours_to_repair(bench: Callable[..., Bench]) -> None:
+def test_option_bytes_damaged_by_others_are_not_repaired(bench: Callable[..., Bench]) -> None:
     chip = simulated(stack="stack-4k")
     chip.options.damage()
     chip.power_cycle()

@@ -95,7 +95,7 @@ def test_a_library_that_is_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "no temporary copy was left behind"
 
 
-def test_a_folder_and_a_file_that_is_no_library(tmp_path: Path) -> None:
+def test_a_folder_and_a_non_library_are_refused(tmp_path: Path) -> None:
     text = tmp_path / "readme.txt"
     text.write_text("not a library")
     for path in (tmp_path, text):
@@ -104,7 +104,7 @@ def test_a_folder_and_a_file_that_is_no_library(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="which library is always there differs")
-def test_a_library_of_somebody_else() -> None:
+def test_a_foreign_library_is_refused() -> None:
     with pytest.raises(ProbeUnavailableError, match=r"libc\.so\.6: no J-Link library: .*JLINKARM_OpenEx"):
         load_library("libc.so.6")
 
@@ -165,14 +165,14 @@ def test_no_probe(chip: SimulatedChip) -> None:
         made(SimulatedDll([]), chip).connect()
 
 
-def test_of_two_probes_none_is_taken_and_no_dialog_comes(chip: SimulatedChip) -> None:
+def test_of_two_probes_none_is_chosen_and_no_dialog_opens(chip: SimulatedChip) -> None:
     dll = two_probes(chip)
     with pytest.raises(ProbeUnavailableError, match=f"2 J-Links .*{SERIAL}, {OTHER}.* --probe jlink:SERIAL"):
         made(dll, chip).connect()
     assert not dll.counters.calls[DLL_OPEN]
 
 
-def test_of_two_probes_the_one_with_the_serial_is_taken(chip: SimulatedChip) -> None:
+def test_of_two_probes_the_serial_decides(chip: SimulatedChip) -> None:
     probe = made(two_probes(chip), chip, serial=OTHER)
     probe.connect()
     assert (probe.info.serial, probe.info.product) == (str(OTHER), "J-Link PRO")
@@ -289,7 +289,7 @@ def test_commands_come_after_open_alone_whatever_the_version(
 
 
 @pytest.mark.parametrize("unknown", QUIET)
-def test_a_library_that_does_not_know_a_cosmetic_command_is_taken(chip: SimulatedChip, unknown: str) -> None:
+def test_a_library_without_a_cosmetic_command_is_accepted(chip: SimulatedChip, unknown: str) -> None:
     settings = Settings(unknown_commands=frozenset({unknown.lower()}))
     probe = made(SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], settings), chip)
     probe.connect()
@@ -345,7 +345,8 @@ def test_a_word_is_read_through_the_access_port_too(probe: JLink, chip: Simulate
 def test_a_chip_without_power(dll: SimulatedDll, chip: SimulatedChip) -> None:
     chip.power_off()
     with pytest.raises(
-        TargetUnavailableError, match=r"no answer over SWD, as when a cable is loose: Target system has no power$"
+        TargetUnavailableError,
+        match=r"the chip does not answer over SWD: Target system has no power$",
     ) as caught:
         made(dll, chip).connect()
     assert "VTarget too low: target has no power" in caught.value.log
@@ -356,7 +357,8 @@ def test_a_dead_chip_under_power(dll: SimulatedDll, chip: SimulatedChip) -> None
     chip.power_off()
     dll.desk.probes[0].vtarget_millivolts = 3300
     with pytest.raises(
-        TargetUnavailableError, match="no answer over SWD, as when a cable is loose: Unspecified error"
+        TargetUnavailableError,
+        match="the chip does not answer over SWD: Unspecified error",
     ) as caught:
         made(dll, chip).connect()
     assert "Could not connect to the target device." in caught.value.log
@@ -365,12 +367,13 @@ def test_a_dead_chip_under_power(dll: SimulatedDll, chip: SimulatedChip) -> None
 def test_a_code_that_pylink_does_not_know(dll: SimulatedDll, chip: SimulatedChip) -> None:
     dll.answer(DLL_CONNECT, -5)
     with pytest.raises(
-        TargetUnavailableError, match="no answer over SWD, as when a cable is loose: Invalid error code: -5"
+        TargetUnavailableError,
+        match="the chip does not answer over SWD: Invalid error code: -5",
     ):
         made(dll, chip).connect()
 
 
-def test_a_connection_that_is_none(dll: SimulatedDll, chip: SimulatedChip) -> None:
+def test_a_connection_without_a_chip_is_refused(dll: SimulatedDll, chip: SimulatedChip) -> None:
     """pylink's connect() returns, and the library is connected to nothing (pylink issue 144)."""
     dll.answer(DLL_CONNECT, 0)
     with pytest.raises(TargetUnavailableError, match="connected to no chip"):
@@ -380,7 +383,7 @@ def test_a_connection_that_is_none(dll: SimulatedDll, chip: SimulatedChip) -> No
 @pytest.mark.parametrize("came", [0, -1, -5])
 def test_a_chip_that_answers_nothing(dll: SimulatedDll, chip: SimulatedChip, came: int) -> None:
     dll.answer(DLL_READ, came)
-    with pytest.raises(TargetUnavailableError, match=r"answers nothing|no answer over SWD"):
+    with pytest.raises(TargetUnavailableError, match=r"answers nothing|does not answer over SWD"):
         made(dll, chip).connect()
 
 
@@ -499,7 +502,7 @@ def test_a_short_read_is_an_error(probe: JLink, dll: SimulatedDll, came: int) ->
         probe.read(SRAM1, 16)
 
 
-def test_a_word_that_did_not_come_is_no_zero(probe: JLink, dll: SimulatedDll) -> None:
+def test_a_missing_word_is_not_read_as_zero(probe: JLink, dll: SimulatedDll) -> None:
     dll.answer(DLL_READ, 0)
     with pytest.raises(TransferError, match="reading 4 bytes at 0x20000000"):
         probe.read32(SRAM1)
@@ -551,7 +554,7 @@ def test_a_failed_access_says_which_one(probe: JLink, dll: SimulatedDll, code: i
 
 
 @pytest.mark.parametrize("survives", [True, False])
-def test_a_cable_that_is_pulled_is_told_from_a_failed_access(chip: SimulatedChip, survives: bool) -> None:
+def test_a_pulled_cable_differs_from_a_failed_access(chip: SimulatedChip, survives: bool) -> None:
     dll = SimulatedDll([SimulatedJLink(serial=SERIAL, chip=chip)], Settings(open_survives_unplugging=survives))
     probe = made(dll, chip)
     attempts: list[Callable[[], object]] = [
@@ -614,7 +617,7 @@ def test_no_address_is_cut_to_32_bits(probe: JLink, dll: SimulatedDll, address: 
     assert dll.counters.calls[DLL_READ] + dll.counters.calls[DLL_WRITE] == calls
 
 
-def test_what_a_library_in_python_stored_is_raised_after_the_call(dll: SimulatedDll, chip: SimulatedChip) -> None:
+def test_a_stored_library_error_is_raised_after_the_call(dll: SimulatedDll, chip: SimulatedChip) -> None:
     """No exception crosses C: the simulated library hands it over where the call has failed."""
     dll.desk.probes[0].chip = FaultyChip(chip, (Fault(kind="host-killed", at=1, address=SRAM1),))
     probe = made(dll, chip, after_failure=dll.raise_stored)

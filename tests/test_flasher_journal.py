@@ -114,7 +114,7 @@ def test_zeros_at_the_end_are_a_line_that_never_came(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"[]", b'"event"', b'{"name": 1}', b"\xff\xfe", b"7", b"null", b'{"event": "begin"} x']
 )
-def test_a_damaged_line_in_the_middle_is_told_by_its_number(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_line_is_named_by_its_number(tmp_path: Path, damage: bytes) -> None:
     path = written(tmp_path, GOOD + damage + b"\n" + GOOD)
     before = path.read_bytes()
     with pytest.raises(JournalError, match=r"\.jsonl: line 2 is damaged: .*; read it, and move the file") as caught:
@@ -135,7 +135,7 @@ def test_a_damaged_line_in_the_middle_is_told_by_its_number(tmp_path: Path, dama
         {"event": "step", "step": "x", "start": 1, "end": 2},
     ],
 )
-def test_a_line_that_lacks_what_it_must_have_is_told(tmp_path: Path, line: dict[str, object]) -> None:
+def test_an_incomplete_line_is_reported(tmp_path: Path, line: dict[str, object]) -> None:
     written(tmp_path, json.dumps(line).encode() + b"\n")
     with pytest.raises(JournalError, match=r"a line is incomplete: .*; read it"):
         _ = Journal(tmp_path, UID).history

@@ -101,7 +101,7 @@ def test_nothing_overlaps_and_nothing_is_unaligned() -> None:
 # --- packets
 
 
-def test_a_command_is_a_list_header_its_type_its_opcode_and_no_payload() -> None:
+def test_a_command_has_header_type_opcode_and_no_payload() -> None:
     assert mailbox.command(GET_STATE) == bytes(8) + bytes.fromhex("10 52 FC 00")
 
 
@@ -109,7 +109,7 @@ def test_an_answer_with_state_and_error() -> None:
     assert parse_answer(bytes.fromhex("11 0E 05 FF 52 FC 10 04 00 00 00 00"), GET_STATE) == FusAnswer(0x10, 0x04)
 
 
-def test_an_answer_without_an_error_byte_has_none() -> None:
+def test_an_answer_without_an_error_byte_has_error_0() -> None:
     """Towards the end of an installation; what stands behind it is older."""
     assert parse_answer(bytes.fromhex("11 0E 04 01 52 FC FF 99"), GET_STATE) == FusAnswer(0xFF, 0)
 
@@ -125,7 +125,7 @@ def test_an_answer_without_an_error_byte_has_none() -> None:
         "00 00 00 00 00 00 00 00 10 52 FC 00",  # the command still stands there
     ],
 )
-def test_what_is_no_answer_to_the_command(data: str) -> None:
+def test_a_foreign_answer_is_refused(data: str) -> None:
     with pytest.raises(ChipError, match=r"CPU2 answered [0-9a-f ]{23} to 0xFC52: not an answer to it"):
         parse_answer(bytes.fromhex(data).ljust(12, b"\0"), GET_STATE)
 

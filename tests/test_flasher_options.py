@@ -32,7 +32,7 @@ def launches(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_what_was_programmed_and_not_loaded_is_put_right_by_the_next_run(tmp_path: Path, which: int) -> None:
+def test_unloaded_option_bytes_are_corrected_by_the_next_run(tmp_path: Path, which: int) -> None:
     at = launches(tmp_path / "clean")[which]
     chip = simulated(fus=FUS_2_2_0)
     bench = Bench(chip, tmp_path, faults=(Fault(kind="host-killed", at=at, on="write", address=FLASH_CR),))

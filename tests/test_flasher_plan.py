@@ -122,7 +122,7 @@ def test_the_same_stack_is_left_alone() -> None:
     assert actions(facts(stack="stack-4k"), "stack-4k") == []
 
 
-def test_the_same_stack_under_an_older_fus_is_installed_anew() -> None:
+def test_the_same_stack_under_an_older_fus_is_reinstalled() -> None:
     """FUS is upgraded on a chip without a stack."""
     assert actions(facts(stack="stack-4k"), "fus-2.2.0", "stack-4k", **FUS2) == [
         "delete-stack",
@@ -639,7 +639,7 @@ IMAGES = (
         (0x20000000, 0x20001000),
     ],
 )  # fmt: skip
-def test_what_is_no_area(start: int, end: int) -> None:
+def test_an_area_of_partial_or_foreign_sectors_is_refused(start: int, end: int) -> None:
     with pytest.raises(ValueError, match="not whole sectors of STM32WB5xxG: 0x"):
         Area(start, end, G)
 

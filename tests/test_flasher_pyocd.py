@@ -319,7 +319,7 @@ def test_a_locked_target_is_named(kind: str) -> None:
         rig.probe.connect()
 
 
-def test_a_dead_chip_under_power_is_told_from_no_power() -> None:
+def test_a_dead_chip_differs_from_missing_power() -> None:
     settings = StLinkSettings(volts=3.29)
     probe = stlink(settings)
     probe._clock.chip.power_off()  # type: ignore[attr-defined]
@@ -395,7 +395,7 @@ def test_a_cmsis_dap_probe_is_listed_with_its_board() -> None:
     assert (found.name, found.board) == ("cmsis-dap:C3", "NUCLEO-WB55RG")
 
 
-def test_of_two_probes_none_is_taken_without_a_serial() -> None:
+def test_of_two_probes_none_is_chosen_without_a_serial() -> None:
     chip = simulated()
     devices = [StLinkDevice(StLink(chip, serial=serial)) for serial in ("A1", "B2")]
     with pytest.raises(

@@ -187,7 +187,7 @@ def test_the_journal_is_shown_as_text_json_and_csv(folder: Path) -> None:
     assert len(rows) == 1 + len(chip["entries"])
 
 
-def test_a_torn_line_is_told_and_a_damaged_one_refused(folder: Path) -> None:
+def test_a_torn_line_is_reported_and_a_damaged_one_refused(folder: Path) -> None:
     run("install", "p.wbz", *TRUST, *ACCEPT, *BOARD)
     (path,) = (folder / "journals").glob("*.jsonl")
     whole = path.read_bytes()

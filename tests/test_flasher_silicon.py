@@ -178,7 +178,7 @@ def test_a_purge_frees_the_section_and_loses_the_data(bench: Callable[..., Bench
     assert chip.options.get("SFSA") == 0xF4
 
 
-def test_a_fus_that_does_not_know_purge_is_told_as_such(bench: Callable[..., Bench]) -> None:
+def test_a_fus_that_does_not_know_purge_is_reported(bench: Callable[..., Bench]) -> None:
     chip = bonded(nvm_section_sectors=4, purge="unknown")
     with pytest.raises(ChipError, match=r"^FUS 2\.2\.0 has not purged the bonding data: .*FUS"):
         purge(bench(chip))

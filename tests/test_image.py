@@ -99,7 +99,7 @@ def test_a_version_is_read_as_a_word_of_the_chip(word: str, text: str) -> None:
     assert Version.from_text(word).full_text == text
 
 
-def test_the_stack_uses_the_sram2_that_is_not_left_to_the_application() -> None:
+def test_the_stack_uses_sram2_not_left_to_the_application() -> None:
     """As a WB55 with BLE_Stack_full 1.8.0 reports: its footer says 10 and 15 KiB, the chip says 22 and 17 KiB."""
     assert (stack_sram2_kib(32, 10), stack_sram2_kib(32, 15)) == (22, 17)
     for name, sram2b_kib in (("stack-4k", 32), ("stack-2k", 4)):
@@ -109,5 +109,5 @@ def test_the_stack_uses_the_sram2_that_is_not_left_to_the_application() -> None:
 
 
 @pytest.mark.parametrize(("name", "is_new"), [("stack-fus2-4k", True), ("stack-fus2-2k", True), ("stack-4k", False)])
-def test_the_format_is_told_by_the_footer(name: str, is_new: bool) -> None:
+def test_the_footer_decides_the_format(name: str, is_new: bool) -> None:
     assert image(name).is_fus_2_format is is_new

@@ -75,21 +75,21 @@ def check_members(schema: str, title: str, document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("schema", "title", "arguments"), DOCUMENTS, ids=[one[0] for one in DOCUMENTS])
-def test_every_member_is_told(
+def test_every_member_is_documented(
     schema: str, title: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
     check_members(schema, title, json.loads(CliRunner().invoke(app, arguments).stdout))
 
 
-def test_every_member_of_an_audit_is_told() -> None:
+def test_every_member_of_an_audit_is_documented() -> None:
     if not (folder := CORPUS / "v1.6.0").exists():
         pytest.skip("no v1.6.0 of STM32CubeWB")
     result = CliRunner().invoke(app, ["audit", "--format", "json", str(folder)])
     check_members("audit", "imagekit audit", json.loads(result.stdout))
 
 
-def test_every_member_of_a_catalogue_is_told() -> None:
+def test_every_member_of_a_catalogue_is_documented() -> None:
     import imagekit
 
     path = Path(imagekit.__file__).parent / "data" / "catalogue.json"
@@ -103,7 +103,7 @@ def test_every_schema_stands_in_the_table_and_in_the_code() -> None:
     assert told == found
 
 
-def test_every_member_of_the_flasher_s_documents_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_member_of_flasher_documents_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagekit.assessment.st_keys", throw_away_keys)
     monkeypatch.setenv("FLASHER_JOURNAL", str(tmp_path / "journal"))
     monkeypatch.chdir(tmp_path)

@@ -56,7 +56,7 @@ def test_an_altered_image_has_no_place() -> None:
         "customer-signature-only",
     ],
 )
-def test_what_is_no_signature_of_st_s_gives_no_key(name: str) -> None:
+def test_a_signature_not_by_st_gives_no_key(name: str) -> None:
     assert candidates(image(name)) == set()
 
 
@@ -82,7 +82,7 @@ def numbers(name: str) -> tuple[int, int]:
     return int.from_bytes(block.signature[:32], "big"), int.from_bytes(block.signature[32:], "big")
 
 
-def test_the_other_s_of_a_signature_is_no_second_vote() -> None:
+def test_the_other_s_of_a_signature_does_not_count_twice() -> None:
     r, s = numbers("stack-2k")
     turned = with_signature("stack-2k", r, ORDER - s)
     assert candidates(turned) == candidates(image("stack-2k"))
@@ -90,7 +90,7 @@ def test_the_other_s_of_a_signature_is_no_second_vote() -> None:
     assert len(recover([image("stack-2k"), turned, image("fus-2.2.0-2k")])[0][0].images) == 3
 
 
-def test_the_same_signature_with_another_tail_is_no_second_vote() -> None:
+def test_a_signature_with_another_tail_does_not_count_twice() -> None:
     """A customer's signature stands behind ST's, and ST's does not cover it."""
     data = content("customer-signed")
     one, other = Image.parse(data), Image.parse(data[:-84])

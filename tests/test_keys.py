@@ -130,7 +130,9 @@ def test_the_private_key_is_not_called_as_the_public_one(folder: Path) -> None:
 
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_both_files_or_none(call: int, error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_files_are_written_or_neither(
+    call: int, error: BaseException, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
 
     def fails(_: int) -> None:
@@ -352,7 +354,7 @@ def test_a_folder_of_trusted_keys(folder: Path) -> None:
         (public_pem(GOOD) * (MOST_KEYS + 1), f"more than {MOST_KEYS}"),
     ],
 )
-def test_what_is_no_public_key_for_bundles(pem: bytes, words: str, folder: Path) -> None:
+def test_an_unusable_public_key_is_refused(pem: bytes, words: str, folder: Path) -> None:
     with pytest.raises(KeyFileError, match=words):
         load_public_keys(pem)
     (folder / "key").write_bytes(pem)
@@ -370,7 +372,7 @@ def test_what_is_no_public_key_for_bundles(pem: bytes, words: str, folder: Path)
         (b"", "no private key in PEM"),
     ],
 )
-def test_what_is_no_private_key_for_bundles(
+def test_an_unusable_private_key_is_refused(
     pem: bytes, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KeyFileError, match=words):
@@ -449,7 +451,7 @@ def test_a_key_behind_its_parameters() -> None:
         lambda pem: pem.replace(b"END PUBLIC", b"END PRIVATE"),
     ],
 )
-def test_half_a_block_is_no_comment(spoil: Callable[[bytes], bytes]) -> None:
+def test_half_a_block_is_not_a_comment(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(KeyFileError, match="incomplete PEM block"):
         load_public_keys(spoil(public_pem(GOOD)))
 

@@ -236,7 +236,7 @@ def test_a_wrong_complement_is_an_error() -> None:
         (b"SFSA : 0x1F4", "bad-value", "SFSA=0x1F4 does not fit: it has 8 bits"),
     ],
 )
-def test_what_is_no_dump_says_why(data: bytes, reason: str, words: str) -> None:
+def test_a_text_that_is_not_a_dump_is_explained(data: bytes, reason: str, words: str) -> None:
     with pytest.raises(OptionBytesError) as caught:
         decode(data, WB55RG)
     assert caught.value.reason == reason

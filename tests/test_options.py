@@ -76,7 +76,7 @@ def test_a_waiver_is_never_taken_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2.0", "v1.2.0", "0x01020000"])
-def test_a_fus_version_is_taken_in_every_spelling(version: str) -> None:
+def test_a_fus_version_is_accepted_in_every_spelling(version: str) -> None:
     result = CliRunner().invoke(imagekit, ["map", STACK, "--part", "STM32WB55RG", "--fus", version])
     assert "FUS 1.2.0" in result.stdout
 

@@ -316,7 +316,7 @@ def test_a_stack_for_fus_2_under_fus_1_is_a_contradiction() -> None:
     assert caught.value.reason == "contradiction"
 
 
-def test_an_image_that_no_longer_fits_below_reserved_room_is_refused() -> None:
+def test_an_image_too_large_below_reserved_room_is_refused() -> None:
     stack = sized("stack-4k", 60 * 4096, 4096)
     assert place(stack, C).address == 0x08004000
     with pytest.raises(PlacementError) as caught:

@@ -300,7 +300,7 @@ def test_anti_rollback_lets_the_same_and_newer_versions_pass() -> None:
         assert any("anti-rollback is active: no source says" in warning for warning in made.warnings)
 
 
-def test_fus_2_0_0_is_told_to_install_over_usb_only() -> None:
+def test_fus_2_0_0_installs_over_usb_only() -> None:
     for begin, expected in ((start(fus="2.0.0.3"), True), (start(fus="2.1.0"), False)):
         assert (
             any("allow stacks over USB only" in warning for warning in way(begin, "stack for FUS 2").warnings)
@@ -308,21 +308,21 @@ def test_fus_2_0_0_is_told_to_install_over_usb_only() -> None:
         )
 
 
-def test_a_deleted_stack_without_a_new_one_is_told() -> None:
+def test_a_deleted_stack_without_a_new_one_is_reported() -> None:
     assert any("leaves the chip without a stack" in warning for warning in way(start(), "FUS 2.2.0").warnings)
     assert not any("without a stack" in warning for warning in way(start(stack_installed=False), "FUS 2.2.0").warnings)
 
 
-def test_a_fus_newer_than_known_is_told() -> None:
+def test_a_fus_newer_than_known_is_reported() -> None:
     assert any("newer than this imagekit knows" in warning for warning in way(start(fus="2.3.0"), "stack").warnings)
 
 
-def test_what_was_named_and_is_not_needed_is_told() -> None:
+def test_images_that_are_not_needed_are_reported() -> None:
     made = way(start(), "stack", "FUS 2.2.0")
     assert made.notes == ("not used: fus-2.2.0.bin (FUS 2.2.0) was named, but the plan does not need it",)
 
 
-def test_every_fus_and_safeboot_step_is_irreversible_and_no_other() -> None:
+def test_only_fus_and_safeboot_steps_are_irreversible() -> None:
     made = way(start(fus="1.0.2"), "stack for FUS 2", "FUS 2.2.0", "FUS 1.2.0")
     assert [step.irreversible for step in made.steps] == [False, True, True, False, False]
     assert way(start(fus="2.1.0", stack_installed=False), "Safeboot 2.0.1").steps[0].irreversible
@@ -574,7 +574,7 @@ def test_the_command_refuses_with_3_and_prints_why(emit: str) -> None:
 
 @pytest.mark.usefixtures("_trusted")
 @pytest.mark.parametrize("emit", ["cubeprogrammer", "jlink"])
-def test_a_refusal_is_no_script(emit: str) -> None:
+def test_a_refusal_writes_no_script(emit: str) -> None:
     code, out, errors = run("--part", "WB55CG", "--fus", "1.2.0", "stack-fus2-4k.bin", "--emit", emit)
     assert (code, out) == (3, "")
     assert "missing: stm32wb5x_FUS_fw.bin" in errors
@@ -667,7 +667,7 @@ def test_a_stack_that_stands_below_reserved_room_is_recognised() -> None:
     assert "the chip has a stack of this version and size already" in made.notes[0]
 
 
-def test_a_stack_that_fits_only_without_reserved_room_is_no_refusal() -> None:
+def test_a_stack_that_needs_the_reserved_room_is_not_refused() -> None:
     assessment = assessed("stack-4k")
     footer = dataclasses.replace(assessment.image.footer, flash_sectors=60)
     image = dataclasses.replace(assessment.image, footer=footer, size=60 * 4096)
@@ -688,7 +688,7 @@ def test_reserved_room_lowers_a_plain_stack_in_the_plan() -> None:
         assert not reserved_warnings(made)
 
 
-def test_sfsa_of_reserved_room_is_no_stack_to_delete() -> None:
+def test_sfsa_of_reserved_room_does_not_mean_a_stack() -> None:
     made = plan(start(fus="2.2.0", sfsa=0xF0), [candidate("stack-4k")], candidate("stack-4k"))
     assert Action.DELETE_STACK not in [step.action for step in made.steps]
 

@@ -81,7 +81,7 @@ def test_a_probe_in_use_is_a_probe_error(kind: str) -> None:
 def test_a_target_without_power_is_a_target_error(kind: str) -> None:
     rig = Rig(kind)
     rig.chip.power_off()
-    with pytest.raises(TargetUnavailableError, match="no answer over SWD"):
+    with pytest.raises(TargetUnavailableError, match="the chip does not answer over SWD"):
         rig.probe.connect()
     rig.chip.power_on()
     rig.probe.connect()
@@ -198,7 +198,7 @@ def test_a_killed_host_is_not_taken_for_a_probe_error(kind: str) -> None:
 # --- losing the link, the probe, the power
 
 
-def test_an_unplugged_probe_is_told_from_a_failed_access(kind: str) -> None:
+def test_an_unplugged_probe_differs_from_a_failed_access(kind: str) -> None:
     rig = Rig(kind)
     attempts: list[Callable[[], object]] = [
         lambda: rig.probe.read32(SRAM1),

@@ -66,7 +66,7 @@ def test_faults_strike_over_every_probe(name: str, board: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_failed_connect_leaves_no_lock(name: str, board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flasher.sim.chip.SimulatedChip.read", _raise_access_error)
-    with pytest.raises(TargetUnavailableError, match="no answer over SWD"), opened(f"{name}:{board}"):
+    with pytest.raises(TargetUnavailableError, match="the chip does not answer over SWD"), opened(f"{name}:{board}"):
         pass
     monkeypatch.undo()
     with opened(f"{name}:{board}") as chip:

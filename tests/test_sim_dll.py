@@ -80,7 +80,7 @@ def test_single_words(jlink: JLink) -> None:
         jlink.peripheral_write32(0x4000_0000, 1)
 
 
-def test_zones_are_no_symbols_of_this_library(jlink: JLink) -> None:
+def test_zones_are_not_exported(jlink: JLink) -> None:
     with pytest.raises(AttributeError, match="JLINKARM_ReadMemZonedEx"):
         jlink.memory_read(RAM, 4, zone="AP1")
 
@@ -226,7 +226,7 @@ def test_other_callers_than_pylink_get_codes(dll: SimulatedDll) -> None:
 
 
 @pytest.mark.parametrize("good", [1, 2])
-def test_a_register_that_comes_short_is_no_register(chip: ToyChip, good: int) -> None:
+def test_a_short_register_is_an_error(chip: ToyChip, good: int) -> None:
     class Scripted:
         def outcomes(self) -> Any:
             return iter([AccessOutcome.WORKS] * good + [AccessOutcome.SHORT])
@@ -272,7 +272,7 @@ def test_no_link_survives_a_loss_of_power(chip: ToyChip) -> None:
     jlink.close()
 
 
-def test_after_a_reset_everything_fails_until_the_probe_is_opened_anew(chip: ToyChip) -> None:
+def test_after_a_reset_all_fails_until_the_probe_is_reopened(chip: ToyChip) -> None:
     jlink = attached(chip)
     chip.reset_by_itself()
     assert jlink.target_connected()

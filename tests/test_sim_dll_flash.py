@@ -207,7 +207,7 @@ def test_erase(banked: JLink, chip: ToyChip, dll: SimulatedDll) -> None:
     core.close()
 
 
-def test_progress_is_told_and_a_freed_callback_is_not_called(banked: JLink, dll: SimulatedDll) -> None:
+def test_progress_is_reported_but_not_to_a_freed_callback(banked: JLink, dll: SimulatedDll) -> None:
     told: list[bytes] = []
     banked.flash([1] * 8, FLASH, on_progress=lambda action, _text, _percent: told.append(action))
     assert told == [b"Compare", b"Erase", b"Flash", b"Verify"]

@@ -67,7 +67,7 @@ def test_a_serial_number_that_is_not_there() -> None:
         pylink.JLink(lib=two_probes()).open(7)
 
 
-def test_without_a_serial_the_only_probe_is_taken(dll: SimulatedDll) -> None:
+def test_without_a_serial_the_only_probe_is_used(dll: SimulatedDll) -> None:
     jlink = attach(dll, serial=None)
     assert jlink.serial_number == SERIAL
     jlink.close()
@@ -129,7 +129,7 @@ def test_a_networked_probe_is_chosen_by_its_serial_number() -> None:
     jlink.close()
 
 
-def test_nobody_at_that_address() -> None:
+def test_an_unused_address_is_an_error() -> None:
     with pytest.raises(JLinkException, match=r"Could not connect to emulator at 192\.168\.1\.9:19020"):
         pylink.JLink(lib=two_probes()).open(ip_addr="192.168.1.9:19020")
 
@@ -182,7 +182,7 @@ def test_a_command_after_open_spoils_nothing(jlink: JLink, dll: SimulatedDll) ->
 # Connecting
 
 
-def test_connect_is_skipped_while_the_library_thinks_it_is_connected(jlink: JLink, dll: SimulatedDll) -> None:
+def test_connect_is_skipped_while_the_library_is_connected(jlink: JLink, dll: SimulatedDll) -> None:
     jlink.connect("Cortex-M4", 4000)
     jlink.connect("Cortex-M4", 4000)
     assert dll.counters.calls["JLINKARM_Connect"] == 1
@@ -222,7 +222,7 @@ def test_power_lost_while_connected(jlink: JLink, chip: ToyChip) -> None:
     assert jlink.halt() is False
 
 
-def test_the_interface_must_be_chosen_anew_after_every_open(jlink: JLink) -> None:
+def test_the_interface_must_be_chosen_after_every_open(jlink: JLink) -> None:
     jlink.close()
     jlink.open(SERIAL)
     assert jlink.tif == SWD, "pylink's memory, not the library's"

@@ -199,7 +199,7 @@ def test_optverr_is_there_after_power_up_and_goes_when_cleared() -> None:
     assert driver.word(SR) == 0x8000
 
 
-def test_bsy_shows_while_a_page_is_erased_and_eop_only_when_asked_for() -> None:
+def test_bsy_shows_during_an_erase_and_eop_only_on_request() -> None:
     """fus-protocol 11, item 3; 2.6: BSY and CFGBSY, EOP only with EOPIE."""
     _, driver = unlocked()
     driver.put(SR, 0xC3FB)
@@ -262,7 +262,7 @@ def test_an_operation_that_is_started_during_another(kind: str, second: int) -> 
     assert it.read(FLASH + 4096, 4096, 4) == (b"\xff" if both else b"\0") * 4096
 
 
-def test_a_second_operation_while_one_is_suspended_is_a_sequence_error() -> None:
+def test_an_operation_beside_a_suspended_one_is_an_error() -> None:
     """fus-protocol 2.7: nothing would ever end the waiting, so the bus does not wait."""
     it, driver = unlocked()
     driver.program(FLASH, bytes(8192))
@@ -399,7 +399,7 @@ def test_secure_flash_cannot_be_changed(kind: str) -> None:
     assert it.flash.read_cells(0x080F4000, 4096) == before
 
 
-def test_nobody_but_cpu2_moves_the_secure_area() -> None:
+def test_only_cpu2_moves_the_secure_area() -> None:
     """fus-protocol 11, item 4; 2.3: SFR and SRRVR writes are ignored."""
     it, driver = unlocked()
     before = driver.word(SFR), driver.word(SRRVR)
@@ -552,7 +552,7 @@ def test_read_protection_and_sram2(kind: str) -> None:
         it.write(SRAM2A, bytes(4), 4)
 
 
-def test_read_protection_shuts_the_flash_and_going_back_erases_it() -> None:
+def test_read_protection_closes_flash_and_leaving_it_erases() -> None:
     """fus-protocol 2.8: RDP 0xBB, then 0xAA; level 2 is for ever."""
     it, driver = unlocked()
     driver.burn(FLASH, bytes(8))

@@ -116,7 +116,7 @@ def test_fus_says_that_it_is_ready_and_leaves_the_tail() -> None:
     assert driver.word(queue + 4) == spare
 
 
-def test_without_a_memory_manager_table_there_is_no_event() -> None:
+def test_without_a_memory_manager_table_no_event_comes() -> None:
     """fus-protocol 11, item 10; 3.4: FUS 0.5.3 on a WB50."""
     it = chip("STM32WB50CG", fus_version=FUS_0_5_3)
     it.advance(0.01)
@@ -450,7 +450,7 @@ def test_the_whole_way_of_psdb() -> None:
     assert driver.start() == "stack"
 
 
-def test_before_cpu2_was_started_there_is_no_table() -> None:
+def test_before_cpu2_starts_the_table_is_missing() -> None:
     """fus-protocol 10, hazard 26: 0x20030030 is no version then; the key tells."""
     it = chip()
     it.advance(1)

@@ -74,7 +74,7 @@ def test_an_upgrade_that_is_interrupted(how: str, kind: str) -> None:
     assert "interrupted" in it.fus.secret.dead
 
 
-def test_a_wb15_that_is_interrupted_keeps_its_vector_inside_its_flash() -> None:
+def test_an_interrupted_wb15_keeps_its_vector_inside_flash() -> None:
     it = chip("STM32WB15CC")
     it.halt()
     it.advance(0.01)
@@ -164,7 +164,7 @@ def test_a_staged_image_that_is_gone_before_the_last_reset_kills() -> None:
     assert "the staged image was changed" in it.fus.secret.dead
 
 
-def test_a_stack_that_is_no_longer_whole_does_not_boot() -> None:
+def test_a_damaged_stack_does_not_boot() -> None:
     it, driver = in_fus()
     assert driver.run(START_WS) == "stack after 1"
     it.flash.put_cells(place(stack.build()) + 0x1000, bytes(8))
@@ -174,7 +174,7 @@ def test_a_stack_that_is_no_longer_whole_does_not_boot() -> None:
         driver.start()
 
 
-def test_between_resets_fus_that_has_booted_again_must_not_be_interrupted() -> None:
+def test_a_fus_booted_between_resets_must_not_be_interrupted() -> None:
     it, driver = idle(fus_version=FUS_1_1_0)
     driver.burn(0x080EC000, fus.build())
     driver.command(FW_UPGRADE)

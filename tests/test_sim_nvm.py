@@ -78,7 +78,7 @@ def test_a_delete_leaves_the_section_secure(sectors: int, sfsa: int) -> None:
     assert it.fus.secret.bonding == ("present" if sectors else "destroyed")
 
 
-def test_a_section_that_is_set_later_counts_for_the_stack_that_runs() -> None:
+def test_a_section_set_later_counts_for_the_running_stack() -> None:
     """As `flasher sim set` does it: after the board was made."""
     it, _ = in_fus(recipe=new_stack, fus_version=FUS_2_0)
     it = with_behaviour(it, with_settings(it.behaviour, ["nvm-section-sectors=4"]))
@@ -263,7 +263,7 @@ def test_restore_takes_its_time_and_ends_with_the_stack(seconds: float) -> None:
     assert driver.restart() == "stack"
 
 
-def test_without_a_duration_there_is_no_job() -> None:
+def test_without_a_duration_no_job_runs() -> None:
     it, driver = in_restore(nvm_job_seconds=0.0)
     assert driver.start() == "stack"
     assert it.fus.secret.bonding == "kept"
@@ -379,7 +379,7 @@ def send(it: SimulatedChip, driver: Driver, opcode: int) -> None:
     it.advance(0.1)
 
 
-def test_a_read_protection_that_is_taken_back_loses_the_data() -> None:
+def test_removing_the_read_protection_loses_the_data() -> None:
     """fus2-nvm 4: assume lost."""
     it, driver = installed(new_stack, FUS_2_0)
     bonded(it)

@@ -213,7 +213,7 @@ def test_an_install_has_a_percentage(percent: int) -> None:
     assert seconds[0] < faulty.clock - began < seconds[1]
 
 
-def test_a_percentage_that_falls_between_two_accesses_is_not_missed() -> None:
+def test_a_percentage_between_two_accesses_is_not_missed() -> None:
     faulty, driver = behind("link-lost@delete-stack:50%", stack_recipe=stack)
     driver.start()
     driver.enter_fus()
@@ -268,7 +268,7 @@ def test_a_reset_in_nvm_restore(percent: int) -> None:
 # --- what became of it
 
 
-def test_what_became_of_a_fault_is_told() -> None:
+def test_the_outcome_of_a_fault_is_reported() -> None:
     faulty, driver = behind("access-fails@3", "link-lost@install-fus", "bit-error@erase=0")
     driver.word(SRAM1)
     driver.word(SRAM1)

@@ -119,7 +119,7 @@ def test_a_stack_is_installed_left_and_deleted_over_the_wire(policy: str) -> Non
     assert driver.info(0x14) == 0
 
 
-def test_a_link_that_fails_around_resets_costs_more_reconnecting_than_one_that_survives() -> None:
+def test_a_link_that_fails_around_resets_reconnects_more_often() -> None:
     costs = []
     for policy in ("survives", "fails"):
         driver = ready(fresh(), POLICIES[policy])
@@ -130,7 +130,7 @@ def test_a_link_that_fails_around_resets_costs_more_reconnecting_than_one_that_s
     assert costs[0] < costs[1]
 
 
-def test_a_board_that_was_put_away_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_board_saved_in_the_middle_continues_there(tmp_path: Path) -> None:
     chip = fresh()
     bus = ready(chip).bus
     assert isinstance(bus, PylinkBus)

@@ -275,7 +275,7 @@ def test_what_became_of_faults_is_reported_at_the_end(board: Path) -> None:
     )
 
 
-def test_a_killed_program_and_a_board_that_is_none_have_exit_codes(board: Path, tmp_path: Path) -> None:
+def test_a_killed_program_and_a_bad_board_have_exit_codes(board: Path, tmp_path: Path) -> None:
     run("fault", board, "host-killed@1")
     with pytest.raises(ProbeUnavailableError) as killed, open_board(request(board)) as opened:
         opened.probe.connect()
@@ -309,7 +309,7 @@ def test_two_programs_on_one_board(board: Path) -> None:
 
 
 @posix
-def test_the_second_flasher_is_told_which_board_is_in_use(board: Path) -> None:
+def test_a_second_flasher_names_the_board_in_use(board: Path) -> None:
     with locked(board):
         done = subprocess.run(
             [sys.executable, "-m", "flasher", "info", "--probe", f"sim:{board}"],
@@ -421,9 +421,7 @@ def test_a_board_keeps_bonding_data_and_jobs() -> None:
 # --- end to end
 
 
-def test_an_armed_fault_strikes_an_install_and_the_next_run_ends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_armed_fault_strikes_and_the_next_run_finishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from flasher.cli import app as flasher_app
     from tests.support.bundles import bundle, private, public_file
     from tests.support.flashing import simulated

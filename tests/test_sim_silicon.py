@@ -233,7 +233,7 @@ def test_fus_says_idle_between_two_resets(gap: int, least: float) -> None:
     assert driver.restart() == "stack"
 
 
-def test_idle_in_the_middle_is_no_time_for_a_reset() -> None:
+def test_a_reset_at_idle_in_the_middle_kills() -> None:
     """fus2-nvm 6: FUS is still at work."""
     it, driver = idle(fus_idle_gap_seconds=14, stack_resets=2)
     image = stack.build()

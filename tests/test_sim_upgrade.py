@@ -68,7 +68,7 @@ def test_a_stack_is_installed_as_psdb_does_it(address: tuple[int, ...]) -> None:
     assert it.cpu1.state.runs == "loop"
 
 
-def test_the_way_of_micropython() -> None:
+def test_an_update_as_micropython_does_it() -> None:
     """fus-protocol 7.2: padding, erase from 0x080C0000, poll with 6 s, START_WS until the key is gone."""
     it, driver = in_fus(recipe=small_stack)
     assert driver.run(FW_DELETE) == "fus after 1"
@@ -87,7 +87,7 @@ def test_the_way_of_micropython() -> None:
     assert driver.restart() == "stack"
 
 
-def test_the_way_of_an_over_the_air_update() -> None:
+def test_an_over_the_air_update() -> None:
     """fus-protocol 7.4, 8.6: padded with 0xFF, somewhere below SFSA."""
     _, driver = idle()
     image = stack.build()
@@ -96,7 +96,7 @@ def test_the_way_of_an_over_the_air_update() -> None:
     assert security(driver)[0] == 7
 
 
-def test_states_on_the_way() -> None:
+def test_states_during_an_update() -> None:
     """fus-protocol 11, item 15: 0x1x; FF without a byte, FF/FE, then ongoing again."""
     it, driver = idle()
     image = stack.build()
@@ -232,7 +232,7 @@ def test_a_stack_below_its_address_is_erased(there: bool) -> None:
     assert upgrade(driver, image, right) == "stack after 1"
 
 
-def test_a_stack_that_is_moved_up_leaves_nothing_where_it_was_put() -> None:
+def test_a_moved_up_stack_leaves_nothing_at_its_old_place() -> None:
     it, driver = idle(lower_address="moved-up")
     image = stack.build()
     assert upgrade(driver, image, 0x080A0000) == "stack after 1"
@@ -263,7 +263,7 @@ def test_a_stack_that_is_moved_up_keeps_its_gap(over: bool) -> None:
     assert security(driver)[0] == 0xCA
 
 
-def test_the_gap_of_an_image_for_fus_2_counts_on_a_small_part_too() -> None:
+def test_the_gap_of_a_fus_2_image_counts_on_a_small_part() -> None:
     """fus-protocol 9.2: the nominal end is the limit there."""
     for gap, good in ((3, False), (4, True)):
         it = chip("STM32WB55CE", fus_version=FUS_2_1)
@@ -473,7 +473,7 @@ def test_the_path_of_fus(old: int, new: int, error: int) -> None:
         assert driver.info(0x0C) == new
 
 
-def test_the_code_for_a_wrong_path_is_a_switch_and_the_same_version_too() -> None:
+def test_wrong_path_and_same_version_codes_are_switches() -> None:
     _, driver = idle(fus_version=FUS_1_1_0, fus_path_error=0x02)
     assert refusal(driver, replace(fus, version=FUS_2_0).build(), 0x080EE000)[1] == 2
     _, driver = idle(same_version="installs")
@@ -490,7 +490,7 @@ def test_fus_1_leaves_two_sectors_on_the_largest_part(needed: bool) -> None:
         assert upgrade(driver, fus.build(), 0x080EE000) == "fus after 4"
 
 
-def test_images_of_an_unknown_key_are_believed_when_they_are_named() -> None:
+def test_named_images_of_an_unknown_key_are_believed() -> None:
     """image-format 2: the FUS images for FUS 0.5.3 and 1.0.x; later FUS does not know their scheme."""
     import hashlib
 
@@ -650,7 +650,7 @@ def test_user_keys(kind: str) -> None:
     assert driver.command(LOAD_KEY, b"\1") == (b"\0" if kind == "until-reset" else b"\1")
 
 
-def test_what_a_fus_update_leaves_behind_is_in_the_way() -> None:
+def test_remains_of_a_fus_update_block_the_next_image() -> None:
     """fus-protocol 9.5: a stack for FUS 2 leaves 16 KiB free, and there the footer of the staged FUS still stands."""
     for erases, error in ((True, 0), (False, 3)):
         it, driver = idle()
@@ -689,7 +689,7 @@ def test_an_image_that_would_begin_below_flash_is_not_believed() -> None:
     assert refusal(driver, image, FLASH + 0x1000) == (0xFF, 3)
 
 
-def test_a_magic_word_alone_is_no_image() -> None:
+def test_a_magic_word_alone_is_not_an_image() -> None:
     """fus-protocol 9.4: footers are looked for, so a word of data that looks like one must not count."""
     it, driver = idle()
     magic = struct.pack("<I", 0xD3A12C5E)

@@ -132,7 +132,7 @@ def test_install_at_is_computed_and_shown() -> None:
     ]
 
 
-def test_a_fus_version_of_0_0_0_0_is_no_version() -> None:
+def test_fus_0_0_0_0_is_not_a_version() -> None:
     """https://stcommunity.st.com/t5/stm32-mcus-wireless/stm32wb55-fus-state-err-unknown-error-when-upgrading-fus/td-p/823226"""
     file = st("v1.23.0/STM32WB5x/stm32wb5x_FUS_fw_1_2_0.bin")
     made = plan("--part", "STM32WB55RG", "--fus", "v0.0.0.0", file)
@@ -146,7 +146,7 @@ def test_wb15_full_stack_has_an_address_of_its_own() -> None:
     assert address("v1.17.3/STM32WB1x/stm32wb1x_BLE_Stack_full_fw.bin", "STM32WB15CC") == "0x08021000"
 
 
-def test_wb55rg_is_no_512_kib_part() -> None:
+def test_wb55rg_is_not_a_512_kib_part() -> None:
     """https://r.arson.gg/r/embedded/duplicates/1rorlux"""
     made = plan("--part", "STM32WB55RG", "--fus", "2.2.0", st("v1.23.0/STM32WB5x/stm32wb5x_BLE_Stack_full_fw.bin"))
     assert made["target"] == "STM32WB5xxG"
@@ -206,7 +206,7 @@ def test_16_kib_lower_than_the_size_alone_says(release: str, tmp_path: Path) -> 
     assert (code, "the highest possible address on STM32WB5xxG is 0x080D0000" in out) == (3, True)
 
 
-def test_a_stack_of_v1_23_0_has_a_version_whatever_the_programmer_shows() -> None:
+def test_a_stack_of_v1_23_0_has_a_version() -> None:
     """https://github.com/STMicroelectronics/STM32CubeWB/issues/115
     https://community.st.com/t5/stm32cubeprogrammer-mcus/stm32wb-ble-stack-1-23-0-not-working-on-stm32wb55cgu6-firmware/td-p/822108
     """
@@ -219,7 +219,7 @@ def test_a_stack_of_v1_23_0_has_a_version_whatever_the_programmer_shows() -> Non
 
 @pytest.mark.parametrize(("installed", "wanted"), [("2.0.0", "v1.22.1/STM32WB5x/stm32wb5x_FUS_fw_1_2_0.bin"),
                                                    ("1.2.0", "v1.7.0/STM32WB5x/stm32wb5x_FUS_fw.bin")])  # fmt: skip
-def test_there_is_no_way_back(installed: str, wanted: str) -> None:
+def test_fus_cannot_be_downgraded(installed: str, wanted: str) -> None:
     """https://community.st.com/t5/stm32-mcus-wireless/stm32wb55-fus-and-ble-stack-upgrade-issue/td-p/799504
     https://community.st.com/t5/stm32-mcus-wireless/stm32wb55-fus-and-ble-stack/td-p/142787
     """
@@ -227,7 +227,7 @@ def test_there_is_no_way_back(installed: str, wanted: str) -> None:
     assert "FUS cannot be downgraded to 1." in str(made["refusals"])
 
 
-def test_the_one_way_step_and_what_it_costs_are_told_before_it_is_taken() -> None:
+def test_an_irreversible_step_and_its_cost_are_named_first() -> None:
     """https://community.st.com/t5/stm32-mcus-wireless/stm32wb55-fus-and-ble-stack-upgrade-issue/td-p/799504"""
     made = plan("--part", "STM32WB55CG", "--fus", "1.2.0", st("v1.22.1/STM32WB5x/stm32wb5x_FUS_fw.bin"))
     step = made["steps"][1]  # type: ignore[index]
@@ -235,7 +235,7 @@ def test_the_one_way_step_and_what_it_costs_are_told_before_it_is_taken() -> Non
     assert "FUS 1.2.0 cannot be installed again, ever" in step["afterwards"]
 
 
-def test_fus_2_0_0_installs_over_usb_only_and_the_board_has_none() -> None:
+def test_fus_2_0_0_needs_usb_which_the_board_lacks() -> None:
     """https://qa-community.st.com/stm32-mcus-wireless-35/upgraded-fus-and-ble-stack-not-compatible-with-older-firmware-codes-151083
     https://red.127.pp.ua/r/embedded/comments/1kx7b7r/need_help_with_stm32wb5mmg_wb55
     """
@@ -311,7 +311,7 @@ def test_fus_1_0_1_becomes_1_2_0_and_not_1_0_2() -> None:
     assert "FUS 1.0.1 does not install FUS 1.0.2: use FUS 1.2.0" in str(made["refusals"])
 
 
-def test_fus_1_1_2_is_an_upgrade_of_1_1_0_and_not_the_other_way_round() -> None:
+def test_fus_1_1_2_upgrades_1_1_0_but_not_the_reverse() -> None:
     """https://community.st.com/s/question/0D53W00000dPRmm/stm32wb-fus-upgrade-fail-from-110-to-112"""
     up = plan("--part", "STM32WB55RG", "--fus", "1.1.0", st("v1.11.0/STM32WB5x/stm32wb5x_FUS_fw.bin"))
     assert [step["version"] for step in up["steps"]] == [None, "1.1.2"]  # type: ignore[attr-defined]
@@ -331,7 +331,7 @@ def test_fus_1_2_0_hides_its_version_and_goes_on_512_kib_parts() -> None:
     assert (step["version"], step["address"]) == ("1.2.0", "0x0807A000")
 
 
-def test_a_saved_web_page_is_told_apart(tmp_path: Path) -> None:
+def test_a_saved_web_page_is_recognised(tmp_path: Path) -> None:
     """https://github.com/STMicroelectronics/STM32CubeWB/issues/41"""
     page = tmp_path / "stm32wb5x_FUS_fw.bin"
     page.write_bytes(b"\n\n<!DOCTYPE html>\n" + b"<p>GitHub</p>" * 9390)

@@ -94,7 +94,7 @@ def test_pkcs11_tool_signs_as_the_page_says(token: Path) -> None:
         ("object=release", "", b"the token: Pin"),
     ],
 )
-def test_a_token_that_does_not_sign_is_told(key: str, pin: str, words: bytes, token: Path) -> None:
+def test_a_token_that_does_not_sign_is_reported(key: str, pin: str, words: bytes, token: Path) -> None:
     (token / "pin").write_text(pin)
     told = imagekit(token, "keys", "show", uri(key), "--passphrase-file", "pin", code=4)
     assert words in told

@@ -101,7 +101,7 @@ class PyOcd:
         raise ProbeUnavailableError(self._missing(serials), self.log)
 
     def _missing(self, serials: str) -> str:
-        """Say why there is no such probe: pyOCD shows none that the user may not open, and none without libusb."""
+        """Say why the probe was not found: pyOCD omits probes that the user may not open, and all without libusb."""
         name = self._kind.name
         if serials:
             return f"{name} {self._serial} is not connected; connected: {serials}"
@@ -149,7 +149,7 @@ class PyOcd:
 
     def _attach(self) -> None:
         """Attach to AP0 and prove that the chip answers. Raises TargetUnavailableError, ProbeLostError."""
-        with self._translated(TargetUnavailableError, "no answer over SWD"):
+        with self._translated(TargetUnavailableError, "the chip does not answer over SWD"):
             port = self._session.target.dp
             port.connect()
             status = port.read_reg(dap.DP_CTRL_STAT)  # power_up_debug() gave up without a word if it is not there
@@ -254,7 +254,7 @@ class PyOcd:
         if self._ap is None:
             raise ProbeLostError("the probe is not open", self.log)
         # pyOCD remembers CSW and does not write it again: a reset of the AP would make it read wrong words.
-        self._ap._invalidate_cache()  # noqa: SLF001 - there is no other way
+        self._ap._invalidate_cache()  # noqa: SLF001 - pyOCD has no public method for it
         return self._ap
 
     def _repeated(self, attempts: int, access: Callable[..., _Value], *arguments: Any) -> _Value:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 T = TypeVar("T")
 LONGEST_SECONDS = 60.0
 LONGEST_WORD_SECONDS = 0.01
-"""Of a transfer, so that a megabyte takes no more than an hour."""
+"""Of a transfer, so that a megabyte takes an hour at most."""
 LARGEST_CODE = 0xFF
 LARGEST_NVM_SECTORS = 16
 

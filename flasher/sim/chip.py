@@ -32,7 +32,7 @@ FUS_1_2_0 = 0x0102_0000
 class ChipState:
     """What belongs to no single unit.
 
-    `held`: somebody pulls the reset pin low. `quiet_until`: when accesses work again after a reset; seconds.
+    `held`: the reset pin is held low. `quiet_until`: when accesses work again after a reset; seconds.
     """
 
     powered: bool = True
@@ -46,7 +46,7 @@ class SimulatedChip:
     """One STM32WB, with CPU2 and FUS inside.
 
     `keys` are uncompressed points (hex) under which FUS believes images, ST's by default; `accepted` are SHA-256s of
-    images signed in the scheme of FUS 0.5.3 and 1.0.x, which nobody outside ST can verify.
+    images signed in the scheme of FUS 0.5.3 and 1.0.x, which only ST can verify.
     """
 
     def __init__(

@@ -131,7 +131,7 @@ class CmsisDap:
         return bytes([OK])
 
     def _swd_sequence(self, packet: bytes) -> bytes:
-        """Output goes to the line; input reads a line that nobody drives."""
+        """Output goes to the line; input reads a line that is not driven."""
         at, answers = 2, b""
         for _ in range(packet[1]):
             info, at = packet[at], at + 1

@@ -43,7 +43,7 @@ _JTAG_TO_SWD = 0xE79E
 
 
 class Ack(IntEnum):
-    """The three bits by which a target answers (IHI 0031); NONE is a line that nobody drives."""
+    """The three bits by which a target answers (IHI 0031); NONE is a line that is not driven."""
 
     OK = 1
     WAIT = 2

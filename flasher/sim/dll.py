@@ -19,7 +19,7 @@ from flasher.sim.dll_session import Channel, DllSession, Settings
 from flasher.sim.probes import Desk, SimulatedJLink
 
 Untyped = ctypes.CFUNCTYPE(ctypes.c_int)
-"""How ctypes sees a function that nobody declared: any arguments, a C int back."""
+"""How ctypes sees an undeclared function: any arguments, a C int back."""
 
 
 class Exports:

@@ -215,7 +215,7 @@ class Functions:
         return DPIDR
 
     def _configure(self, _parameters: bytes) -> int:
-        # On SWD there is nothing to configure: the switching sequence goes out, whoever listens.
+        # On SWD there is nothing to configure: the switching sequence is sent in any case.
         self._session.opened()
         return 0
 

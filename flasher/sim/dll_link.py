@@ -1,8 +1,9 @@
 """The wire between a probe and its chip: what accesses come to, also in the time after the chip reset itself.
 
 The J-Link library does not notice such a reset: it says nothing, and the next accesses fail, come short or work. Which
-of them, nobody has documented; so it is a policy, chosen per test, or drawn from a seed. A loss of power is no such
-question: the debug port forgets that it was powered up (IHI 0031), and answers nothing until the library connects.
+of them is not documented; so it is a policy, chosen per test, or drawn from a seed. After a
+loss of power the debug port has forgotten that it was powered up (IHI 0031), and answers nothing until the library
+connects.
 """
 
 from collections import Counter
@@ -130,7 +131,7 @@ class Link:
         return data
 
     def write(self, address: int, data: bytes, width: int) -> int:
-        """Write; return how many bytes were. CallError when none was, or when nobody can say."""
+        """Write; return how many bytes were. CallError when none was, or when the number is unknown."""
         wanted = _through(len(data), width, self._outcome(len(data)))
         done = 0
         for at, length, unit in _accesses(address, wanted, width):

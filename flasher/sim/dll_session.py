@@ -20,7 +20,7 @@ FILE_NOT_OPENED, UNKNOWN_FORMAT, NOT_SUPPORTED, NO_DEVICE = -268, -269, -271, -2
 SWD, TIF_MASK = 1, 0b11
 RESETS = (0, 2)
 """Reset types that reset the whole chip: normal (SYSRESETREQ) and pin. Others reset the core alone, or run a bootloader
-in between: whoever asks for one must not get a full reset instead."""
+in between: a program that asks for one must not get a full reset instead."""
 STRICT_VERSION = 91401
 """9.14a: from here on a command string before OpenEx makes every selection fail, as users of pylink and pyOCD found."""
 DEMCR, VC_CORERESET = 0xE000_EDFC, 1 << 0  # Arm v7-M
@@ -112,7 +112,7 @@ class DllSession:
         return self.handle is not None and self.handle.connected
 
     def select_serial(self, serial: int) -> None:
-        """Select by USB; CallError when there is no such probe."""
+        """Select by USB; CallError when the probe does not exist."""
         self._refuse_poisoned()
         if self.desk.with_serial(serial) is None:
             raise CallError
@@ -171,7 +171,7 @@ class DllSession:
     def _only_probe(self) -> SimulatedJLink | None:
         probes = self.desk.usb()
         if len(probes) > 1:
-            # Which of them is asked in a dialog, and there is nobody to show it to.
+            # Which of them is asked in a dialog, and a dialog cannot be shown here.
             self.say("warning", "JLinkGUIServerExe: cannot connect to X server")
         return probes[0] if len(probes) == 1 else None
 
@@ -231,7 +231,7 @@ class DllSession:
             handle.link.write(DEMCR, (demcr & ~VC_CORERESET).to_bytes(4, "little"), 4)
 
     def hold_reset(self) -> None:
-        """Pull the reset pin low: the chip stands, for as long as nobody lets it go."""
+        """Pull the reset pin low: the chip stands, until the pin is released."""
         self.opened().probe.chip.hold_reset()
 
     def release_reset(self) -> None:

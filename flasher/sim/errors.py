@@ -24,7 +24,7 @@ class PartError(SimError):
 
 
 class ImageError(SimError):
-    """The bytes are no image that this chip could have on board."""
+    """The bytes are not an image that this chip could have installed."""
 
 
 class ApplicationSizeError(SimError):
@@ -32,4 +32,4 @@ class ApplicationSizeError(SimError):
 
 
 class BoardError(SimError):
-    """The file is no board, or a damaged one."""
+    """The file is not a simulated board, or is damaged."""

@@ -31,7 +31,7 @@ KINDS: dict[Kind, str] = {
     "answer-lost": "the access takes effect and is reported as failed",
     "short-read": "VALUE bytes of a read come back",
     "bit-error": "bit VALUE of what is read is flipped",
-    "reset": "somebody resets the chip",
+    "reset": "the chip is reset from outside",
     "power-cut": "no power for VALUE milliseconds",
     "stuck": "CPU2 hangs until the next reset",
     "fus-error": "the next operation of FUS ends with the error byte VALUE",
@@ -298,7 +298,7 @@ class FaultyChip:
         return now
 
     def _placed_reset(self) -> None:
-        """A reset is no access: what can only strike one waits for the next."""
+        """A reset is not an access: what can only strike one waits for the next."""
         for fault in self._at(self._watch.reset()):
             if fault.kind in ("access-fails", "answer-lost"):
                 self._counting.append((self.faults.index(fault), replace(fault, on="any"), 1))

@@ -109,7 +109,7 @@ class SimulatedFlash:
         failing = self.state.failing_operations
         self.state = FlashState(*cells, sr=self.state.sr & OPTNV, failing_operations=failing)
         if power_lost:
-            self.state.sr |= OPTVERR  # set after every power-up (HAL, errata); not an error of anybody
+            self.state.sr |= OPTVERR  # set after every power-up (HAL, errata); not an error of the debugger
 
     def _spoil(self, busy: Busy) -> None:
         if busy.kind in ("erase", "program", "row"):

@@ -9,7 +9,7 @@ from flasher.sim.image import FUS_1_2_0
 from flasher.sim.secret import ANTI_ROLLBACK_TRAP, Secret, UserKey
 
 _CUSTOMER_KEY_SIZE = 64  # shci.h: at most; x and y of a point
-MOST_USER_KEYS = 0x100  # the index is a byte (shci.h); how many there is room for nobody tells
+MOST_USER_KEYS = 0x100  # the index is a byte (shci.h); how many fit is not documented
 _USER_KEY_SIZES = {1: (16, 32), 2: (16, 32), 3: (28, 44)}  # simple, master, encrypted with its 12-byte IV
 
 

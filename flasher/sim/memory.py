@@ -61,12 +61,12 @@ class Ram:
         return base
 
     def read(self, address: int, size: int) -> bytes:
-        """Read bytes. Raises AccessError where there is no RAM."""
+        """Read bytes. Raises AccessError outside of the RAM."""
         base = self._base(address, size)
         return bytes(self.state.blocks[base][address - base : address - base + size])
 
     def write(self, address: int, data: bytes) -> None:
-        """Write bytes. Raises AccessError where there is no RAM."""
+        """Write bytes. Raises AccessError outside of the RAM."""
         base = self._base(address, len(data))
         self.state.blocks[base][address - base : address - base + len(data)] = data
 

@@ -44,7 +44,7 @@ def stack_installed(behaviour: Behaviour, secret: Secret, old: Stack | None) -> 
     """Decide what becomes of the data when a stack has been installed over `old`, or where none was."""
     new, had_section = secret.stack, secret.nvm_sectors > 0
     if new is None or not is_fus_2(secret):
-        destroy(secret)  # FUS 1: nobody claims that it preserves anything (fus2-nvm 4)
+        destroy(secret)  # no source claims that FUS 1 preserves anything (fus2-nvm 4)
         return
     comes_from_new_format = had_section or (old is not None and old.is_new_format)
     claim_section(behaviour, secret, new)

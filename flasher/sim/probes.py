@@ -64,7 +64,7 @@ class SimulatedJLink:
     vtarget_millivolts: int | None = None
     """What VTref measures. None: 3300 with a chip present, otherwise 0; 3300 with no chip present is a dead chip."""
     busy: bool = False
-    """Whether somebody holds it open: this library, or another program."""
+    """Whether it is held open: this library, or another program."""
     plugged: bool = True
     insertions: int = 0
     """How many times it was plugged in again: a handle from before is worth nothing."""

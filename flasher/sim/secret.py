@@ -1,4 +1,4 @@
-"""What CPU2 keeps where nobody else can look: versions, the installed stack, keys, an operation under way."""
+"""What CPU2 keeps where CPU1 and the debugger cannot look: versions, the stack, keys, the operation."""
 
 from dataclasses import dataclass, field
 from typing import Literal

@@ -18,7 +18,7 @@ from flasher.sim.faults import FaultStrike, FaultyChip, parse_fault
 class OpenBoard:
     """What is needed to connect to a board. `chip` is the chip behind its faults.
 
-    It is a clock too: the simulated chip's own time, for which nobody waits.
+    It is a clock too: the simulated chip's own time, which passes without waiting.
     """
 
     path: Path

@@ -1,7 +1,7 @@
 """What FUS thinks of what it finds in flash when it is told to upgrade: an image to install, or an error code.
 
 Sources: shci.h and AN5185 table 12 (codes), release notes (upgrade path, FUS 2 format, Safeboot), field reports of
-each refusal; what nobody knows is a switch of `Behaviour`.
+each refusal; what is not known is a switch of `Behaviour`.
 """
 
 from dataclasses import dataclass

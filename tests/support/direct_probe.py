@@ -79,7 +79,7 @@ class DirectProbe:
             self._clock.sleep(_SETTLE_SECONDS)
         try:
             if not self._chip.target_present:
-                raise TargetUnavailableError("no answer over SWD")
+                raise TargetUnavailableError("the chip does not answer over SWD")
             link.settle()
             with suppress(CallError):  # pylink asks whether CPU1 is halted, and ignores an error
                 link.touch()
@@ -91,7 +91,7 @@ class DirectProbe:
                 self._chip.release_reset()
                 self._clock.sleep(_SETTLE_SECONDS)
         if not under_reset:
-            with self._access(TargetUnavailableError, "no answer over SWD"):
+            with self._access(TargetUnavailableError, "the chip does not answer over SWD"):
                 link.read(CPUID, 4, 4)
 
     def _read(self, address: int, size: int, *, width: int) -> bytes:
