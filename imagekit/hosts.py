@@ -39,8 +39,7 @@ class HostRelease:
 @cache
 def host_releases() -> tuple[HostRelease, ...]:
     """Return the whole table."""
-    with _DATA.open("rb") as file:
-        return tuple(_host_release(entry) for entry in tomllib.load(file)["host"])
+    return _host_releases(_DATA.read_text(encoding="utf-8"))
 
 
 def releases_of(text: str) -> tuple[HostRelease, ...]:
@@ -61,7 +60,22 @@ def releases_of(text: str) -> tuple[HostRelease, ...]:
 
 def hosts_using(variant: str, version: str) -> tuple[HostRelease, ...]:
     """Return the releases of host software that are tied to this stack (`BLE_HCILayer`, `1.20.0`)."""
-    return tuple(row for row in host_releases() if row.cube == version and variant in row.variants)
+    return tuple(row for row in _tied_to(version) if variant in row.variants)
+
+
+@cache
+def _tied_to(version: str) -> tuple[HostRelease, ...]:
+    """Return the rows of a release of STM32CubeWB; every image is looked up, and most rows are about other releases."""
+    tables = _DATA.read_text(encoding="utf-8").split(_TABLE)[1:]
+    named = "".join(_TABLE + table for table in tables if f'"{version}"' in table)
+    return tuple(row for row in _host_releases(named) if row.cube == version)
+
+
+_TABLE = "[[host]]\n"
+
+
+def _host_releases(document: str) -> tuple[HostRelease, ...]:
+    return tuple(_host_release(entry) for entry in tomllib.loads(document).get("host", ()))
 
 
 def _host_release(entry: dict[str, Any]) -> HostRelease:

@@ -16,9 +16,11 @@ Result = TypeVar("Result")
 
 def cores() -> int:
     """Return how many processes are useful."""
-    if hasattr(os, "fork") and hasattr(os, "sched_getaffinity"):
+    if not hasattr(os, "fork"):  # Windows: a process would load all modules again
+        return 1
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return 1
+    return os.cpu_count() or 1  # macOS does not say which cores it allows
 
 
 def map_shares(work: Callable[[Share], Result], shares: Sequence[Share]) -> list[Result]:

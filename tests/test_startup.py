@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from imagekit.__main__ import FREQUENT_COMMANDS
+from imagekit.cli.program import app
 from tests.support.images import FIXTURES
 
 ROOT = FIXTURES.parent
@@ -58,5 +60,37 @@ def loaded(command: list[str]) -> set[str]:
 @pytest.mark.parametrize(("command", "allowed"), COMMANDS, ids=[" ".join(command[:2]) for command, _ in COMMANDS])
 def test_a_command_loads_no_slow_module(command: list[str], allowed: dict[str, str]) -> None:
     modules = loaded(command)
-    assert f"{command[0]}.cli" in modules
+    assert command[0] in modules
     assert sorted(modules & TOO_SLOW - allowed.keys()) == []
+
+
+def test_version_needs_no_command_line() -> None:
+    assert "typer" not in loaded(["imagekit", "--version"])
+
+
+def test_frequent_command_loads_no_other_command() -> None:
+    modules = loaded(["imagekit", "inspect", STACK])
+    assert "imagekit.cli.image" in modules
+    assert (
+        modules & {"imagekit.cli.release", "imagekit.cli.bundle", "imagekit.embedded", "imagekit.rules.waivers"}
+        == set()
+    )
+
+
+def test_each_frequent_command_is_in_its_module() -> None:
+    modules = {
+        command.name or command.callback.__name__: command.callback.__module__
+        for command in app.registered_commands
+        if command.callback is not None
+    }
+    assert {name: modules[name] for name in FREQUENT_COMMANDS} == {
+        name: f"imagekit.cli.{module}" for name, module in FREQUENT_COMMANDS.items()
+    }
+
+
+@pytest.mark.parametrize("name", FREQUENT_COMMANDS)
+def test_frequent_command_has_its_whole_help(name: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "imagekit", name, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert f"imagekit {name}" in result.stdout

@@ -1,20 +1,22 @@
 """What `inspect` prints: text, whose words may change, and JSON, whose members may not (docs/json.md)."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from imagekit.assessment import Assessment
 from imagekit.catalogue import Catalogue, Publication
-from imagekit.embedded import EmbeddedImage, Stored
 from imagekit.errors import PlacementError
 from imagekit.image.container import FUS_2_STACK_MAGIC
 from imagekit.image.model import Image, ImageKind, Version
 from imagekit.image.signature import SignatureStatus
 from imagekit.report.catalogue import not_in_catalogue, purposes, releases, title
-from imagekit.report.check import finding_entry
 from imagekit.report.layout import Json, Paint, hex_or_none, plain, row, rows, text_or_none
 from imagekit.rules.registry import Finding
 from imagekit.targets import SRAM2A_KIB, SRAM2B_KIB, Target
 from imagekit.text import counted, hex_word
+
+if TYPE_CHECKING:
+    from imagekit.embedded import EmbeddedImage
 
 INSPECT_SCHEMA = "imagekit.inspect/1"
 
@@ -190,6 +192,8 @@ def _addresses(assessment: Assessment, target: Target | None) -> Iterator[str]:
 
 def image_entry(path: str, assessment: Assessment, found: tuple[Finding, ...], target: Target | None = None) -> Json:
     """Return what `inspect --json` prints about an image; with a `target`, its addresses are for that target only."""
+    from imagekit.report.check import finding_entry  # of all that inspect prints, only JSON needs it
+
     image, verdict = assessment.image, assessment.signature
     footer = image.footer
     addresses = assessment.install_addresses
@@ -240,7 +244,7 @@ def error_entry(
     sha256: str | None,
     reason: str,
     message: str,
-    contained: Sequence[EmbeddedImage] = (),
+    contained: "Sequence[EmbeddedImage]" = (),
 ) -> Json:
     """Return what `inspect --json` prints about a file that is not an image; None for what was not read."""
     return {
@@ -263,16 +267,17 @@ def error_entry(
     }
 
 
-_STORED = {Stored.PLAIN: "", Stored.INVERTED: ", inverted (XOR 0xFF)", Stored.C_ARRAY: ", in a C array"}
+_STORED = {"plain": "", "inverted": ", inverted (XOR 0xFF)", "c-array": ", in a C array"}
+"""Values of imagekit.embedded.Stored, which few runs need -> the words for them."""
 
 
-def contained_lines(contained: Sequence[EmbeddedImage]) -> Iterator[str]:
+def contained_lines(contained: "Sequence[EmbeddedImage]") -> Iterator[str]:
     """Yield a sentence for each image inside a file, then how to take one out."""
     for image in contained:
         where = "offset"
         if image.is_address:
             where = "address"
-        yield f"a whole ST image at {where} {hex_word(image.offset)}{_STORED[image.stored]}: {image.title}"
+        yield f"a whole ST image at {where} {hex_word(image.offset)}{_STORED[image.stored.value]}: {image.title}"
     if contained:
         yield "`imagekit convert --extract FILE OUT` writes it to a file"
 
