@@ -175,18 +175,30 @@ def locked_chip(folder: Path, uid: str) -> Iterator[None]:
 
     Raises:
         ProbeUnavailableError: another process holds it.
-        JournalError: the file of the lock cannot be opened.
+        JournalError: the file of the lock cannot be opened or written.
     """
     path = folder / f"{uid}.lock"
     handle = _locked(path)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, b"%d\n" % os.getpid())
+        _write_process(path, handle)
         yield
     finally:
         if os.name == "posix":  # Windows removes no open file, and one that is not locked does no harm
             path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _write_process(path: Path, handle: int) -> None:
+    """Write which process holds a lock. Raises JournalError."""
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, b"%d\n" % os.getpid())
+    except OSError as error:
+        raise _lock_error(path, error) from error
+
+
+def _lock_error(path: Path, error: OSError) -> JournalError:
+    return JournalError(f"{path}: {(error.strerror or str(error)).lower()}; the chip cannot be locked")
 
 
 def _locked(path: Path) -> int:
@@ -196,9 +208,7 @@ def _locked(path: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         except OSError as error:
-            raise JournalError(
-                f"{path}: {(error.strerror or str(error)).lower()}; the chip cannot be locked"
-            ) from error
+            raise _lock_error(path, error) from error
         try:
             lock_handle(handle, waits=False)
         except OSError as error:

@@ -1,5 +1,6 @@
 """flasher/journal.py: what was written is there after any crash, what is damaged is told, what the lines come to."""
 
+import errno
 import json
 import os
 import subprocess
@@ -331,6 +332,18 @@ def test_a_number_out_of_range_is_refused(tmp_path: Path, line: dict[str, object
     written(tmp_path, json.dumps(line).encode() + b"\n")
     with pytest.raises(JournalError, match=r"a number is not one from .*; read it"):
         _ = Journal(tmp_path, UID).history
+
+
+def test_a_full_disk_refuses_the_lock_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(handle: int, data: bytes) -> int:  # noqa: ARG001 - the signature of os.write
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("flasher.journal.os.write", full_disk)
+    with (
+        pytest.raises(JournalError, match="no space left on device; the chip cannot be locked"),
+        locked_chip(tmp_path, UID),
+    ):
+        pytest.fail("the chip must not be used")
 
 
 def test_a_chip_is_held_by_one_process(tmp_path: Path) -> None:
