@@ -207,6 +207,10 @@ def locked_chip(folder: Path, uid: str) -> Iterator[None]:
         os.close(handle)
 
 
+def _lock_error(path: Path, error: OSError) -> JournalError:
+    return JournalError(f"{path}: {(error.strerror or str(error)).lower()}; the chip cannot be locked")
+
+
 def _locked(path: Path) -> int:
     """Return the open and locked file of a lock. Raises ProbeUnavailableError, JournalError."""
     while True:
@@ -214,9 +218,7 @@ def _locked(path: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         except OSError as error:
-            raise JournalError(
-                f"{path}: {(error.strerror or str(error)).lower()}; the chip cannot be locked"
-            ) from error
+            raise _lock_error(path, error) from error
         try:
             lock_handle(handle, waits=False)
         except OSError as error:
