@@ -289,5 +289,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _options_of(group: Any) -> Iterator[inspect.Parameter]:
     for option in fields(group):
-        default = inspect.Parameter.empty if option.default is MISSING else option.default
+        default = option.default
+        if option.default is MISSING:
+            default = inspect.Parameter.empty
         yield inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option.type)
