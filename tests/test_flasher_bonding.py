@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flasher import cpu2 as cpu2_module
+from flasher.acceptance import Acceptance
 from flasher.cli.record import RunRecord
 from flasher.errors import (
     ChipError,
@@ -21,7 +22,6 @@ from flasher.errors import (
 from flasher.fus import FusClient
 from flasher.install import delete, session, start_stack, survey
 from flasher.mailbox import NvmJob
-from flasher.plan import Acceptance
 from flasher.retry import Wait
 from flasher.show import info_document, info_lines
 from flasher.sim.chip import SimulatedChip

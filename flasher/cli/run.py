@@ -23,8 +23,9 @@ from imagekit.files import read_start, write_file
 from imagekit.text import printable, why
 
 if TYPE_CHECKING:
+    from flasher.acceptance import Acceptance
     from flasher.cli.options import ConnectionOptions, OutputOptions
-    from flasher.plan import Acceptance, InstallPlan
+    from flasher.plan import InstallPlan
     from flasher.probe import FaultOutcome
     from flasher.session import Event, Say, Session
 

@@ -63,7 +63,7 @@ def decode(kind: Any, value: Any) -> Any:
             return None
         return decode(inner, value)
     if origin is typing.Literal:
-        return _checked(any(value == one and type(value) is type(one) for one in arguments), value)
+        return _checked(any(value == choice and type(value) is type(choice) for choice in arguments), value)
     if origin in (list, tuple):
         _checked(isinstance(value, list) and len(value) <= _MOST_ITEMS, value)
         return origin(decode(arguments[0], item) for item in value)
