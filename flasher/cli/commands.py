@@ -15,7 +15,8 @@ from flasher.cli.options import (
     OutputOptions,
     command,
 )
-from flasher.cli.run import agree, confirm, errors_told, looking, running
+from flasher.cli.questions import agree, confirm
+from flasher.cli.run import errors_told, looking, running
 from imagekit.cli.console import complain, print_json, print_result
 from imagekit.errors import ExitCode
 
