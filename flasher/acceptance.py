@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from flasher.clearing import Obstacles, areas
 from imagekit.bundle.manifest import ImageEntry, ManifestStep
+from imagekit.image.model import Version
 from imagekit.targets import Target
 
+FUS_1_1_0 = Version(1, 1, 0)
+"""The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
 PURGE = "purge-nvm"
 """The step, and the name that the user must accept, that deletes the stack and all bonding data (FW_PURGE)."""
 
@@ -32,18 +35,21 @@ def name_to_accept(entry: ImageEntry, step: ManifestStep) -> str | None:
     return None
 
 
-def consequence(name: str) -> str:
-    """Say what accepting a name means."""
+def consequence(name: str, fus: Version) -> str:
+    """Say what accepting a name means on a chip with this FUS."""
     if name.startswith("unverified-"):
         return (
             f"no known key of ST verifies the stack {name.partition('-')[2]}, and the maker of the bundle waived "
             "that; FUS checks it only after the old stack is deleted"
         )
     if name == "boot-from-flash":
-        return (
+        text = (
             "CPU1 boots from SRAM1, and the journal on this computer does not say why: an installation at another "
             "computer may have been interrupted; boot-from-flash makes CPU1 boot from flash again"
         )
+        if fus < FUS_1_1_0:
+            text += f", and a loss of power while that is written kills a chip with FUS {fus.text}"
+        return text
     if name == PURGE:
         return (
             "purge-nvm is irreversible, and it deletes the stack and all bonding data (pairings) that the radio core "

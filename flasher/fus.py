@@ -232,6 +232,9 @@ class FusClient(Cpu2):
         for _ in range(_ENTER_ATTEMPTS):
             try:
                 self.follow()
+                if self.info.nvm_job is not None:  # it gets no command
+                    self.wait_for_nvm_job()
+                    self.follow()
                 if self.info.is_fus:
                     self._first_contact()
                     return

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flasher import registers as reg
-from flasher.acceptance import PURGE, Acceptance, consequence, erasure_refusals, name_to_accept
+from flasher.acceptance import FUS_1_1_0, PURGE, Acceptance, consequence, erasure_refusals, name_to_accept
 from flasher.clearing import FlashContent, Obstacles, areas, find_obstacles, staged_by_us
 from flasher.device import Area, Staging
 from flasher.errors import RefusedError
@@ -23,8 +23,6 @@ from imagekit.fus_versions import needs_fus_first
 from imagekit.image.model import FUS_2, Version
 from imagekit.placement import place
 
-FUS_1_1_0 = Version(1, 1, 0)
-"""The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
 _ACTIONS = {"fus": "install-fus", "stack": "install-stack", "safeboot": "install-safeboot"}
 
 
@@ -91,7 +89,7 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, acceptance
     steps = (*erasures, *steps)
     refusals = (
         *erasure_refusals(obstacles, facts.identity.target, acceptance),
-        *(f"{consequence(name)}; accept it by name: --accept {name}" for name in to_accept),
+        *(f"{consequence(name, facts.info.fus)}; accept it by name: --accept {name}" for name in to_accept),
         *_write_protection_refusals(facts, steps),
     )
     return InstallPlan(facts=facts, bundle=bundle, steps=steps, refusals=refusals, to_accept=to_accept)

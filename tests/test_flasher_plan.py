@@ -720,4 +720,4 @@ def test_an_unverified_stack_is_accepted_by_its_whole_hash() -> None:
     step = ManifestStep(image=image.sha256, min_fus="1.2.0", below_fus=None, gives="1.13.3", irreversible=False)
     name = name_to_accept(entry, step)
     assert name == f"unverified-{image.sha256}"
-    assert f"the stack {image.sha256}, and" in consequence(name)
+    assert f"the stack {image.sha256}, and" in consequence(name, Version(1, 2, 0))
