@@ -8,13 +8,13 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from flasher import registers as reg
+from flasher.acceptance import FUS_1_1_0
 from flasher.chip import ChipDriver
 from flasher.cpu2 import Contact
 from flasher.device import Options
 from flasher.errors import ChipError, FlasherError, FlashError, ProbeError, RefusedError, SilentError
 from flasher.facts import Facts
 from flasher.flash import ERASE_SECONDS, finish, unlock
-from flasher.plan import FUS_1_1_0
 from flasher.retry import Wait, retry, wait_until
 from flasher.session import ATTEMPTS, Session
 from imagekit.image.model import Version

@@ -103,7 +103,9 @@ class ChipDriver:
             raise ChipError(f"DEV_ID 0x{dev_id:03X} is not an STM32WB with FUS: expected 0x495 or 0x494")
         targets = [target for target in TARGETS if target.series in series and target.flash_kib == flash_kib]
         if len(targets) > 1:  # WB3x and WB5x share DEV_ID and flash size, but not the size of SRAM1 (CMSIS)
-            wanted = Series.WB5X if self._has_large_sram1() else Series.WB3X
+            wanted = Series.WB3X
+            if self._has_large_sram1():
+                wanted = Series.WB5X
             targets = [target for target in targets if target.series is wanted]
         if not targets:
             raise ChipError(f"DEV_ID 0x{dev_id:03X} with {flash_kib} KiB of flash is not a known part")

@@ -89,7 +89,9 @@ class Cpu2:
         info = mailbox.parse_device_info(self.chip.probe.read(address, mailbox.TABLE_SIZE))
         has_version = info.fus.major + info.fus.minor > 0 and info.fus.major < 16
         is_plausible = has_version or info.nvm_job is not None
-        return info if is_plausible else None
+        if is_plausible:
+            return info
+        return None
 
     def update_info(self) -> None:
         """Read the device information again. An implausible table changes nothing."""
@@ -194,7 +196,9 @@ class Cpu2:
             return self.info.nvm_job
         known, info = self._info, self.find_mailbox()[1]
         if info is None:
-            return known.nvm_job if known else None
+            if known:
+                return known.nvm_job
+            return None
         if info.nvm_job is None and known is not None and info == replace(known, nvm_job=None):
             return known.nvm_job  # reported by the ready event alone
         return info.nvm_job
@@ -306,7 +310,9 @@ _OUR_HEAD = (OURS.info, struct.unpack_from("<I", mailbox.tables(), 0x0C)[0])
 
 def _hang(word: int) -> explanations.Explanation | None:
     """Return what the word at the start of SRAM2A tells about a CPU2 that hangs; None when it does not hang."""
-    return explanations.magic_word(word) if word != mailbox.FUS_TABLE else None
+    if word != mailbox.FUS_TABLE:
+        return explanations.magic_word(word)
+    return None
 
 
 def _is_in_sram2(address: int, size: int) -> bool:

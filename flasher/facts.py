@@ -58,7 +58,9 @@ class Facts:
         """The format of the installed stack; None without a stack, or where its size is not known."""
         if self.info.stack is None or not self.info.stack_sectors:
             return None
-        return StackFormat.FUS_2 if self.bonding_room else StackFormat.PLAIN
+        if self.bonding_room:
+            return StackFormat.FUS_2
+        return StackFormat.PLAIN
 
     @property
     def is_fus_selected(self) -> bool:

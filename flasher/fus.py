@@ -149,7 +149,9 @@ class FusClient(Cpu2):
         if answer is not None and answer.error == UNKNOWN:
             answer = self._watch(SETTLE.name, SETTLE, self._has_no_doubt, first_contact_s)
         self.contact, self._doubt = Contact.IDLE, Doubt.NONE
-        return answer.error if answer else 0
+        if answer:
+            return answer.error
+        return 0
 
     def _has_no_doubt(self) -> bool:
         return self._doubt is Doubt.NONE
@@ -230,6 +232,9 @@ class FusClient(Cpu2):
         for _ in range(_ENTER_ATTEMPTS):
             try:
                 self.follow()
+                if self.info.nvm_job is not None:  # it gets no command
+                    self.wait_for_nvm_job()
+                    self.follow()
                 if self.info.is_fus:
                     self._first_contact()
                     return

@@ -65,7 +65,9 @@ class AnswerWatch:
             return End(None)
         if self.quiet_since is None:
             self.quiet_since = now
-        limit_s = IDLE_SECONDS if self.error is None else ERROR_SECONDS
+        limit_s = ERROR_SECONDS
+        if self.error is None:
+            limit_s = IDLE_SECONDS
         if now < self.quiet_since + limit_s:
             return None
         return End(self.error or answer)

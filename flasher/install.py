@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from flasher import registers as reg
+from flasher.acceptance import Acceptance
 from flasher.boot_guard import boot_from_sram1, give_back, repair_options
 from flasher.chip import ChipDriver
 from flasher.cpu2 import Contact
@@ -24,7 +25,7 @@ from flasher.errors import (
 from flasher.facts import Facts, difference, option_refusals
 from flasher.journal import Journal
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Acceptance, InstallPlan, InstallStep, make_plan, refuse_delete
+from flasher.plan import InstallPlan, InstallStep, make_plan, refuse_delete
 from flasher.session import Say, Session, Stop
 from flasher.steps import WorkingFlash, carry_out_step, delete_stack
 from imagekit.bundle.verified import VerifiedBundle

@@ -135,11 +135,11 @@ class JLink:
             found = self._made().connected_emulators()
         return tuple(
             Found(
-                one.SerialNumber,
-                one.acProduct.decode(errors="replace") or "J-Link",
-                "USB" if one.Connection == pylink.enums.JLinkHost.USB else "IP",
+                emulator.SerialNumber,
+                emulator.acProduct.decode(errors="replace") or "J-Link",
+                "USB" if emulator.Connection == pylink.enums.JLinkHost.USB else "IP",
             )
-            for one in found
+            for emulator in found
         )
 
     # --- connecting
@@ -167,7 +167,7 @@ class JLink:
         if not found:
             raise ProbeUnavailableError("no J-Link is connected; plug one in, or look at the cable", self.log)
         if len(found) > 1:
-            serials = ", ".join(str(one.serial) for one in found)
+            serials = ", ".join(str(jlink.serial) for jlink in found)
             raise ProbeUnavailableError(
                 f"{len(found)} J-Links are connected ({serials}); say which: --probe jlink:SERIAL"
             )

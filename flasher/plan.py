@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flasher import registers as reg
+from flasher.acceptance import FUS_1_1_0, PURGE, Acceptance, consequence, erasure_refusals, name_to_accept
 from flasher.clearing import FlashContent, Obstacles, areas, find_obstacles, staged_by_us
 from flasher.device import Area, Staging
 from flasher.errors import RefusedError
@@ -22,23 +23,7 @@ from imagekit.fus_versions import needs_fus_first
 from imagekit.image.model import FUS_2, Version
 from imagekit.placement import place
 
-FUS_1_1_0 = Version(1, 1, 0)
-"""The first FUS whose Safeboot repairs option bytes (release notes of STM32CubeWB v1.24.0, "Safeboot")."""
-PURGE = "purge-nvm"
-"""The step, and the name that the user must accept, that deletes the stack and all bonding data (FW_PURGE)."""
 _ACTIONS = {"fus": "install-fus", "stack": "install-stack", "safeboot": "install-safeboot"}
-
-Range = tuple[int, int]
-"""First address, and the first address after the last byte."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acceptance:
-    """What the user accepted: irreversible things by name (`fus-2.2.0`), sectors by address."""
-
-    accept: frozenset[str] = frozenset()
-    erase_application: tuple[Range, ...] = ()
-    erase_leftover: tuple[Range, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +88,8 @@ def make_plan(bundle: VerifiedBundle, facts: Facts, history: History, acceptance
     to_accept = tuple(step.name for step in steps if step.name and step.name not in acceptance.accept)
     steps = (*erasures, *steps)
     refusals = (
-        *_erasure_refusals(obstacles, facts, acceptance),
-        *(f"{_consequence(name)}; accept it by name: --accept {name}" for name in to_accept),
+        *erasure_refusals(obstacles, facts.identity.target, acceptance),
+        *(f"{consequence(name, facts.info.fus)}; accept it by name: --accept {name}" for name in to_accept),
         *_write_protection_refusals(facts, steps),
     )
     return InstallPlan(facts=facts, bundle=bundle, steps=steps, refusals=refusals, to_accept=to_accept)
@@ -255,7 +240,7 @@ def _install(
         staging=Staging(area, data),
         area=area,
         version=Version.from_text(version),
-        name=_name(entry, step),
+        name=name_to_accept(entry, step),
         bonding_data=_bonding_data(entry, facts, fus, removal),
     )
 
@@ -279,40 +264,6 @@ def _bonding_data(
     return bonding.after_stack(fus, installed, replaces=facts.stack_format, is_deleted_first=bool(removal))
 
 
-# --- what the user must accept
-
-
-def _name(entry: ImageEntry, step: ManifestStep) -> str | None:
-    """Return what must be accepted by name: an irreversible step, or an image that no key of ST verifies."""
-    if step.irreversible:
-        return f"{entry.role}-{step.gives}"
-    if entry.st_key is None:
-        return f"unverified-{entry.sha256}"  # whole: a second image with the same 8 digits takes minutes to find
-    return None
-
-
-def _consequence(name: str) -> str:
-    """Say what accepting a name means."""
-    if name.startswith("unverified-"):
-        return (
-            f"no known key of ST verifies the stack {name.partition('-')[2]}, and the maker of the bundle waived "
-            "that; FUS checks it only after the old stack is deleted"
-        )
-    if name == "boot-from-flash":
-        return (
-            "CPU1 boots from SRAM1, and the journal on this computer does not say why: an installation at another "
-            "computer may have been interrupted; boot-from-flash makes CPU1 boot from flash again"
-        )
-    if name == PURGE:
-        return (
-            "purge-nvm is irreversible, and it deletes the stack and all bonding data (pairings) that the radio core "
-            "stored: an image of this bundle goes to the 16 KiB below FUS where they are kept"
-        )
-    if name.startswith("fus-"):
-        return f"{name} is irreversible, and keys that users stored in FUS are lost"
-    return f"{name} is irreversible, and it erases the stack and the application"
-
-
 # --- user flash
 
 
@@ -328,24 +279,6 @@ def _obstacles(bundle: VerifiedBundle, steps: Sequence[InstallStep], facts: Fact
     staged_before = staged_by_us(flash, images, history)
     # Option bytes are not changed under an older FUS, so CPU1 must have nothing to boot there.
     return find_obstacles(flash, stagings, staged_before, cpu1_must_not_boot=facts.info.fus < FUS_1_1_0)
-
-
-def _erasure_refusals(obstacles: Obstacles, facts: Facts, acceptance: Acceptance) -> Iterator[str]:
-    """Say which sectors must be erased and were not accepted."""
-    target = facts.identity.target
-    what = "data (an application?) where an image must go or that CPU1 boots"
-    for area in areas(_not_in(obstacles.application, acceptance.erase_application, target.sector_size), target):
-        yield f"{area.text} holds {what}; check it, then accept its loss: --erase-application {area.text}"
-    what = "a leftover image that FUS could install instead"
-    for area in areas(_not_in(obstacles.leftover, acceptance.erase_leftover, target.sector_size), target):
-        yield f"{area.text} holds {what}; check it, then accept its loss: --erase-leftover {area.text}"
-
-
-def _not_in(sectors: frozenset[int], accepted: Sequence[Range], size: int) -> set[int]:
-    """The sectors that no accepted range holds whole."""
-    return {
-        sector for sector in sectors if not any(first <= sector and sector + size <= end for first, end in accepted)
-    }
 
 
 def _write_protection_refusals(facts: Facts, steps: Sequence[InstallStep]) -> Iterator[str]:

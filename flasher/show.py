@@ -106,7 +106,9 @@ def _stack_document(info: DeviceInfo | None) -> dict[str, Any] | None:
 def _running(info: DeviceInfo | None) -> str:
     if info is None:
         return "unknown"
-    return "fus" if info.is_fus else "stack"
+    if info.is_fus:
+        return "fus"
+    return "stack"
 
 
 def info_lines(
@@ -158,7 +160,9 @@ def _verdict_text(verdict: FieldVerdict) -> str:
 
 def chip_line(chip: Identity, info: DeviceInfo) -> str:
     """Return the chip and its versions in one line."""
-    stack = f"stack {info.stack.full_text}" if info.stack else "no stack"
+    stack = "no stack"
+    if info.stack:
+        stack = f"stack {info.stack.full_text}"
     return f"{chip.target.name} with FUS {info.fus.text} and {stack}"
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from flasher import boot_guard
 from flasher import registers as reg
+from flasher.acceptance import Range
 from flasher.device import Area, Staging
 from flasher.errors import ChipError, FusError
-from flasher.plan import InstallPlan, InstallStep, Range
+from flasher.plan import InstallPlan, InstallStep
 from flasher.session import Session
 from imagekit.flash_scan import find_images
 from imagekit.image.model import Version

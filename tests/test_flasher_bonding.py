@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flasher import cpu2 as cpu2_module
+from flasher.acceptance import Acceptance, consequence
 from flasher.cli.record import RunRecord
 from flasher.errors import (
     ChipError,
@@ -21,12 +22,12 @@ from flasher.errors import (
 from flasher.fus import FusClient
 from flasher.install import delete, session, start_stack, survey
 from flasher.mailbox import NvmJob
-from flasher.plan import Acceptance
 from flasher.retry import Wait
 from flasher.show import info_document, info_lines
 from flasher.sim.chip import SimulatedChip
 from flasher.sim.errors import HostKilledError
 from imagekit.errors import ExitCode
+from imagekit.image.model import Version
 from tests.support.facts import accepting, facts, planned
 from tests.support.flashing import FUS_2_2_0, Bench, opened, simulated
 from tests.support.jlinks import own_locks_and_no_sleep
@@ -271,3 +272,28 @@ def test_a_cpu2_without_a_plausible_table_is_watched(
         patch.setattr(cpu2, "_watch_without_mailbox", lambda: watched.append(chip.clock))
         cpu2.begin()
     assert len(watched) == 1
+
+
+def test_an_nvm_job_on_the_way_into_fus_gets_no_command(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu2 = FusClient(bench(simulated(stack=PLAIN)).connect(), lambda _event, _text: None)
+    cpu2.begin()
+    job = dataclasses.replace(cpu2.info, is_fus=False, nvm_job=NvmJob.BACKUP)
+    fus = dataclasses.replace(cpu2.info, is_fus=True)
+    infos = [job, fus]
+    commands: list[int] = []
+    monkeypatch.setattr(cpu2, "follow", lambda: setattr(cpu2, "_info", infos.pop(0)))
+    monkeypatch.setattr(cpu2, "wait_for_nvm_job", lambda: None)
+    monkeypatch.setattr(cpu2, "_first_contact", lambda: None)
+    monkeypatch.setattr(cpu2, "ask", commands.append)
+    cpu2.enter_fus()
+    assert commands == []
+
+
+@pytest.mark.parametrize(
+    ("fus", "kills"), [(Version(0, 5, 3), True), (Version(1, 0, 2), True), (Version(1, 1, 0), False)]
+)
+def test_boot_from_flash_warns_before_fus_1_1_0(fus: Version, kills: bool) -> None:
+    """Safeboot of an older FUS does not repair option bytes that lost their power."""
+    assert ("a loss of power while that is written kills" in consequence("boot-from-flash", fus)) is kills

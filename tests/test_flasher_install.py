@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from flasher.acceptance import Acceptance
 from flasher.errors import (
     ChipError,
     FusError,
@@ -18,7 +19,7 @@ from flasher.errors import (
     TargetUnavailableError,
 )
 from flasher.install import delete, session, start_stack, survey
-from flasher.plan import Acceptance, InstallPlan
+from flasher.plan import InstallPlan
 from flasher.registers import DBGMCU_APB1FZR1, DBGMCU_CR, FLASH_CR, OPTION_REGISTERS, PWR_CR4
 from flasher.session import Event, Session
 from flasher.sim.behaviour import Behaviour

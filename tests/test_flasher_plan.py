@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flasher import plan as plan_module
+from flasher.acceptance import consequence, name_to_accept
 from flasher.clearing import FlashContent
 from flasher.device import Area, Options, Staging
 from flasher.facts import Facts, difference, option_refusals
@@ -718,6 +718,6 @@ def test_an_unverified_stack_is_accepted_by_its_whole_hash() -> None:
     image = Image.parse(content("stack-4k"))
     entry = replace(describe(assess(image, ())), st_key=None)
     step = ManifestStep(image=image.sha256, min_fus="1.2.0", below_fus=None, gives="1.13.3", irreversible=False)
-    name = plan_module._name(entry, step)
+    name = name_to_accept(entry, step)
     assert name == f"unverified-{image.sha256}"
-    assert f"the stack {image.sha256}, and" in plan_module._consequence(name)
+    assert f"the stack {image.sha256}, and" in consequence(name, Version(1, 2, 0))

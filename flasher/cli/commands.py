@@ -15,7 +15,8 @@ from flasher.cli.options import (
     OutputOptions,
     command,
 )
-from flasher.cli.run import agree, confirm, errors_told, looking, running
+from flasher.cli.questions import agree, confirm
+from flasher.cli.run import errors_told, looking, running
 from imagekit.cli.console import complain, fitted, print_json, print_lines, print_result
 from imagekit.errors import ExitCode
 
@@ -121,25 +122,25 @@ def plan(
         from flasher.install import survey
         from flasher.plan import make_plan
 
-        made = make_plan(bundle.verified, survey(session, passive=True), session.journal.history, acceptance)
-    _print_plan(made, as_json=as_json)
+        new_plan = make_plan(bundle.verified, survey(session, passive=True), session.journal.history, acceptance)
+    _print_plan(new_plan, as_json=as_json)
 
 
-def _print_plan(made: "InstallPlan", *, as_json: bool) -> None:
+def _print_plan(shown_plan: "InstallPlan", *, as_json: bool) -> None:
     import sys
 
     from flasher.cli.display import paint
     from flasher.show import plan_document, plan_lines
 
     if as_json:
-        print_json(plan_document(made))
+        print_json(plan_document(shown_plan))
     else:
         mark = paint("IRREVERSIBLE", "irreversible", sys.stdout)
-        lines = [fitted(line, sys.stdout) for line in plan_lines(made)]
+        lines = [fitted(line, sys.stdout) for line in plan_lines(shown_plan)]
         print_result("\n".join(lines).replace("IRREVERSIBLE", mark))
-        for reason in made.refusals:
+        for reason in shown_plan.refusals:
             complain(f"refused: {reason}")
-    if made.refusals:
+    if shown_plan.refusals:
         raise typer.Exit(ExitCode.REFUSED)
 
 
@@ -237,6 +238,10 @@ def _result_text(session: "Session", *, has_steps: bool) -> str:
     """Return the chip as it is now, and whether this run changed it."""
     from flasher.show import chip_line
 
-    done = "done" if has_steps else "nothing to do"
-    simulated = ", on a simulated board" if session.chip.probe.info.kind.startswith("sim") else ""
+    done = "nothing to do"
+    if has_steps:
+        done = "done"
+    simulated = ""
+    if session.chip.probe.info.kind.startswith("sim"):
+        simulated = ", on a simulated board"
     return f"{done}: {chip_line(session.chip.identity, session.cpu2.info)}{simulated}"

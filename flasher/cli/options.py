@@ -19,8 +19,8 @@ from flasher.errors import FlasherError, UsageError
 from imagekit.errors import ExitCode
 
 if TYPE_CHECKING:
+    from flasher.acceptance import Acceptance, Range
     from flasher.link import ProbeChoice
-    from flasher.plan import Acceptance, Range
     from imagekit.bundle.keys import PublicKey
     from imagekit.bundle.verified import VerifiedBundle
 
@@ -180,7 +180,7 @@ class AcceptOptions:
 
     def acceptance(self) -> "Acceptance":
         """Return it for the plan. Raises UsageError."""
-        from flasher.plan import Acceptance
+        from flasher.acceptance import Acceptance
 
         return Acceptance(
             accept=frozenset(self.accept or ()),
@@ -289,5 +289,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _options_of(group: Any) -> Iterator[inspect.Parameter]:
     for option in fields(group):
-        default = inspect.Parameter.empty if option.default is MISSING else option.default
+        default = option.default
+        if option.default is MISSING:
+            default = inspect.Parameter.empty
         yield inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option.type)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flasher.cli.display import KEEP_POWERED, Display, NoDisplay, make_display
+from flasher.cli.display import Display, NoDisplay, make_display
 from flasher.cli.events import StateMerger
 from flasher.cli.failure import failure_lines
 from flasher.cli.record import RunRecord
-from flasher.errors import DO_NOT_POWER_OFF, BoardFileError, FlasherError, ProbeError, StoppedError
+from flasher.errors import DO_NOT_POWER_OFF, BoardFileError, FlasherError, ProbeError
 from imagekit.cli.console import complain, is_debugging, print_lines, print_result, shown, trace
 from imagekit.errors import ExitCode
 from imagekit.files import read_start, write_file
@@ -24,7 +23,6 @@ from imagekit.text import printable, why
 
 if TYPE_CHECKING:
     from flasher.cli.options import ConnectionOptions, OutputOptions
-    from flasher.plan import Acceptance, InstallPlan
     from flasher.probe import FaultOutcome
     from flasher.session import Event, Say, Session
 
@@ -276,55 +274,3 @@ def errors_told_and_noted(run: Run) -> Iterator[None]:
         if run.record.session is not None and run.record.session.cpu2.is_fus_at_work:
             complain(DO_NOT_POWER_OFF)
         raise
-
-
-# --- questions
-
-
-def agree(run: Run, session: "Session", plan: "InstallPlan", acceptance: "Acceptance") -> "InstallPlan":
-    """Show the plan; on a terminal, ask for the irreversible steps. Without one, nothing is asked."""
-    from flasher.plan import make_plan
-
-    with suppress(OSError):
-        if plan.steps and not plan.refusals:
-            run.display.warn(KEEP_POWERED)
-        run.display.plan(plan)
-    run.record.note_plan(plan)
-    is_only_acceptance_missing = bool(plan.to_accept) and len(plan.refusals) == len(plan.to_accept)
-    if run.reporting.json_lines or not is_only_acceptance_missing or not is_interactive():
-        return plan
-    accepted = {
-        name
-        for name, reason in zip(plan.to_accept, plan.refusals, strict=True)
-        if ask(f"{reason.partition(';')[0]}.\nType {name} to accept it: ") == name
-    }
-    wider = replace(acceptance, accept=acceptance.accept | accepted)
-    agreed = make_plan(plan.bundle, plan.facts, session.journal.history, wider)
-    if not agreed.refusals:
-        run.display.warn(KEEP_POWERED)
-    return agreed
-
-
-def confirm(question: str, *, assume_yes: bool) -> None:
-    """Ask on a terminal before a single operation. Raises StoppedError unless the answer is yes."""
-    if assume_yes or not is_interactive():
-        return
-    if ask(f"{question} [y/N] ").lower() not in ("y", "yes"):
-        raise StoppedError("stopped: nothing was done")
-
-
-def is_interactive() -> bool:
-    """Return whether a person can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def ask(question: str) -> str:
-    """Return what the user types. The question goes to standard error. Raises StoppedError after Ctrl-C."""
-    typer.echo(question, nl=False, err=True)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return sys.stdin.readline().strip()
-    except KeyboardInterrupt as error:
-        raise StoppedError("stopped before the first step") from error
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -149,11 +149,15 @@ class TerminalDisplay:
         self._last, self._count = "", 0
 
     def _print(self, text: str) -> None:
-        console = self._progress.console if self._progress is not None else self._console
+        console = self._console
+        if self._progress is not None:
+            console = self._progress.console
         console.print(Text(wrapped(f"  {text}", console.width)))
 
     def _start(self, total: int | None) -> None:
-        width = 10 if self._console.width < _NARROW else 24
+        width = 24
+        if self._console.width < _NARROW:
+            width = 10
         one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
             SpinnerColumn(),

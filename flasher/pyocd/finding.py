@@ -57,9 +57,13 @@ def board_name(probe: Any) -> str | None:
         link = probe._link  # noqa: SLF001 - the public way looks for mounted volumes as well
         if hasattr(link, "get_board_id"):
             board = BOARD_ID_TO_INFO.get(link.get_board_id())
-            return None if board is None else str(board.name)
+            if board is None:
+                return None
+            return str(board.name)
         board = probe.associated_board_info
-        return None if board is None else str(board.name)
+        if board is None:
+            return None
+        return str(board.name)
     return None
 
 

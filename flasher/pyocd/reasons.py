@@ -83,7 +83,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _stlink_status(text: str) -> int | None:
     """The status of the ST-LINK in a message of pyOCD's driver."""
     match = re.search(r"STLink error \((\d+)\)", text)
-    return int(match[1]) if match else None
+    if match:
+        return int(match[1])
+    return None
 
 
 def _usb_reason(error: Any) -> str:

@@ -380,10 +380,14 @@ def _fields() -> dict[str, "dataclasses.Field[Any]"]:
 
 def _shown(field: "dataclasses.Field[Any]", value: Any) -> str:
     if isinstance(value, bool):
-        return "on" if value else "off"
+        if value:
+            return "on"
+        return "off"
     if field.metadata["code"]:
         return f"0x{value:02X}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
 
 
 def _choices(field: "dataclasses.Field[Any]", hint: Any) -> str:
@@ -411,6 +415,8 @@ def _parsed(field: "dataclasses.Field[Any]", hint: Any, text: str) -> Any:
 def _number(kind: type, text: str) -> float:
     """The number, or NaN, which is in no range."""
     try:
-        return int(text, 0) if kind is int else float(text)
+        if kind is int:
+            return int(text, 0)
+        return float(text)
     except ValueError:
         return math.nan

@@ -271,7 +271,9 @@ class SimulatedChip:
         return False
 
     def _read_ram(self, address: int, size: int) -> bytes:
-        return self.ram.read(address, size) if self._is_open_ram(address, size) else bytes(size)
+        if self._is_open_ram(address, size):
+            return self.ram.read(address, size)
+        return bytes(size)
 
     def _read_words(self, address: int, size: int) -> bytes:
         """Read option bytes, identification and registers; narrow reads give a part of the word."""

@@ -223,7 +223,9 @@ class CmsisDap:
     def _read(self, request: int) -> int:
         self._check_connected()
         address = request & _ADDRESS
-        return self.port.read_ap(address) if request & _AP else self.port.read_dp(address)
+        if request & _AP:
+            return self.port.read_ap(address)
+        return self.port.read_dp(address)
 
     def _write(self, request: int, value: int) -> int:
         self._check_connected()

@@ -33,7 +33,9 @@ def encode(value: object) -> Any:
 
 def pack(content: bytes | bytearray) -> str:
     """Compressed base64."""
-    return base64.b64encode(zlib.compress(content, 6)).decode() if content else ""
+    if content:
+        return base64.b64encode(zlib.compress(content, 6)).decode()
+    return ""
 
 
 def unpack(text: str) -> bytes:
@@ -57,9 +59,11 @@ def decode(kind: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         inner = next(argument for argument in arguments if argument is not type(None))
-        return None if value is None else decode(inner, value)
+        if value is None:
+            return None
+        return decode(inner, value)
     if origin is typing.Literal:
-        return _checked(any(value == one and type(value) is type(one) for one in arguments), value)
+        return _checked(any(value == choice and type(value) is type(choice) for choice in arguments), value)
     if origin in (list, tuple):
         _checked(isinstance(value, list) and len(value) <= _MOST_ITEMS, value)
         return origin(decode(arguments[0], item) for item in value)

@@ -71,13 +71,19 @@ class Cpu1:
             boot0 = self.boot0_pin
         elif get("nBOOT0"):
             system = self._behaviour.nswboot0_clear == "system-memory" and get("nBOOT1")
-            return SYSTEM_MEMORY_BASE if system else FLASH_BASE
+            if system:
+                return SYSTEM_MEMORY_BASE
+            return FLASH_BASE
         else:
             boot0 = True
         if boot0:
-            return SYSTEM_MEMORY_BASE if get("nBOOT1") else SRAM1_BASE
+            if get("nBOOT1"):
+                return SYSTEM_MEMORY_BASE
+            return SRAM1_BASE
         is_empty = self._flash.read_cells(FLASH_BASE, 4) == b"\xff" * 4
-        return SYSTEM_MEMORY_BASE if is_empty else FLASH_BASE
+        if is_empty:
+            return SYSTEM_MEMORY_BASE
+        return FLASH_BASE
 
     def forget_vector_catch(self) -> None:
         """Clear VC_CORERESET, as a reset that no debugger can catch does (hardware-review 9)."""
@@ -122,7 +128,9 @@ class Cpu1:
         if FLASH_BASE <= code < min(self._flash.end, secure if secure is not None else self._flash.end):
             return "application"
         loops = self._ram.find(code, 2) is not None and self._ram.read(code, 2) == _LOOP.to_bytes(2, "little")
-        return "loop" if loops else "lockup"
+        if loops:
+            return "loop"
+        return "lockup"
 
     def _go(self) -> None:
         self.state.halted = False
@@ -146,11 +154,23 @@ class Cpu1:
         """Read one of `REGISTERS`."""
         state = self.state
         if address == DHCSR:
-            value = _S_REGRDY | (_S_HALT if state.halted else 0) | (_S_RESET_ST if state.reset_seen else 0)
-            value |= _S_LOCKUP if state.runs == "lockup" and not state.halted else 0
+            value = self._debug_status()
             state.reset_seen = False
-            return value | (_C_DEBUGEN if state.debug_enabled else 0) | (_C_HALT if state.halted else 0)
+            return value
         return {CPUID: _CPUID_M4, AIRCR: _VECTKEYSTAT << 16, DCRDR: state.dcrdr, DEMCR: state.demcr}.get(address, 0)
+
+    def _debug_status(self) -> int:
+        """DHCSR as it reads."""
+        state, value = self.state, _S_REGRDY
+        if state.halted:
+            value |= _S_HALT | _C_HALT
+        elif state.runs == "lockup":
+            value |= _S_LOCKUP
+        if state.reset_seen:
+            value |= _S_RESET_ST
+        if state.debug_enabled:
+            value |= _C_DEBUGEN
+        return value
 
     def write_register(self, address: int, value: int) -> None:
         """Write one of `REGISTERS`. Raises AccessError for core registers of a running core."""

@@ -116,7 +116,9 @@ class SimulatedCpu2:
         if vector == self.fus.part.fus_base(secret.fus_version):
             return "fus"
         is_stack = secret.stack is not None and vector == secret.stack.address
-        return "stack" if is_stack and self.fus.installer.is_stack_whole() else "lost"
+        if is_stack and self.fus.installer.is_stack_whole():
+            return "stack"
+        return "lost"
 
     def step(self) -> None:
         """Do what is due now."""
@@ -265,7 +267,9 @@ class SimulatedCpu2:
             nvm.disturbed(self._behaviour, self.fus.secret, "a command")
             if self._behaviour.nvm_answers == "none":
                 return
-            content = _NVM_STATES[self._behaviour.nvm_answers] if opcode == GET_STATE else NOT_SUPPORTED
+            content = NOT_SUPPORTED
+            if opcode == GET_STATE:
+                content = _NVM_STATES[self._behaviour.nvm_answers]
         elif kind != mail.COMMAND_TYPE or (is_earliest(self.fus.secret.fus_version) and opcode >> 8 != 0xFC):
             echoed, content = _MALFORMED
         else:
@@ -284,9 +288,13 @@ class SimulatedCpu2:
             return None
         if opcode in USER_KEY_COMMANDS:
             return keys.user_key(self.fus.secret, opcode, payload)
-        return OK if FIRST_STACK_COMMAND <= opcode <= LAST_STACK_COMMAND else NOT_SUPPORTED
+        if FIRST_STACK_COMMAND <= opcode <= LAST_STACK_COMMAND:
+            return OK
+        return NOT_SUPPORTED
 
 
 def _stack_type(stack: Stack, series: str) -> int:
-    types = _STACK_TYPES_WB1X if series == "WB1x" else _STACK_TYPES
+    types = _STACK_TYPES
+    if series == "WB1x":
+        types = _STACK_TYPES_WB1X
     return types.get((stack.sram2a_kib, stack.sram2b_kib), 0)

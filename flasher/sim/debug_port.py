@@ -275,7 +275,9 @@ class DebugPort:
             self.fault_address = self._tar[port]
             raise self._fault()
         width = _WIDTHS.get(csw & 7, 4)
-        step = width if csw >> 4 & 3 == _INCREMENT_SINGLE else 0
+        step = 0
+        if csw >> 4 & 3 == _INCREMENT_SINGLE:
+            step = width
         return width, step
 
     def _room(self, port: int, size: int, step: int) -> int:
@@ -294,7 +296,9 @@ class DebugPort:
             return self.chip.read(address, size, width)
         except AccessError as error:
             good = self._good(error, address, size, width)
-        return self.chip.read(address, good, width) if good else b""
+        if good:
+            return self.chip.read(address, good, width)
+        return b""
 
     def _write_memory(self, address: int, data: bytes, width: int) -> int:
         try:

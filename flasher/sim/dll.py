@@ -85,7 +85,9 @@ class SimulatedDll:
     def _guarded(self, function: Function) -> Callable[..., Any]:
         """Count the call, and keep every exception on this side of C."""
         name, handler, calls = function.name, function.handler, self.counters.calls
-        failed = None if function.result is None else function.failed
+        failed = function.failed
+        if function.result is None:
+            failed = None
 
         def call(*arguments: Any) -> Any:
             try:
@@ -94,7 +96,9 @@ class SimulatedDll:
                     return self._answers[name].popleft()
                 return handler(*arguments)
             except CallError as error:
-                return error.code if failed == -1 else failed
+                if failed == -1:
+                    return error.code
+                return failed
             except BaseException as error:  # noqa: BLE001 - ctypes would print it and lose it
                 self._stored = self._stored or error
                 return failed

@@ -43,7 +43,9 @@ def execute(session: DllSession, command: str) -> str:
 def _parts(command: str) -> tuple[str, str]:
     """Cut `Name`, `Name value` or `Name = value`."""
     match = re.fullmatch(r"\s*(\w*)\s*=?\s*(.*?)\s*", command)
-    return (match[1].lower(), match[2]) if match else ("", "")
+    if match:
+        return (match[1].lower(), match[2])
+    return ("", "")
 
 
 def _device(handle: Handle, value: str) -> str:

@@ -116,7 +116,9 @@ class Functions:
     def _memory(self) -> list[Function]:
         def word(unit: int) -> Callable[[int, int], int]:
             def write(address: int, value: int) -> int:
-                return 0 if self._session.write(address, value.to_bytes(unit, "little"), unit) == unit else 1
+                if self._session.write(address, value.to_bytes(unit, "little"), unit) == unit:
+                    return 0
+                return 1
 
             return write
 
@@ -180,7 +182,9 @@ class Functions:
             if callback:
                 self._channel(channel)(callback)
         reason = self._session.open()
-        return None if reason is None else self.text(reason)
+        if reason is None:
+            return None
+        return self.text(reason)
 
     def _product(self, buffer: int | None, size: int) -> int:
         put_text(buffer, size, self._session.opened().probe.product)
@@ -196,7 +200,9 @@ class Functions:
     def _command(self, command: bytes, buffer: int | None, size: int) -> int:
         text = execute(self._session, command.decode())
         put_text(buffer, size, text)
-        return -1 if text else 0
+        if text:
+            return -1
+        return 0
 
     def _select_tif(self, tif: int) -> int:
         if tif < 0 or not TIF_MASK >> tif & 1:

@@ -165,7 +165,9 @@ class Link:
             data = self.chip.read(address, size, width)
         except AccessError as error:
             good = _before(error, address, size, width)
-            data = self.chip.read(address, good, width) if good else b""
+            data = b""
+            if good:
+                data = self.chip.read(address, good, width)
         self._counters.bytes_read += len(data)
         return data
 

@@ -173,7 +173,9 @@ class DllSession:
         if len(probes) > 1:
             # Which of them is asked in a dialog, and a dialog cannot be shown here.
             self.say("warning", "JLinkGUIServerExe: cannot connect to X server")
-        return probes[0] if len(probes) == 1 else None
+        if len(probes) == 1:
+            return probes[0]
+        return None
 
     # Probe and target
 
@@ -316,7 +318,7 @@ class DllSession:
         if handle.progress:
             for action in (b"Compare", b"Erase", b"Flash", b"Verify"):
                 handle.progress(action, b"", 100)
-        return sum(self._write_now(handle, *one) for one in pending)
+        return sum(self._write_now(handle, *write) for write in pending)
 
     def erase_chip(self) -> int:
         """Erase every flash bank; CallError where there is none."""
@@ -339,7 +341,9 @@ class DllSession:
         handle.link.touch()
         handle.cache.invalidate()
         programmed = program(handle.probe.chip, bank, address, data)
-        done = f"{programmed} bytes programmed" if programmed else "Skipped. Contents already match"
+        done = "Skipped. Contents already match"
+        if programmed:
+            done = f"{programmed} bytes programmed"
         self.say("log", f"J-Link: Flash download: Bank 0 @ 0x{bank.address:08X}: {done}")
         return len(data)
 

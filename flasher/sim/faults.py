@@ -68,8 +68,12 @@ class Fault:
         """The fault as `parse_fault` reads it."""
         where = f"{self.on}:{self.at}" if self.on != "any" else str(self.at)
         if self.place:
-            where = f"{self.place}:{self.percent}%" if self.percent else self.place
-        return f"{self.kind}@{where}={self.value}" if self.value else f"{self.kind}@{where}"
+            where = self.place
+            if self.percent:
+                where = f"{self.place}:{self.percent}%"
+        if self.value:
+            return f"{self.kind}@{where}={self.value}"
+        return f"{self.kind}@{where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,9 @@ class FaultStrike:
 
     @property
     def _during(self) -> str:
-        return f"during {self.place}" if self.place else "outside of every named place"
+        if self.place:
+            return f"during {self.place}"
+        return "outside of every named place"
 
 
 def parse_fault(text: str) -> Fault:
@@ -270,7 +276,9 @@ class FaultyChip:
         if not self.target_present:
             return []
         found = self._at(self._watch.look())
-        return found + self._at(self._watch.begins(address, data)) if data else found
+        if data:
+            return found + self._at(self._watch.begins(address, data))
+        return found
 
     def _at(self, place: str) -> list[Fault]:
         """The faults that wait for the beginning of a place."""

@@ -79,7 +79,9 @@ class SimulatedFlash:
     @property
     def due(self) -> float | None:
         """When the operation under way ends."""
-        return self.state.busy.due if self.state.busy else None
+        if self.state.busy:
+            return self.state.busy.due
+        return None
 
     def step(self) -> None:
         """End the operation under way if its time has come."""
@@ -196,7 +198,9 @@ class SimulatedFlash:
             return self._options.read_register(offset)
         state = self.state
         if offset in (SR, C2SR):
-            flags = BSY | CFGBSY if state.busy or self.cpu2_works else 0
+            flags = 0
+            if state.busy or self.cpu2_works:
+                flags = BSY | CFGBSY
             flags |= CFGBSY if state.first_word is not None or state.row else 0
             return state.sr | flags | (PESD | BSY if state.suspended else 0)
         return {ACR: state.acr, CR: state.cr, C2ACR: 0x600, C2CR: 0}.get(offset, 0)

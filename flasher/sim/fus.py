@@ -154,7 +154,9 @@ class SimulatedFus:
             return handlers[opcode](payload)
         if opcode in USER_KEY_COMMANDS:
             return keys.user_key(self.secret, opcode, payload)
-        return NOT_SUPPORTED if opcode >= FIRST_STACK_COMMAND else UNKNOWN_COMMAND
+        if opcode >= FIRST_STACK_COMMAND:
+            return NOT_SUPPORTED
+        return UNKNOWN_COMMAND
 
     def _get_state(self) -> bytes:
         if not self.secret.contacted:
@@ -178,7 +180,9 @@ class SimulatedFus:
     def _begin(self, kind: str, stage: str, seconds: float) -> bytes:
         now = self.clock.now
         self.state.error = 0
-        busy_until = now + seconds if stage == "search" else now
+        busy_until = now
+        if stage == "search":
+            busy_until = now + seconds
         self.secret.operation = Operation(kind=kind, stage=stage, due=now + seconds, busy_until=busy_until)
         return OK
 
@@ -189,10 +193,14 @@ class SimulatedFus:
     def _state_beside(self, kind: str, error: int) -> int:
         ongoing = {"stack": 0x10, "fus": 0x20}.get(kind, 0x30)
         if self.behaviour.error_state != "as-seen":
-            return ongoing if self.behaviour.error_state == "ongoing" else 0xFF
+            if self.behaviour.error_state == "ongoing":
+                return ongoing
+            return 0xFF
         if error == codes.IMG_NOT_ENOUGH_SPACE:
             return 0x00
-        return ongoing if error == codes.ROLLBACK_ERROR or ongoing == 0x30 else 0xFF
+        if error == codes.ROLLBACK_ERROR or ongoing == 0x30:
+            return ongoing
+        return 0xFF
 
     def install_at_factory(self, content: bytes) -> int:
         """Have a stack installed and selected from the start; the error code with which FUS would refuse it."""
@@ -207,7 +215,9 @@ class SimulatedFus:
         self.flash.put_cells(start, content)
         found = self._examiner().examine()
         if isinstance(found, int) or found.magic == images.FUS or found.is_safeboot:
-            return found if isinstance(found, int) else codes.IMG_CORRUPT
+            if isinstance(found, int):
+                return found
+            return codes.IMG_CORRUPT
         operation = Operation(kind="stack", stage="write", due=0.0, busy_until=0.0)
         self._accept(operation, found)
         self.installer.install_stack(operation)
@@ -275,7 +285,11 @@ class SimulatedFus:
         return Examiner(self.part, self.behaviour, self.root_keys, self.accepted, self.flash, self.secret)
 
     def _accept(self, operation: Operation, image: StagedImage) -> None:
-        operation.kind = "safeboot" if image.is_safeboot else "fus" if image.magic == images.FUS else "stack"
+        operation.kind = "stack"
+        if image.is_safeboot:
+            operation.kind = "safeboot"
+        elif image.magic == images.FUS:
+            operation.kind = "fus"
         operation.staged_start, operation.staged_end = image.start, image.end
         operation.version, operation.sha256 = image.told_version, image.sha256
         operation.sectors, operation.gap_sectors = image.sectors, image.gap_sectors

@@ -80,7 +80,9 @@ class StagedImage:
     @property
     def told_version(self) -> int:
         """The version, FUS 1.2.0 included."""
-        return FUS_1_2_0 if self.magic == FUS and self.version == HIDDEN_VERSION else self.version
+        if self.magic == FUS and self.version == HIDDEN_VERSION:
+            return FUS_1_2_0
+        return self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ class Trace:
 
 def gap_sectors(magic: int, info1: int) -> int:
     """Sectors that must stay free above an image: the second byte of info1, 16 KiB, in images for FUS 2 only."""
-    return info1 >> 8 & 0xFF if magic == FUS2_STACK else 0
+    if magic == FUS2_STACK:
+        return info1 >> 8 & 0xFF
+    return 0
 
 
 def find_traces(content: bytes, base: int) -> list[Trace]:
@@ -170,7 +174,9 @@ def customer_block(flash_after: bytes) -> bytes | None:
         return None
     mark_1, mark_2, *_, magic = _SIGNATURE_FOOTER.unpack_from(flash_after, SIGNATURE_SIZE)
     is_one = (mark_1, mark_2, magic) == (_MARK_1, _MARK_2, SIGNATURE_MAGIC_CUSTOMER)
-    return flash_after[:SIGNATURE_SIZE] if is_one else None
+    if is_one:
+        return flash_after[:SIGNATURE_SIZE]
+    return None
 
 
 def is_signed_by_customer(content: bytes, signature: bytes, key: bytes) -> bool:

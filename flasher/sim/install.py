@@ -171,7 +171,9 @@ class Installer:
         own = (32, 16)  # footers of the FUS images
         if self.part.series == "WB1x":
             own = (26 if self.secret.fus_version < FUS_1_2_0 + 1 else 20, 0)
-        limits = (stack.sram2a_kib, stack.sram2b_kib) if stack else own
+        limits = own
+        if stack:
+            limits = (stack.sram2a_kib, stack.sram2b_kib)
         secure_page = self.base_page()
         if stack is not None:
             secure_page = (stack.address - FLASH_BASE) // self.part.page

@@ -15,7 +15,9 @@ _USER_KEY_SIZES = {1: (16, 32), 2: (16, 32), 3: (28, 44)}  # simple, master, enc
 
 def update_customer_key(secret: Secret, payload: bytes) -> bytes:
     """Take a customer's key: its size, then the key. The caller has seen that keys are not locked."""
-    size = payload[0] if payload else 0
+    size = 0
+    if payload:
+        size = payload[0]
     if not 0 < size <= _CUSTOMER_KEY_SIZE or len(payload) < 1 + size:
         return INVALID_PARAMETERS
     secret.customer_key = payload[1 : 1 + size]
@@ -41,7 +43,9 @@ def user_key(secret: Secret, opcode: int, payload: bytes) -> bytes:
     """Store, load, lock or unload a user key; the status, and the index of a stored one."""
     if opcode == STORE_USER_KEY:
         return _store(secret, payload)
-    index = payload[0] if payload else 0xFF
+    index = 0xFF
+    if payload:
+        index = payload[0]
     if index >= len(secret.user_keys):
         return INVALID_PARAMETERS
     key = secret.user_keys[index]

@@ -87,7 +87,9 @@ class _Reader:
     def table(self, pointer: int, words: int) -> tuple[int, ...]:
         """The words of a table; zeros when there is none."""
         address = self.aligned(pointer, words * 4)
-        return struct.unpack(f"<{words}I", self.ram.read(address, words * 4)) if address else (0,) * words
+        if address:
+            return struct.unpack(f"<{words}I", self.ram.read(address, words * 4))
+        return (0,) * words
 
     def mailbox(self, base: int) -> Mailbox:
         reference = self.table(base, 9)

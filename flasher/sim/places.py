@@ -96,7 +96,9 @@ class PlaceWatch:
             return None
         if place == "program":
             return self._programmed(end)
-        return self._nvm_percentage() if place in _NVM else self._fus_percentage()
+        if place in _NVM:
+            return self._nvm_percentage()
+        return self._fus_percentage()
 
     # --- places
 
@@ -115,19 +117,25 @@ class PlaceWatch:
 
     def _begun(self, address: int, value: int) -> str:
         chip = self._chip
-        if FLASH_BASE <= address < chip.part.die_end:
-            return "program" if chip.flash.state.cr & PG else ""
-        if address == FLASH_REGISTERS + CR and value & STRT:
-            self._erasing = FLASH_BASE + (value >> 3 & 0xFF) * chip.part.page
-            return "erase"
+        if FLASH_BASE <= address < chip.part.die_end and chip.flash.state.cr & PG:
+            return "program"
         if address == FLASH_REGISTERS + CR:
-            return "option-bytes" if value & (OPTSTRT | OBL_LAUNCH) else ""
-        if address == AIRCR:
-            return "reset" if value & _SYSRESETREQ else ""
-        if address == PWR_CR4:
-            return "start-cpu2" if value & C2BOOT and not chip.cpu2.state.running else ""
+            return self._flash_operation(value)
+        if address == AIRCR and value & _SYSRESETREQ:
+            return "reset"
+        if address == PWR_CR4 and value & C2BOOT and not chip.cpu2.state.running:
+            return "start-cpu2"
         if address == IPCC_BASE + C1SCR and value >> 16 & SYSTEM:
             return self._command()
+        return ""
+
+    def _flash_operation(self, control: int) -> str:
+        """The place that a write to FLASH_CR begins."""
+        if control & STRT:
+            self._erasing = FLASH_BASE + (control >> 3 & 0xFF) * self._chip.part.page
+            return "erase"
+        if control & (OPTSTRT | OBL_LAUNCH):
+            return "option-bytes"
         return ""
 
     def _command(self) -> str:
@@ -136,7 +144,9 @@ class PlaceWatch:
             return ""
         _, opcode, _ = mail.read_command(self._chip.ram, state.mailbox)
         if state.running == "stack":
-            return "enter-fus" if opcode == commands.GET_STATE else ""
+            if opcode == commands.GET_STATE:
+                return "enter-fus"
+            return ""
         if state.running != "fus" or self._chip.fus.secret.operation is not None:
             return ""
         if opcode == commands.FW_UPGRADE:
@@ -185,7 +195,9 @@ class PlaceWatch:
                 self._work = None
                 self.place = "" if self.place == work.place else self.place
             return
-        stage = "nvm" if secret.nvm_job is not None else operation.stage
+        stage = operation.stage
+        if secret.nvm_job is not None:
+            stage = "nvm"
         phase = (stage, operation.resets_left)
         if phase not in work.phases:
             work.phases.append(phase)
@@ -204,5 +216,7 @@ class PlaceWatch:
         }.get(work.place, 1)
         count += 2 if any(stage in ("backup", "nvm") for stage, _ in work.phases) else 0
         length = operation.due - work.since
-        part = min(max((self._chip.clock - work.since) / length, 0.0), 1.0) if length > 0 else 1.0
+        part = 1.0
+        if length > 0:
+            part = min(max((self._chip.clock - work.since) / length, 0.0), 1.0)
         return min(100.0 * (len(work.phases) - 1 + part) / max(count, len(work.phases)), 99.0)

@@ -74,7 +74,9 @@ class SimulatedJLink:
         """The target's supply in millivolts."""
         if self.vtarget_millivolts is not None:
             return self.vtarget_millivolts
-        return 3300 if self.chip.target_present else 0
+        if self.chip.target_present:
+            return 3300
+        return 0
 
     def unplug(self) -> None:
         """Pull the USB cable."""

@@ -61,7 +61,9 @@ class Cable:
         self.packets += 1
         if not self.plugged:
             raise _usb_error(errno.ENODEV, "No such device (it may have been disconnected)")
-        number = self.failures.pop(0) if self.failures else 0
+        number = 0
+        if self.failures:
+            number = self.failures.pop(0)
         if number:
             raise _usb_error(number, "forced failure")
 

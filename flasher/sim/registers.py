@@ -61,7 +61,9 @@ class Registers:
 
     def reset(self, flags: int, *, power: bool) -> None:
         """Clear what a reset clears, and say in RCC_CSR which it was."""
-        dbgmcu = {} if power else self.state.dbgmcu
+        dbgmcu = self.state.dbgmcu
+        if power:
+            dbgmcu = {}
         self.state = RegisterState(dbgmcu=dbgmcu, csr=flags if power else self.state.csr | flags)
 
     def read(self, address: int) -> int:
@@ -74,7 +76,7 @@ class Registers:
         if _is_in(address, (FLASH_REGISTERS, 0x400)):
             return self._read_flash_register(address - FLASH_REGISTERS)
         if _is_in(address, (IPCC_BASE, 0x20)):
-            return self._ipcc.read(address - IPCC_BASE) if self._has_ipcc_clock else 0
+            return self._read_ipcc(address - IPCC_BASE)
         if _is_in(address, _DBGMCU):
             return self.state.dbgmcu.get(address, 0)
         if address == RCC_CSR:
@@ -82,6 +84,11 @@ class Registers:
         if any(_is_in(address, area) for area in _PLAIN):
             return self.state.words.get(address, 0)
         raise AccessError(address)
+
+    def _read_ipcc(self, offset: int) -> int:
+        if not self._has_ipcc_clock:
+            return 0
+        return self._ipcc.read(offset)
 
     def _read_flash_register(self, offset: int) -> int:
         """The option registers read 0 while an application sleeps (hardware-review 6)."""

@@ -40,7 +40,9 @@ def version_text(version: int) -> str:
     """A version word as people write it; the build only where there is one."""
     build = version & 0xFF
     text = f"{version >> 24}.{version >> 16 & 0xFF}.{version >> 8 & 0xFF}"
-    return f"{text}.{build}" if build else text
+    if build:
+        return f"{text}.{build}"
+    return text
 
 
 def _stack_text(secret: Secret) -> str:
@@ -61,7 +63,9 @@ def _boots(chip: SimulatedChip, vector: int) -> str:
     stack = chip.fus.secret.stack
     if vector == chip.part.fus_base(chip.fus.secret.fus_version):
         return "FUS"
-    return "the stack" if stack is not None and vector == stack.address else "neither FUS nor a stack"
+    if stack is not None and vector == stack.address:
+        return "the stack"
+    return "neither FUS nor a stack"
 
 
 def _used(chip: SimulatedChip) -> str:

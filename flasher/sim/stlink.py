@@ -133,7 +133,9 @@ class StLink:
                 return self._version()
             case 0xF2:
                 command = self._debug_commands.get(packet[1])
-                return _status(UNKNOWN_COMMAND) if command is None else command(packet)
+                if command is None:
+                    return _status(UNKNOWN_COMMAND)
+                return command(packet)
             case 0xF3 | 0xF4:  # leave DFU or SWIM mode
                 self.mode = MASS_STORAGE
             case 0xF5:
@@ -185,7 +187,9 @@ class StLink:
             return bytes(8)
         volts = self.settings.volts
         if volts is None:
-            volts = 3.3 if self.chip.target_present else 0.0
+            volts = 0.0
+            if self.chip.target_present:
+                volts = 3.3
         return struct.pack("<II", _ADC_REFERENCE, round(volts / _ADC_VOLT * _ADC_REFERENCE))
 
     def _board(self, _packet: bytes) -> bytes:
@@ -289,9 +293,13 @@ class StLink:
 
     def _said(self, error: NotAcknowledgedError, *, is_dp: bool) -> int:
         if error.ack is Ack.WAIT:
-            return DP_WAIT if is_dp else AP_WAIT
+            if is_dp:
+                return DP_WAIT
+            return AP_WAIT
         if error.ack is Ack.FAULT:
-            return DP_FAULT if is_dp else AP_FAULT
+            if is_dp:
+                return DP_FAULT
+            return AP_FAULT
         return self.settings.lost_status
 
     # --- memory

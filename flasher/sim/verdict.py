@@ -43,7 +43,9 @@ class Examiner:
         if not traces and self.behaviour.fus_silent:
             return NOTHING_TO_DO
         if not traces:
-            return AUTH_TAG_ST_NOT_FOUND if images.has_unsigned_footer(content) else IMG_NOT_FOUND
+            if images.has_unsigned_footer(content):
+                return AUTH_TAG_ST_NOT_FOUND
+            return IMG_NOT_FOUND
         if len(traces) > 1 and self.behaviour.second_image == "not-authentic":
             return IMG_NOT_AUTHENTIC
         trace = traces[0 if self.behaviour.search == "first" else -1]
@@ -93,20 +95,26 @@ class Examiner:
             return AUTH_TAG_CUSTOMER_NOT_FOUND
         content = self.flash.read_cells(image.start, image.end - image.start)
         good = images.is_signed_by_customer(content, signature, self.secret.customer_key)
-        return 0 if good else IMG_NOT_AUTHENTIC
+        if good:
+            return 0
+        return IMG_NOT_AUTHENTIC
 
     # --- whether it may follow what is there
 
     def _version_error(self, image: StagedImage) -> int:
         if image.is_safeboot:
             return self._safeboot_error(image)
-        return self._fus_error(image) if image.magic == images.FUS else self._stack_error(image)
+        if image.magic == images.FUS:
+            return self._fus_error(image)
+        return self._stack_error(image)
 
     def _safeboot_error(self, image: StagedImage) -> int:
         """Safeboot 2.0.0 is for FUS 1.1.0 and 1.1.1 alone, 2.0.1 for FUS 2 (release notes)."""
         fus = self.secret.fus_version >> 8
         fits = fus >= _FUS_2 if image.magic == images.SAFEBOOT else _FUS_1_1_0 <= fus <= _FUS_1_1_0 + 1
-        return 0 if fits else self.behaviour.fus_path_error
+        if fits:
+            return 0
+        return self.behaviour.fus_path_error
 
     def _fus_error(self, image: StagedImage) -> int:
         """No way back, never the same again, and no stage left out (release notes, btstack for 1.0.1 -> 1.0.2)."""
@@ -114,12 +122,16 @@ class Examiner:
         if new == old and self.behaviour.fus_silent:
             return NOTHING_TO_DO
         if new == old:
-            return ROLLBACK_ERROR if self.behaviour.same_version == "rollback" else 0
+            if self.behaviour.same_version == "rollback":
+                return ROLLBACK_ERROR
+            return 0
         if new < old:
             return ROLLBACK_ERROR
         skips_1_2_0 = old < _FUS_1_2_0 and new > _FUS_1_2_0
         closed = (old, new) == (_FUS_1_0_2 - 1, _FUS_1_0_2)
-        return self.behaviour.fus_path_error if skips_1_2_0 or closed else 0
+        if skips_1_2_0 or closed:
+            return self.behaviour.fus_path_error
+        return 0
 
     def _stack_error(self, image: StagedImage) -> int:
         secret = self.secret
@@ -130,27 +142,35 @@ class Examiner:
             if trapped or image.version < secret.reference_version:
                 return ROLLBACK_ERROR
         same = secret.stack is not None and secret.stack.version == image.version
-        return ROLLBACK_ERROR if same and self.behaviour.same_version == "rollback" else 0
+        if same and self.behaviour.same_version == "rollback":
+            return ROLLBACK_ERROR
+        return 0
 
     # --- whether there is room
 
     def _space_error(self, image: StagedImage, limit: int) -> int:
         gap = max(image.gap_sectors - self.secret.nvm_sectors, 0)  # the section lies where the gap would
         room = (image.sectors + gap + self._spare_sectors(image)) * self.part.page
-        return IMG_NOT_ENOUGH_SPACE if image.start + room > limit else 0
+        if image.start + room > limit:
+            return IMG_NOT_ENOUGH_SPACE
+        return 0
 
     def _spare_sectors(self, image: StagedImage) -> int:
         """Sectors that must be free beyond the image and its gap."""
         stack = self.secret.stack
         if image.magic == images.FUS:
             big = self.part.series == "WB5x" and self.part.flash_kib == 1024
-            return 2 if big and image.told_version >> 8 < _FUS_2 and self.behaviour.fus1_needs_spare else 0
+            if big and image.told_version >> 8 < _FUS_2 and self.behaviour.fus1_needs_spare:
+                return 2
+            return 0
         if stack is None or image.is_safeboot:
             return 0
         larger = image.sectors + image.gap_sectors - stack.sectors - stack.gap_sectors
         if larger <= 0:
             return 0
-        return 1 if self.behaviour.larger_update == "one-sector" else larger
+        if self.behaviour.larger_update == "one-sector":
+            return 1
+        return larger
 
 
 def locks_small_part(part: Part, fus_version: int, image: StagedImage | None) -> bool:

@@ -9,9 +9,10 @@ from functools import cache
 
 import pytest
 
+from flasher.acceptance import Acceptance
 from flasher.facts import Facts
 from flasher.journal import History
-from flasher.plan import Acceptance, make_plan
+from flasher.plan import make_plan
 from imagekit.bundle import manifest_json, write
 from imagekit.bundle.manifest import FusPolicy, Waiver
 from imagekit.bundle.verified import VerifiedBundle, open_bundle

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from flasher.acceptance import Acceptance
 from flasher.device import Identity, Options
 from flasher.facts import Facts
 from flasher.journal import History
 from flasher.mailbox import DeviceInfo
-from flasher.plan import Acceptance, InstallPlan, make_plan
+from flasher.plan import InstallPlan, make_plan
 from flasher.registers import FLASH_BASE, OPTION_REGISTERS
 from imagekit.bundle.verified import VerifiedBundle
 from imagekit.image.model import Version

@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import pylink
 
+from flasher.acceptance import Acceptance
 from flasher.boot_guard import FACTORY_RESET
 from flasher.chip import ChipDriver
 from flasher.errors import FlasherError, ProbeError, RefusedError
@@ -28,7 +29,7 @@ from flasher.install import install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
 from flasher.mailbox import FW_DELETE, FW_PURGE, FW_UPGRADE, GET_STATE, START_WS
-from flasher.plan import Acceptance, InstallPlan
+from flasher.plan import InstallPlan
 from flasher.probe import Probe
 from flasher.registers import FLASH_BASE
 from flasher.sim.chip import SimulatedChip

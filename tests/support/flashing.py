@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flasher.acceptance import Acceptance
 from flasher.chip import ChipDriver
 from flasher.install import install, session
 from flasher.jlink import JLink
 from flasher.journal import Journal
-from flasher.plan import Acceptance, InstallPlan
+from flasher.plan import InstallPlan
 from flasher.probe import Probe
 from flasher.session import Event
 from flasher.sim.behaviour import Behaviour
