@@ -269,8 +269,15 @@ def fields_in(line: str) -> dict[str, int]:
     for name, value in _FIELD.findall(line):
         key = _FIELDS.get(re.sub(r"[^a-z0-9]", "", name.lower()))
         if key is not None:
-            found[key] = int(value, 0)
+            found[key] = _number(value)
     return found
+
+
+def _number(text: str) -> int:
+    """Return a hexadecimal or decimal number; a decimal one can have leading zeros."""
+    if text.startswith("0x"):
+        return int(text, 16)
+    return int(text)
 
 
 def report_of_fields(values: Mapping[str, int]) -> ChipReport:

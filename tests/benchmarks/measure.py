@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "imagekit")
-_WIDTHS = (35, 47, 7, 10, 12)
+_WIDTHS = (35, 47, 16, 10, 12)
 
 
 def prepare(bytecode: Path) -> None:
@@ -26,11 +27,46 @@ def prepare(bytecode: Path) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
 
 
-def ratio(measure: Callable[[], float], floor: Callable[[], float], pairs: int) -> tuple[float, float]:
-    """Return the median ratio of pairs, and the median seconds of the floor: a machine that slows down slows both."""
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """The ratio of pairs of runs: median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+    floor: float
+    """Median seconds of the floor."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the quartiles lie close enough together to judge the median."""
+        return self.high - self.low <= _WIDEST_SPREAD * self.median
+
+
+_WIDEST_SPREAD = 0.25
+"""Of the median. On an idle machine the quartiles of start-up lie within a tenth of it."""
+
+
+def ratio(measure: Callable[[], float], floor: Callable[[], float], pairs: int) -> Ratio:
+    """Return the ratio of pairs of runs that follow one another: a machine that slows down slows both."""
     measure(), floor()
     runs = [(measure(), floor()) for _ in range(pairs)]
-    return median(one / other for one, other in runs), median(other for _, other in runs)
+    low, middle, high = quantiles([measured / base for measured, base in runs], n=4)
+    return Ratio(middle, low, high, median(base for _, base in runs))
+
+
+def program_cpu(*command: str) -> Callable[[], float]:
+    """Return a function that runs a command and returns its CPU seconds, which other programs change little."""
+    if not hasattr(os, "wait4"):
+        return wall(*command)
+
+    def run() -> float:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return usage.ru_utime + usage.ru_stime
+
+    return run
 
 
 def wall(*command: str) -> Callable[[], float]:
@@ -110,16 +146,18 @@ def row(*cells: str) -> None:
     print(f"| {' | '.join(aligned)} |", flush=True)
 
 
-def report(what: str, against: str, measured: tuple[float, float], goal: float | None = None) -> None:
-    """Print a ratio, what one is in milliseconds, and whether the goal is met."""
-    value, base = measured
-    row(
-        what,
-        against,
-        f"{value:.2f}",
-        f"{base * 1000:.1f} ms",
-        "" if goal is None else verdict(f"{goal}", value <= goal),
-    )
+RATIOS: dict[str, float] = {}
+"""The row of each ratio -> its median, in this run."""
+
+
+def report(what: str, against: str, measured: Ratio, goal: float | None = None) -> None:
+    """Print a ratio with its quartiles, what one is in milliseconds, and whether the goal is met."""
+    RATIOS[what] = measured.median
+    judged = "" if goal is None else verdict(f"{goal}", measured.median <= goal)
+    if goal is not None and not measured.is_clear:
+        judged = f"{goal} too busy"
+    spread = f"{measured.median:.2f} ({measured.low:.2f}-{measured.high:.2f})"
+    row(what, against, spread, f"{measured.floor * 1000:.1f} ms", judged)
 
 
 def verdict(goal: str, is_met: bool) -> str:

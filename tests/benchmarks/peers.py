@@ -33,7 +33,7 @@ print(statistics.median(once() for _ in range(100)))
 """
 _IMAGEKIT = """
 from imagekit.assessment import assess
-from imagekit.image import Image
+from imagekit.image.model import Image
 from imagekit.report.inspect import inspection
 from imagekit.rules import findings
 def look():

@@ -113,8 +113,8 @@ def run_embedded(data: bytes) -> None:
     """Search a file for whole images; each part of an input is searched too, beside the whole."""
     for part in (data, b"".join(data.split(CUT))):
         for image in find_embedded(part, _known()):
-            Image.parse(image.data)
-            assert image.title
+            assert Image.parse(image.data).sha256 == image.assessment.image.sha256
+            image.title.encode()
     with suppress(ParseError):
         assess(Image.parse(data), throw_away_keys())
 
