@@ -87,9 +87,9 @@ def test_a_threshold_counts_trusted_keys_alone() -> None:
     two, strange = fixture("good-two-signers"), fixture("good-with-a-stranger")
     assert len(opened(two, threshold=2).signers) == 2
     assert len(opened(two, ("p256",)).signers) == 1
-    with pytest.raises(BundleError, match="signed it 1 times, 2 are needed"):
+    with pytest.raises(BundleError, match="signed by 1 of the trusted keys, 2 required"):
         opened(strange, threshold=2)
-    with pytest.raises(BundleError, match="signed it 0 times, 1 are needed"):
+    with pytest.raises(BundleError, match="signed by 0 of the trusted keys, 1 required"):
         opened(strange, ("p256",))
 
 

@@ -191,7 +191,7 @@ def test_a_bundle_to_standard_output_is_the_same_bytes(folder: Path) -> None:
     ("arguments", "code", "words"),
     [
         ([BUNDLES / "image-altered.wbz"], 3, "holds other bytes"),
-        ([BUNDLES / "signed-unknown-key-only.wbz"], 3, "signed it 0 times, 1 are needed"),
+        ([BUNDLES / "signed-unknown-key-only.wbz"], 3, "signed by 0 of the trusted keys, 1 required"),
         ([BUNDLES / "data-before.wbz"], 3, "before the first member"),
         ([BUNDLES / "name-control-characters.wbz"], 3, r"\x1b"),
         ([BUNDLES / "not-a-bundle.wbz"], 4, "not a bundle"),
@@ -219,7 +219,7 @@ def test_trust_may_come_from_one_file_or_several(folder: Path) -> None:
     two = BUNDLES / "good-two-signers.wbz"
     assert run("verify", two, "--trust", both, "--threshold", 2).exit_code == 0
     assert verify(two, "ed25519", "p256", more=("--threshold", "2")).exit_code == 0
-    refused(verify(two, "ed25519", "stranger", more=("--threshold", "2")), 3, "signed it 1 times, 2 are needed")
+    refused(verify(two, "ed25519", "stranger", more=("--threshold", "2")), 3, "signed by 1 of the trusted keys, 2 required")
 
 
 def test_a_stranger_is_told() -> None:
@@ -275,7 +275,7 @@ def test_a_second_signer_and_a_threshold_of_two(folder: Path) -> None:
     alone = (folder / "product.wbz").read_bytes()
     run("payload", "product.wbz", "-o", "pae")
     (folder / "sig").write_bytes(sign_bytes("p256", (folder / "pae").read_bytes()))
-    refused(verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")), 3, "2 are needed")
+    refused(verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")), 3, "2 required")
     assert run("attach", "product.wbz", "--signature", "sig", "--key", public_file("p256")).exit_code == 0
     assert verify("product.wbz", "ed25519", "p256", more=("--threshold", "2")).exit_code == 0
     assert (folder / "product.wbz").read_bytes() != alone
@@ -367,7 +367,7 @@ def test_the_real_program_says_one_line() -> None:
     for line, code, words in (
         (f"imagekit bundle verify '{BUNDLES}/data-after.wbz' --trust '{public_file('p256')}'", 3, b"truncated"),
         (f"imagekit bundle verify '{BUNDLES}/not-a-bundle.wbz' --trust '{public_file('p256')}'", 4, b"not a bundle"),
-        (f"imagekit bundle verify '{good}' --trust '{public_file('p256')}'", 3, b"signed it 0 times"),
+        (f"imagekit bundle verify '{good}' --trust '{public_file('p256')}'", 3, b"signed by 0 of the trusted keys"),
         (f"imagekit bundle show '{good}'", 3, b"the manifest says 'test-wb5x-wb3x'"),
         ("imagekit keys generate missing/x.pem", 4, b"no such file"),
         (f"imagekit keys show '{public_file('p256')}' | true", 0, b""),
@@ -429,7 +429,7 @@ def test_which_boards_and_what_is_missing() -> None:
     assert "FUS 2.0.0 on the chip: the bundle holds no FUS" in stack
     assert run("create", "fus.wbz", FUS, *PART).stderr.startswith("imagekit: fus.wbz: 1 image, sequence 0; not signed")
     fus = run("show", "fus.wbz").stdout
-    assert "boards with FUS 1.2.0 up to below 2.2.0" in fus
+    assert "boards with FUS 1.2.0 or later, below 2.2.0" in fus
     assert "leaves    no stack" in fus
 
 

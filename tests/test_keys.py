@@ -348,7 +348,7 @@ def test_a_folder_of_trusted_keys(folder: Path) -> None:
         (b"ssh-ed25519 AAAA", "holds no public key"),
         (public_pem(GOOD).replace(b"M", b"!"), "damaged key"),
         (public_pem(GOOD)[:40] + public_pem(GOOD), "no whole block"),
-        (b"-----BEGIN PUBLIC KEY-----\n" * 100_000, "no file of keys"),
+        (b"-----BEGIN PUBLIC KEY-----\n" * 100_000, "not a key file"),
         (public_pem(GOOD) * (MOST_KEYS + 1), f"more than {MOST_KEYS}"),
     ],
 )

@@ -143,7 +143,7 @@ def test_every_byte_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff\xfe", b'{"schema": 1}', b"[" * 100_000])
 def test_what_is_no_board(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "board.json").write_bytes(content)
-    with pytest.raises(BoardError, match="no board"):
+    with pytest.raises(BoardError, match="not a simulated board"):
         load_board(tmp_path / "board.json")
 
 
@@ -413,10 +413,10 @@ REFUSALS: list[tuple[tuple[str, ...], int, str]] = [
     (("new", "b.json", "--part", "WB55RG", "--root-key", "other.pem"), 4, "other.pem: no public key of the curve"),
     (("new", "b.json", "--part", "WB55RG", "--root-key", "rare.pem"), 4, "rare.pem: no public key of the curve"),
     (("new", "no/b.json", "--part", "WB55RG"), 4, "no/b.json: no such file"),
-    (("show", "text.txt"), 4, "text.txt: no board of the simulator"),
+    (("show", "text.txt"), 4, "text.txt: not a simulated board"),
     (("show", "none.json"), 4, "none.json: no such file"),
-    (("show", "."), 4, ".: no board of the simulator: not a regular file"),
-    (("show", "pipe"), 4, "pipe: no board of the simulator: not a regular file"),
+    (("show", "."), 4, ".: not a simulated board: not a regular file"),
+    (("show", "pipe"), 4, "pipe: not a simulated board: not a regular file"),
 ]
 
 

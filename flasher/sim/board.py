@@ -146,7 +146,7 @@ def from_document(document: Any) -> SimulatedChip:
     """The chip that a document holds. Raises BoardError."""
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema not in (SCHEMA, OLD_SCHEMA):
-        raise BoardError("no board of the simulator")
+        raise BoardError("not a simulated board; make one with 'flasher sim new'")
     try:
         return _restore(document)
     except KeyError as error:
@@ -250,13 +250,13 @@ def _written_beside(chip: SimulatedChip, path: Path, mode: int | None = None) ->
 def load_board(path: Path) -> SimulatedChip:
     """Read a board. Raises OSError and BoardError."""
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
-        raise BoardError("no board of the simulator: not a regular file")
+        raise BoardError("not a simulated board: not a regular file")
     with path.open("rb") as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
-        raise BoardError("no board of the simulator: too large")
+        raise BoardError("not a simulated board: too large")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BoardError(f"no board of the simulator, or a damaged one: {error}") from error
+        raise BoardError(f"not a simulated board, or a damaged one: {error}") from error
     return from_document(document)

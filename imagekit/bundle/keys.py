@@ -148,7 +148,7 @@ def load_public_keys(pem: bytes | bytearray | memoryview) -> tuple[PublicKey, ..
     """Read every public key of a PEM file. Raises KeyFileError when there is none, or one that signs no bundle."""
     pem = bytes(pem)
     if len(pem) > _LARGEST_FILE:
-        raise KeyFileError(f"more than {_LARGEST_FILE} bytes: no file of keys")
+        raise KeyFileError(f"more than {_LARGEST_FILE} bytes: not a key file")
     blocks = _blocks(pem)
     if any(block.is_private for block in blocks):
         raise KeyFileError(

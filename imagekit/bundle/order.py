@@ -57,8 +57,8 @@ def _ends(step: ManifestStep) -> tuple[str, str | None]:
 
 
 def range_text(first: str, below: str | None) -> str:
-    """Return `1.2.0 up to below 2.2.0`, or `1.2.0 or later`."""
-    return f"{first} up to below {below}" if below else f"{first} or later"
+    """Return `1.2.0 or later, below 2.2.0`, or `1.2.0 or later`."""
+    return f"{first} or later, below {below}" if below else f"{first} or later"
 
 
 def _step(assessment: Assessment, targets: Sequence[Target]) -> ManifestStep:

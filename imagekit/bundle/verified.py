@@ -116,12 +116,12 @@ def _signers(
     if not 1 <= threshold <= len(trusted):
         raise BundleError("signature", f"a threshold of {threshold} with {len(trusted)} trusted keys makes no sense")
     if not signed.signatures:
-        raise BundleError("signature", "nobody signed it")
+        raise BundleError("signature", "it has no signature")
     signers = tuple(keyid for keyid, key in trusted.items() if _has_signed(signed, keyid, key))
     by = ", ".join(one.keyid for one in signed.signatures)
     if len(signers) < threshold:
         raise BundleError(
-            "signature", f"trusted keys have signed it {len(signers)} times, {threshold} are needed; signed by {by}"
+            "signature", f"signed by {len(signers)} of the trusted keys, {threshold} required; its signatures: {by}"
         )
     return signers, tuple(one.keyid for one in signed.signatures if one.keyid not in trusted)
 
