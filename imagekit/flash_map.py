@@ -384,10 +384,10 @@ def _kib(size: int) -> str:
 
 def _notes(target: Target, steps: Sequence[MapStep], *, is_deleted: bool) -> Iterator[str]:
     """Yield what the drawing cannot show."""
-    yield "Not to scale. To program an image does not install it: FUS must be told to install it."
+    yield "Not to scale. Programming an image does not install it: FUS must be told to install it."
     if steps[-1].image.kind is ImageKind.STACK:
         yield (
-            'The column "after" is expected: it is not confirmed on hardware for every part and FUS that SFSA then is '
+            'The column "after" is a prediction: hardware has not confirmed for every part and FUS that SFSA becomes '
             "the address of the image."
         )
     if _is_above(target):

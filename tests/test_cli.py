@@ -321,6 +321,22 @@ def test_ctrl_c_is_130_without_a_traceback(tmp_path: Path, more: tuple[str, ...]
     assert (program.returncode, stderr) == (130, b"imagekit: interrupted\n")
 
 
+@pytest.mark.parametrize("program", ["imagekit", "flasher"])
+def test_ctrl_c_while_loading_is_one_line(program: str) -> None:
+    code = f"""
+import sys
+class CtrlC:
+    def find_spec(self, name, *others):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+from {program}.__main__ import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (130, f"{program}: interrupted\n")
+
+
 def test_a_defect_of_ours_is_one_line_and_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,10 +211,10 @@ def test_what_must_never_be_forgotten() -> None:
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        ("IMG_NOT_FUOND", "nothing is known of 'IMG_NOT_FUOND': did you mean IMG_NOT_FOUND"),
-        ("WB999", "nothing is known of 'WB999'"),
-        ("0x99", "nothing is known of the number 0x99"),
-        ("xyzzy", "`imagekit explain` lists everything"),
+        ("IMG_NOT_FUOND", "'IMG_NOT_FUOND' is not known: did you mean IMG_NOT_FOUND"),
+        ("WB999", "'WB999' is not known"),
+        ("0x99", "the number 0x99 is not known"),
+        ("xyzzy", "is not a file, and not a known code, message or symptom"),
         ("SFSA=0xD0", "fields are judged with --option-bytes SFSA=0xD0 --part PART"),
         ("a\x1b[31mb", "'a\\x1b[31mb'"),
         ("x" * 5000, "x..."),

@@ -85,7 +85,7 @@ def test_the_wheel_has_its_metadata(built: tuple[Path, Path]) -> None:
     assert (said["Name"], said["Version"]) == ("stm32wb-imagekit", imagekit.__version__)
     assert (said["Requires-Python"], said["License-Expression"]) == (">=3.11", "Apache-2.0")
     assert content[f"{info}/entry_points.txt"].decode().split() == [
-        *("[console_scripts]", "flasher", "=", "flasher.cli:main", "imagekit", "=", "imagekit.__main__:main"),
+        *("[console_scripts]", "flasher", "=", "flasher.__main__:main", "imagekit", "=", "imagekit.__main__:main"),
     ]
 
 

@@ -146,7 +146,7 @@ def from_document(document: Any) -> SimulatedChip:
     """The chip that a document holds. Raises BoardError."""
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema not in (SCHEMA, OLD_SCHEMA):
-        raise BoardError("not a simulated board")
+        raise BoardError("not a simulated board; make one with 'flasher sim new'")
     try:
         return _restore(document)
     except KeyError as error:
@@ -258,5 +258,5 @@ def load_board(path: Path) -> SimulatedChip:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BoardError(f"not a simulated board, or damaged: {error}") from error
+        raise BoardError(f"not a simulated board, or a damaged one: {error}") from error
     return from_document(document)

@@ -60,10 +60,10 @@ def _ends(step: ManifestStep) -> tuple[str, str | None]:
 
 
 def range_text(first: str, below: str | None) -> str:
-    """Return `1.2.0 up to below 2.2.0`, or `1.2.0 or later`."""
+    """Return `1.2.0 or later, below 2.2.0`, or `1.2.0 or later`."""
     if below is None:
         return f"{first} or later"
-    return f"{first} up to below {below}"
+    return f"{first} or later, below {below}"
 
 
 def _step(assessment: Assessment, targets: Sequence[Target]) -> ManifestStep:

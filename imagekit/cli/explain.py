@@ -161,12 +161,12 @@ def _unknown(code: str) -> str:
 
     shown = printable(code if len(code) <= _LONGEST_SHOWN else f"{code[:_LONGEST_SHOWN]}...")
     if _is_option_bytes(code):
-        return f"nothing is known of '{shown}': fields are judged with --option-bytes {shown} --part PART"
+        return f"'{shown}' is not known: fields are judged with --option-bytes {shown} --part PART"
     if number_in(code) is not None:
-        return f"nothing is known of the number {shown}: no documented state, error, status or magic word"
+        return f"the number {shown} is not known: no documented state, error, status or magic word"
     if near := suggestions(code):
-        return f"nothing is known of '{shown}': did you mean {' or '.join(near)}?"
-    return f"nothing is known of '{shown}': `imagekit explain` lists everything"
+        return f"'{shown}' is not known: did you mean {' or '.join(near)}?"
+    return f"'{shown}' is not a file, and not a known code, message or symptom. `imagekit explain` lists what is known"
 
 
 def _is_option_bytes(text: str) -> bool:
