@@ -79,7 +79,7 @@ class CommandAnswer:
 
     @property
     def reason(self) -> str:
-        """The error text, or the code where there is no text."""
+        """The error text, or the code if the text is empty."""
         return self.text or f"code {self.code}"
 
 
