@@ -79,7 +79,7 @@ class CommandAnswer:
 
     @property
     def reason(self) -> str:
-        """The error text, or the code where there is no text."""
+        """The error text, or the code if the text is empty."""
         return self.text or f"code {self.code}"
 
 
@@ -212,7 +212,7 @@ class JLink:
                     self._clock.sleep(_SETTLE_SECONDS)
             self._keep_hands_off()  # a new connection forgets some of it
             if not under_reset and len(jlink.memory_read32(CPUID, 1)) != 1:
-                raise TargetUnavailableError("the chip answers nothing", self.log)
+                raise TargetUnavailableError("the chip does not answer reads", self.log)
 
     def _execute(self, command: str) -> CommandAnswer:
         """Send a command string, and note its answer for `command_answers`."""

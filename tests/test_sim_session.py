@@ -282,7 +282,7 @@ def test_a_killed_program_and_a_bad_board_have_exit_codes(board: Path, tmp_path:
     assert int(killed.value.code) == 5
     (tmp_path / "none.json").write_text("{}", encoding="ascii")
     missing = request(tmp_path / "none.json")
-    with pytest.raises(BoardFileError, match=r"none\.json: no board") as caught, open_board(missing):
+    with pytest.raises(BoardFileError, match=r"none\.json: not a simulated board") as caught, open_board(missing):
         pass
     assert int(caught.value.code) == 4
 

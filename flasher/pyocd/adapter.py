@@ -78,7 +78,7 @@ class PyOcd:
         )
 
     def _found(self) -> list[Any]:
-        """pyOCD's probe objects, made anew: those of a probe that was unplugged stay dead."""
+        """pyOCD's probe objects, made again: those of an unplugged probe stay unusable."""
         with self._translated(ProbeUnavailableError, f"listing {self._kind.name}s failed"):
             # Looking for CMSIS-DAP probes makes a session with pyocd.yaml's options unless there is one already.
             self._settings = Session(None, options=safe_options(self._speed_khz))
@@ -267,7 +267,7 @@ class PyOcd:
         return access(*arguments)
 
     def reset(self, *, halt: bool) -> None:
-        """Reset the chip by SYSRESETREQ, catch CPU1 at its vector, attach anew; without `halt` CPU1 then runs."""
+        """Reset the chip by SYSRESETREQ, catch CPU1 at its vector, attach again; without `halt` CPU1 then runs."""
         with self._translated(TargetUnavailableError, "resetting the chip failed"):
             caught = self.read32(DEMCR)
             self.read32(DHCSR)  # clears S_RESET_ST

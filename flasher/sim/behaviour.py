@@ -280,7 +280,7 @@ class Behaviour:
     )
     small_part_lock: bool = _setting(
         True,
-        "Whether FUS before 1.0.2 on C, E and Y parts locks them for ever on anything but FUS 1.0.2 or newer.",
+        "Whether FUS before 1.0.2 on C, E and Y parts locks them permanently on anything but FUS 1.0.2 or newer.",
         "ST: may lock",
     )
 
@@ -300,7 +300,7 @@ class Behaviour:
         "dead", "Reset or power loss while FUS writes.", "boards stayed dead; the code USRABORT exists"
     )
     user_key_lock: Literal["until-reset", "for-ever"] = _setting(
-        "until-reset", "How long LOCK_USR_KEY lasts.", "ST's wiki: until the next system reset; shci.h: for ever"
+        "until-reset", "How long LOCK_USR_KEY lasts.", "ST's wiki: until the next system reset; shci.h: permanently"
     )
     safeboot_recovers: bool = _setting(
         True,

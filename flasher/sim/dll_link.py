@@ -53,7 +53,7 @@ class Survives:
 
 
 class Fails:
-    """Every access fails, until the library connects anew."""
+    """Every access fails, until the library connects again."""
 
     def outcomes(self) -> Iterator[AccessOutcome]:
         """Every access is hit."""

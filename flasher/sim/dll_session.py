@@ -213,7 +213,7 @@ class DllSession:
         self.say("log", f"Found {handle.device.name}, ID 0x6BA02477")
 
     def reset(self) -> None:
-        """Reset the chip, CPU1 halted at its vector. The library connects anew by itself."""
+        """Reset the chip, CPU1 halted at its vector. The library connects again by itself."""
         handle = self.target()
         chip = handle.probe.chip
         if handle.reset_type not in RESETS:

@@ -21,7 +21,7 @@ _SBRV_OF_DEAD_BOARDS = 0x17000  # four boards that were reset in the middle read
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """FUS's hands."""
+    """Carries out what FUS has decided."""
 
     part: Part
     behaviour: Behaviour
@@ -119,7 +119,7 @@ class Installer:
         self.select_stack()
 
     def install_fus(self, operation: Operation) -> None:
-        """Become the new FUS; over an installed stack that is the end."""
+        """Replace FUS. With a stack installed, that can kill the chip."""
         if self.secret.stack is not None:  # only with `fus_over_stack` dead
             self.secret.dead = "FUS was updated over an installed stack"
             self.options.set_by_cpu2(SBRV=SBRV_SAFEBOOT)

@@ -31,7 +31,7 @@ def lock_customer_key(secret: Secret) -> bytes:
 
 
 def activate_anti_rollback(secret: Secret) -> bytes:
-    """Remember the stack's version for ever. Without a stack, or before FUS 1.2.0, that of an erased word (ST)."""
+    """Store the stack's version permanently. Without a stack, or before FUS 1.2.0, that of an erased word (ST)."""
     if not secret.anti_rollback:
         can = secret.stack is not None and secret.fus_version >= FUS_1_2_0
         secret.reference_version = secret.stack.version if secret.stack and can else ANTI_ROLLBACK_TRAP

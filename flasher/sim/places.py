@@ -1,4 +1,4 @@
-"""Where in its work a simulated chip is, told from the accesses that it sees and from nothing else.
+"""Where in its work a simulated chip is, derived from the accesses alone.
 
 A place begins with an access (a command that is rung, an erase that is started) or, for the NVM jobs, with what CPU2
 runs. Where the chip can tell how far it is, a place has a percentage.

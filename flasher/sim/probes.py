@@ -1,4 +1,4 @@
-"""The J-Links on the desk: which there are, who uses them, and which chip hangs on each."""
+"""The connected J-Links: which exist, which program uses them, and which chip is wired to each."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -20,7 +20,7 @@ class WiredChip(Protocol):
 
     @property
     def is_halted(self) -> bool:
-        """Whether CPU1 stands still."""
+        """Whether CPU1 is halted."""
 
     @property
     def target_present(self) -> bool:
@@ -36,7 +36,7 @@ class WiredChip(Protocol):
         """Reset by the pin; CPU1 then stands at its reset vector, or runs."""
 
     def hold_reset(self) -> None:
-        """Pull the reset pin low: all stands, and no memory answers."""
+        """Pull the reset pin low: everything stops, and no memory answers."""
 
     def release_reset(self) -> None:
         """Let the reset pin go: the chip boots."""
@@ -67,7 +67,7 @@ class SimulatedJLink:
     """Whether it is held open: this library, or another program."""
     plugged: bool = True
     insertions: int = 0
-    """How many times it was plugged in again: a handle from before is worth nothing."""
+    """How many times it was plugged in again: an older handle is not valid any longer."""
 
     @property
     def vtarget(self) -> int:

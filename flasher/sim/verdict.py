@@ -1,4 +1,4 @@
-"""What FUS thinks of what it finds in flash when it is told to upgrade: an image to install, or an error code.
+"""How FUS judges what it finds in flash after FW_UPGRADE: an image to install, or an error code.
 
 Sources: shci.h and AN5185 table 12 (codes), release notes (upgrade path, FUS 2 format, Safeboot), field reports of
 each refusal; what is not known is a switch of `Behaviour`.
@@ -174,7 +174,7 @@ class Examiner:
 
 
 def locks_small_part(part: Part, fus_version: int, image: StagedImage | None) -> bool:
-    """Whether a C, E or Y part with FUS before 1.0.2 would lock for ever: anything but FUS 1.0.2 or newer (ST)."""
+    """Whether a C, E or Y part with FUS before 1.0.2 would lock permanently: anything but FUS 1.0.2 or newer (ST)."""
     if part.nominal_end >= part.newest_fus_base or fus_version >> 8 >= _FUS_1_0_2:
         return False
     return image is None or image.magic != images.FUS or image.told_version >> 8 < _FUS_1_0_2
