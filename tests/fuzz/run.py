@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -31,7 +32,9 @@ def fuzz(name: str, seconds: int, out: Path) -> None:
         from tests.fuzz.mutate import mutate
         from tests.fuzz.targets import TARGETS_BY_NAME
 
-        TARGETS_BY_NAME[name].try_one(next(TARGETS_BY_NAME[name].seeds()))  # imports what is imported when it is used
+        with suppress(*TARGETS_BY_NAME[name].allowed):
+            # Imports what is imported when it is used; that can take longer than the limit for an input.
+            TARGETS_BY_NAME[name].run(next(TARGETS_BY_NAME[name].seeds()))
     target, corpus, seen, count, told = TARGETS_BY_NAME[name], out / "corpus", set[str](), 0, 0.0
     corpus.mkdir(exist_ok=True)
     found = [path.read_bytes() for path in (ROOT / "tests" / "fuzz" / "findings" / name).glob("*")]
