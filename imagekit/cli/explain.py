@@ -164,7 +164,8 @@ def _unknown(code: str) -> str:
         return f"nothing is known of '{shown}': fields are judged with --option-bytes {shown} --part PART"
     if number_in(code) is not None:
         return f"nothing is known of the number {shown}: no documented state, error, status or magic word"
-    if near := suggestions(code):
+    near = suggestions(code)
+    if near:
         return f"nothing is known of '{shown}': did you mean {' or '.join(near)}?"
     return f"nothing is known of '{shown}': `imagekit explain` lists everything"
 
