@@ -277,7 +277,8 @@ def _content(sha256: str, entry: dict[str, Any]) -> Content:
 
 
 def _entry(content: Content) -> dict[str, Any]:
-    entry = {name: value for name in _PLAIN if (value := getattr(content, name)) is not None}
+    values = {name: getattr(content, name) for name in _PLAIN}
+    entry = {name: value for name, value in values.items() if value is not None}
     published = [
         {"release": publication.release, "path": publication.path, "addresses": publication.addresses}
         for publication in content.published

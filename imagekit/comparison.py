@@ -60,7 +60,7 @@ class Staging:
     with_stack: int | None
     """While the old stack is installed; None: nowhere."""
     why_not: str
-    """Why there is no address while the old stack is installed; empty when there is one."""
+    """Why the new image has no address while the old stack is installed; empty when it has one."""
     after_delete: int | None
     """Once the old stack was deleted, which ends the connection."""
 

@@ -82,7 +82,7 @@ def _sizes_by_footer(catalogue: Catalogue) -> _Sizes:
         if content.magic is not None:
             key = (content.magic, content.sram2a_kib or 0, content.sram2b_kib or 0)
             sizes.setdefault(key, set()).add(content.size)
-    return {key: sorted(found) for key, found in sizes.items()}
+    return {key: sorted(known) for key, known in sizes.items()}
 
 
 def _views(data: bytes) -> Iterator[_View]:

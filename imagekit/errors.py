@@ -91,7 +91,7 @@ class VersionError(ImagekitError):
 
 
 class PlacementError(ReasonedError[PlacementReason]):
-    """There is no address at which this image can be installed on this target."""
+    """This image has no install address on this target."""
 
 
 class PlanError(ImagekitError):

@@ -1,13 +1,14 @@
 """What FUS's states and errors, the tools' messages and patterns of option bytes mean, and what to do: pure look-up.
 
-The words are data: imagekit/data/explanations.toml, each with its source. A rule's own title and meaning are in
-rules.py and audit.py; here are only its causes and what never to do.
+The words are data: imagekit/data/explanations.toml, each with its source. The title and the meaning of a rule come from
+the rule itself (imagekit/rules); the data holds its causes and what never to do.
 """
 
 import difflib
 import re
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -54,9 +55,9 @@ class Explanation:
     aliases: tuple[str, ...]
     """Other names and messages that tools print for it."""
     title: str
-    """Empty for a rule: rules.py has it."""
+    """Empty for a rule, which has its own."""
     means: str
-    """Empty for a rule: rules.py has it."""
+    """Empty for a rule, which has its own."""
     causes: tuple[Cause, ...]
     todo: tuple[str, ...]
     never: tuple[str, ...]
@@ -95,27 +96,28 @@ def shci_status(code: int) -> Explanation:
 
 
 def magic_word(word: int) -> Explanation | None:
-    """Explain the word at the start of SRAM2A (0x20030000) or of the device information table; None: it is no such."""
-    return next((one for one in explanations() if one.group is Group.MAGIC_WORD and one.has_code(word)), None)
+    """Explain the word at the start of SRAM2A (0x20030000) or of the device information table; None: not known."""
+    return next((entry for entry in explanations() if entry.group is Group.MAGIC_WORD and entry.has_code(word)), None)
 
 
 def named(name: str) -> Explanation:
     """Return the explanation of that exact name, outside the groups of codes. Raises ExplanationError."""
-    for one in explanations():
-        if one.name == name and one.group in (Group.OPTION_BYTES, Group.MESSAGE, Group.RULE):
-            return one
+    for entry in explanations():
+        if entry.name == name and entry.group in (Group.OPTION_BYTES, Group.MESSAGE, Group.RULE):
+            return entry
     raise ExplanationError(f"nothing is explained under {name!r}")
 
 
 def lookup(text: str) -> tuple[Explanation, ...]:
-    """Return everything that a number, a name or a pasted line stands for; empty when nothing is known of it.
+    """Return everything that a number, a name or a pasted line stands for; empty when nothing is known about it.
 
-    A number may be decimal or `0x`, and stand for several things. A name is taken in any case, with `-`, `_` and blanks
-    alike, and with the prefixes that tools print.
+    A number can be decimal or `0x`, and stand for several things. A name can have any case, `-`, `_` or blanks between
+    its words, and the prefixes that tools print.
     """
     text = text.strip()[:_LONGEST_TEXT]
-    if found := _by_name().get(_key(text), ()):
-        return found
+    exact = _by_name().get(_key(text))
+    if exact is not None:
+        return exact
     number = number_in(text)
     if number is not None:
         return _with_code(number)
@@ -127,9 +129,9 @@ _RARELY_A_BARE_NUMBER = (Group.STACK_TYPE, Group.READY_EVENT)
 
 def _with_code(number: int) -> tuple[Explanation, ...]:
     """Return what a number stands for. Stack types and ready events only where nothing else has that number."""
-    found = tuple(entry for entry in explanations() if entry.has_code(number))
-    usual = tuple(entry for entry in found if entry.group not in _RARELY_A_BARE_NUMBER)
-    return usual or found
+    entries = tuple(entry for entry in explanations() if entry.has_code(number))
+    usual = tuple(entry for entry in entries if entry.group not in _RARELY_A_BARE_NUMBER)
+    return usual or entries
 
 
 def has_name(text: str) -> bool:
@@ -138,16 +140,18 @@ def has_name(text: str) -> bool:
 
 
 def number_in(text: str) -> int | None:
-    """The number that a text is, None when it is none: `17`, `0x11`, `0X11`, `1170FD0F`."""
+    """Return the number in a text such as `17`, `0x11`, `0X11`, `1170FD0F`; None for any other text."""
     text = text.strip().lower()
     if re.fullmatch(r"0x[0-9a-f]{1,8}|[0-9a-f]{8}", text):
         return int(text, 16)
-    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) else None
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        return int(text)
+    return None
 
 
 def suggestions(text: str) -> tuple[str, ...]:
     """Return the names nearest to a text, three at most."""
-    keys = {key: found[0].name for key, found in _by_name().items()}
+    keys = {key: entries[0].name for key, entries in _by_name().items()}
     near = difflib.get_close_matches(_key(text[:_LONGEST_NAME]), keys, n=6, cutoff=0.6)
     return tuple(dict.fromkeys(keys[key] for key in near))[:3]
 
@@ -163,44 +167,51 @@ def _key(text: str) -> str:
     """A name without case, punctuation and prefixes."""
     key = re.sub(r"[^A-Z0-9]+", "_", text.upper())
     # A sign before a number is part of it: V-1.-1.-1 is not V1.1.1.
-    key = key.strip("_") if not text.startswith("-1.") else key
-    while match := _PREFIX.match(key):
+    if not text.startswith("-1."):
+        key = key.strip("_")
+    match = _PREFIX.match(key)
+    while match is not None:
         key = key[match.end() :]
+        match = _PREFIX.match(key)
     return key
 
 
 @cache
 def _by_name() -> dict[str, tuple[Explanation, ...]]:
     """Key of each name and alias -> what it stands for."""
-    found: dict[str, dict[tuple[Group, str], Explanation]] = defaultdict(dict)
-    for one in explanations():
-        for name in (one.name, *one.aliases):
-            found[_key(name)][one.group, one.name] = one
-    return {key: tuple(ones.values()) for key, ones in found.items()}
+    by_key: dict[str, dict[tuple[Group, str], Explanation]] = defaultdict(dict)
+    for entry in explanations():
+        for name in (entry.name, *entry.aliases):
+            by_key[_key(name)][entry.group, entry.name] = entry
+    return {key: tuple(entries.values()) for key, entries in by_key.items()}
 
 
 def _in_line(text: str) -> tuple[Explanation, ...]:
-    """What the names inside a pasted line stand for: words with an underscore, rules, magic words, whole messages."""
+    """Return what the names inside a pasted line stand for, each thing once."""
+    entries = {(entry.group, entry.name): entry for entry in _named_in_line(text)}
+    return tuple(entries.values())
+
+
+def _named_in_line(text: str) -> Iterator[Explanation]:
+    """Yield what is named in a line: words with an underscore, rules, magic words, codes, whole messages."""
     words = _WORD.findall(text)
-    found = {(one.group, one.name): one for word in words for one in _by_name().get(_key(word), ())}
+    for word in words:
+        yield from _by_name().get(_key(word), ())
     for word in words:
         if word.lower().startswith("0x"):
-            found |= {(one.group, one.name): one for one in explanations() if one.has_code(int(word, 16))}
-    for what, code in _TOLD_CODE.findall(text):
+            yield from (entry for entry in explanations() if entry.has_code(int(word, 16)))
+    for what, code in _NAMED_CODE.findall(text):
         groups = _CODE_GROUPS[what.lower()]
-        found |= {
-            (one.group, one.name): one for one in explanations() if one.group in groups and one.has_code(int(code, 16))
-        }
+        yield from (entry for entry in explanations() if entry.group in groups and entry.has_code(int(code, 16)))
     line = f"_{re.sub(r'[^A-Z0-9]+', '_', text.upper())}_"
-    for key, ones in _by_name().items():
+    for key, entries in _by_name().items():
         if key.count("_") >= _WORDS_OF_A_MESSAGE - 1 and f"_{key}_" in line:
-            found |= {(one.group, one.name): one for one in ones}
-    return tuple(found.values())
+            yield from entries
 
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9]+)+|\bWB[0-9]{3}\b|\b0x[0-9A-Fa-f]{8}\b|[Vv]?-?[0-9]+(?:\.-?[0-9]+){2,3}")
 # A code that a log calls by what it is: `error 0x04`, `state=0xFF`, `SHCI_C2_FUS_GetState returned 0xFF`.
-_TOLD_CODE = re.compile(r"(error|state|status|returned)[ :=]{1,3}(0x[0-9A-F]{1,2})\b", re.IGNORECASE)
+_NAMED_CODE = re.compile(r"(error|state|status|returned)[ :=]{1,3}(0x[0-9A-F]{1,2})\b", re.IGNORECASE)
 _CODE_GROUPS = {
     "error": (Group.FUS_ERROR,),
     "state": (Group.FUS_STATE,),
@@ -212,9 +223,9 @@ _WORDS_OF_A_MESSAGE = 3
 
 
 def _by_code(group: Group, code: int, what: str) -> Explanation:
-    for one in explanations():
-        if one.group is group and one.has_code(code):
-            return one
+    for entry in explanations():
+        if entry.group is group and entry.has_code(code):
+            return entry
     raise ExplanationError(f"{what} 0x{code:02X} is not documented")
 
 

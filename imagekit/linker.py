@@ -65,11 +65,11 @@ def regions(part: str, image: Image, placement: Placement) -> tuple[Region, ...]
     left_b = min(image.footer.sram2b_kib, SRAM2B_KIB[placement.target.series]) * 1024
     if not left_a:
         raise LinkerError("the stack leaves no SRAM2a to the application: the mailbox has no place")
-    found = [
+    memories = [
         Region(name="FLASH", start=FLASH_BASE, size=placement.address - FLASH_BASE),
         Region(name="RAM1", start=SRAM1 + _RESERVED, size=SRAM1_KIB[number] * 1024 - _RESERVED),
         Region(name="RAM_SHARED", start=SRAM2A, size=left_a),
     ]
     if left_b:
-        found.append(Region(name="RAMB_SHARED", start=SRAM2B, size=left_b))
-    return tuple(found)
+        memories.append(Region(name="RAMB_SHARED", start=SRAM2B, size=left_b))
+    return tuple(memories)

@@ -64,18 +64,15 @@ def place(
     `fus` is the version of the FUS on the chip, `sfsa` the SFSA field of its option bytes (in sectors). Without
     them: no stack is installed, and FUS is 1.0.2 or later. `variants` are ST's names for the content, where it is
     known. `had_fus2_stack`: a stack in the format for FUS 2 was installed on this chip at some time; an SFSA without a
-    stack decides instead of it. Raises PlacementError when there is no address.
+    stack decides instead of it. Raises PlacementError for an image without a safe address.
     """
     _refuse_other_series(image, target)
-    if why := lock_up(image, target, fus):
-        raise PlacementError("locks-chip", why)
-    if fus is not None and (why := refusal(image, fus, variants)):
-        raise PlacementError("fus-refuses", why)
+    _refuse_by_fus(image, target, fus, variants)
     if image.gap_sectors is None or image.gap_sectors * target.sector_size not in (0, FUS_2_GAP):
         raise PlacementError(
             "unknown-format",
             f"magic 0x{image.footer.magic:08X} with info1 0x{image.footer.info1:08X} is a format whose room above "
-            "the image is not known: no address is safe; take a newer imagekit",
+            "the image is not known: no address is safe; use a newer imagekit",
         )
     is_reserved = bonding_is_reserved(target, fus, sfsa, had_fus2_stack=had_fus2_stack)
     limit, source = _limit(image, target, fus)
@@ -97,6 +94,18 @@ def place(
     if sfsa is None or (is_reserved and not holds_stack(target, sfsa, fus)):
         return placement
     return _place_below_sfsa(image, placement, sfsa, fus)
+
+
+def _refuse_by_fus(image: Image, target: Target, fus: Version | None, variants: tuple[str, ...]) -> None:
+    """Raise PlacementError for an image that may lock the chip, or that its FUS refuses."""
+    danger = lock_up(image, target, fus)
+    if danger:
+        raise PlacementError("locks-chip", danger)
+    if fus is None:
+        return
+    reason = refusal(image, fus, variants)
+    if reason:
+        raise PlacementError("fus-refuses", reason)
 
 
 def bonding_is_reserved(

@@ -227,7 +227,8 @@ def _letters(name: str) -> str:
 def _did_you_mean(part: str) -> str:
     """Return what to type instead of an unknown name; never a part of another flash size or product line."""
     text = _letters(part)
-    if within := [name for name in PARTS if name in text]:
+    within = [name for name in PARTS if name in text]
+    if within:
         return f"did you mean STM32{within[0]}?"
     if re.match(r"(?:STM32)?WB(?:A|0)", text):
         return "STM32WBA and STM32WB0 are other product lines, without FUS"
@@ -235,7 +236,8 @@ def _did_you_mean(part: str) -> str:
         from difflib import get_close_matches
 
         boards = {_letters(board.name): board.name for board in BOARDS}
-        if near := get_close_matches(text, boards, n=2, cutoff=0.8):
+        near = get_close_matches(text, boards, n=2, cutoff=0.8)
+        if near:
             return f"did you mean {' or '.join(boards[name] for name in near)}?"
     if re.search(r"WB(?:55|50|5M|35|30|15|10|1M)", text):
         return "give the whole number printed on the chip, such as STM32WB55RG: its last letter is the flash size"

@@ -30,7 +30,7 @@ def _elements(data: bytes) -> list[tuple[int, bytes]]:
     if signature != PREFIX or version != _VERSION:
         raise ApplicationError("not a DfuSe file of version 1: give the .elf, .hex or .bin")
     _refuse_suffix(data, size)
-    found = []
+    found_elements = []
     at = _HEADER.size
     for _ in range(targets):
         mark, _, _, _, target_size, elements = _TARGET.unpack_from(data, at)
@@ -43,9 +43,9 @@ def _elements(data: bytes) -> list[tuple[int, bytes]]:
             at += _ELEMENT.size
             if at + length > min(end, size):
                 raise ApplicationError("damaged DfuSe file: an element is longer than its target; copy it again")
-            found.append((address, data[at : at + length]))
+            found_elements.append((address, data[at : at + length]))
             at += length
-    return found
+    return found_elements
 
 
 def _refuse_suffix(data: bytes, size: int) -> None:

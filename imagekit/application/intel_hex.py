@@ -51,7 +51,8 @@ def read_hex(data: bytes) -> tuple[int, bytes]:
 
 def read_blocks(data: bytes) -> HexContent:
     """Return all that an Intel HEX file holds: one block at least. Raises ParseError, as `read_hex` does."""
-    if error := not_an_image.text_in_place_of_image(data):
+    error = not_an_image.text_in_place_of_image(data)
+    if error is not None:
         raise error
     if len(data) > LARGEST_HEX:
         raise ParseError("too-large", f"more than {LARGEST_HEX} bytes of Intel HEX: a dump, or no image at all")

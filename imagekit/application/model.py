@@ -63,7 +63,7 @@ class Application:
     @property
     def flash(self) -> tuple[MemoryRange, ...]:
         """All that it uses of flash: upwards, none overlaps or touches another."""
-        return _joined([*(MemoryRange(start=one.start, end=one.end) for one in self.blocks), *self.reserved])
+        return _joined([*(MemoryRange(start=block.start, end=block.end) for block in self.blocks), *self.reserved])
 
     @property
     def end(self) -> int:
@@ -72,7 +72,7 @@ class Application:
 
     def above(self, address: int) -> tuple[MemoryRange, ...]:
         """What it uses of flash that lies above an address, or reaches above it."""
-        return tuple(one for one in self.flash if one.end > address)
+        return tuple(used for used in self.flash if used.end > address)
 
 
 def from_elf(name: str, data: bytes) -> Application:
@@ -89,13 +89,15 @@ def from_elf(name: str, data: bytes) -> Application:
         for start, size in content.unfilled
         if start < _FLASH_END and start + size > FLASH_BASE
     )
-    # As objcopy does: an entry point becomes the start record of Intel HEX, and 0 stands for none.
+    start = None
+    if content.entry:  # as objcopy does: an entry point other than 0 becomes the start record of Intel HEX
+        start = StartRecord(type=5, value=content.entry)
     return Application(
         name=name,
         blocks=_blocks(content.blocks, "ELF file"),
         reserved=reserved,
-        ram=tuple(one for one in ram if one.meets(_RAM_BASE, _RAM_END)),
-        start=StartRecord(type=5, value=content.entry) if content.entry else None,
+        ram=tuple(used for used in ram if used.meets(_RAM_BASE, _RAM_END)),
+        start=start,
         mailbox=content.mailbox,
     )
 
@@ -124,11 +126,11 @@ def from_blocks(name: str, blocks: Iterable[tuple[int, bytes]], what: str) -> Ap
 def _joined(ranges: Iterable[MemoryRange]) -> tuple[MemoryRange, ...]:
     """The ranges upwards, those that overlap or touch joined."""
     runs: list[MemoryRange] = []
-    for one in sorted(ranges, key=lambda one: one.start):
-        if runs and one.start <= runs[-1].end:
-            runs[-1] = MemoryRange(start=runs[-1].start, end=max(one.end, runs[-1].end))
+    for used in sorted(ranges, key=lambda used: used.start):
+        if runs and used.start <= runs[-1].end:
+            runs[-1] = MemoryRange(start=runs[-1].start, end=max(used.end, runs[-1].end))
         else:
-            runs.append(one)
+            runs.append(used)
     return tuple(runs)
 
 

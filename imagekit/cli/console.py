@@ -97,14 +97,18 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def _usage_message(error: Any, name: str) -> str:
     """Return a usage error in one line: what is wrong, what was probably meant, and where help is."""
     near = getattr(error, "possibilities", None)
-    message = error.message if near else error.format_message()
+    message = error.format_message()
+    if near:
+        message = error.message
     # "Value error, " stands before what a check of a value says (pydantic).
     message = " ".join(message.split()).removesuffix(".").replace("Value error, ", "")
     if near:
         message += f". Did you mean {' or '.join(sorted(near))}?"
     elif not message.endswith("?"):
         message += "."
-    command = error.ctx.command_path if error.ctx else name
+    command = name
+    if error.ctx:
+        command = error.ctx.command_path
     return f"{message} Try '{command} --help'."
 
 
@@ -137,8 +141,9 @@ class _About:
 
 def exit_code_of(error: ImagekitError | OSError) -> ExitCode:
     """Return 3 for an input that is what it should be and is refused, 4 for anything else."""
-    is_refusal = isinstance(error, PlacementError | BundleError) and not isinstance(error, NotABundleError)
-    return ExitCode.REFUSED if is_refusal else ExitCode.UNREADABLE
+    if isinstance(error, PlacementError | BundleError) and not isinstance(error, NotABundleError):
+        return ExitCode.REFUSED
+    return ExitCode.UNREADABLE
 
 
 def trace(error: BaseException) -> None:
@@ -214,7 +219,9 @@ def shown(path: str) -> str:
         return "''"
     text = printable(os.fsencode(path).decode("utf-8", "replace"))
     # A line that begins with :: is a workflow command (GitHub docs, "Workflow commands").
-    return f"./{text}" if text.startswith("::") else text
+    if text.startswith("::"):
+        return f"./{text}"
+    return text
 
 
 def public_keys(path: str) -> "tuple[PublicKey, ...]":
@@ -234,17 +241,21 @@ def terminal_width() -> int | None:
     """Return the columns to wrap at; None when the output is not a terminal."""
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 _COLOURS = {"good": "green", "error": "red", "warning": "yellow"}
 
 
 def painter() -> Callable[[str, str], str]:
-    """Return what colours a text for its role, or leaves it as it is where the output has no colours."""
+    """Return the function that colours a text for its role; it changes nothing where the output has no colours."""
     from imagekit.report.layout import plain
 
-    return _paint if _has_colours() else plain
+    if not _has_colours():
+        return plain
+    return _paint
 
 
 def _has_colours() -> bool:

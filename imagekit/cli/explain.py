@@ -164,7 +164,8 @@ def _unknown(code: str) -> str:
         return f"'{shown}' is not known: fields are judged with --option-bytes {shown} --part PART"
     if number_in(code) is not None:
         return f"the number {shown} is not known: no documented state, error, status or magic word"
-    if near := suggestions(code):
+    near = suggestions(code)
+    if near:
         return f"'{shown}' is not known: did you mean {' or '.join(near)}?"
     return f"'{shown}' is not a file, and not a known code, message or symptom. `imagekit explain` lists what is known"
 

@@ -94,12 +94,16 @@ class Gate:
             return False
         if self.is_strict and finding.rule.startswith(_STRICT_FAMILY):
             return True
-        failing = ("error",) if self.fail_on is FailOn.ERROR else ("error", "warning")
+        failing = ["error"]
+        if self.fail_on is FailOn.WARNING:
+            failing.append("warning")
         return finding.severity.value in failing
 
-    def tell_waivers(self) -> None:
-        """Warn of waivers that are expired or match nothing."""
-        for warning in self.waiver_file.warnings() if self.waiver_file else ():
+    def warn_about_waivers(self) -> None:
+        """Warn about waivers that are expired or match nothing."""
+        if self.waiver_file is None:
+            return
+        for warning in self.waiver_file.warnings():
             complain(f"warning: {warning}")
 
 

@@ -32,7 +32,7 @@ def ask_passphrase(prompt: str) -> str:
     """Ask for a passphrase on the terminal, without showing it.
 
     Raises:
-        KeyFileError: there is no terminal, it cannot hide what is typed, or what was typed cannot be decoded.
+        KeyFileError: standard input is not a terminal, it cannot hide the input, or the input cannot be decoded.
         KeyboardInterrupt: the user stopped.
     """
     import getpass
@@ -40,7 +40,7 @@ def ask_passphrase(prompt: str) -> str:
 
     if not sys.stdin.isatty():
         raise KeyFileError(
-            f"this key needs a passphrase, and there is no terminal to ask for it: use --passphrase-file or "
+            f"this key needs a passphrase, and standard input is not a terminal: use --passphrase-file or "
             f"{PASSPHRASE_VARIABLE}"
         )
     try:

@@ -57,7 +57,9 @@ def image_names(incomplete: str) -> list[str]:
     """Return ST's names of images that begin so, such as `BLE_Stack_full`."""
     from imagekit.catalogue import shipped
 
-    return beginning_so(incomplete, sorted({name for one in shipped().contents.values() for name in one.variants}))
+    return beginning_so(
+        incomplete, sorted({name for content in shipped().contents.values() for name in content.variants})
+    )
 
 
 Part = typer.Option(
@@ -191,7 +193,9 @@ def application_path(given: str) -> tuple[str, str | None]:
     """Return the path that `--app` names, and the address behind it, if there is one."""
     # The last @ that follows .bin: others belong to the path, and so does one that a path separator follows.
     binary = re.fullmatch(r"(.+\.bin)@([^@/\\]*)", given, re.DOTALL | re.IGNORECASE)
-    return (binary[1], binary[2]) if binary else (given, None)
+    if binary is None:
+        return given, None
+    return binary[1], binary[2]
 
 
 def _flash_address(text: str) -> int:
@@ -217,9 +221,11 @@ def version_of(option: str, text: str | None) -> "Version | None":
     from imagekit.image.model import Version
 
     try:
-        return Version.from_text(text) if text is not None else None
+        if text is not None:
+            return Version.from_text(text)
     except VersionError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+    return None
 
 
 def known_contents(path: str | None) -> "Catalogue":
@@ -310,18 +316,20 @@ def is_stream(path: str) -> bool:
 
 def output_name(path: str) -> str:
     """Return the name of an output file as it can be printed."""
-    return "standard output" if path == "-" else shown(path)
+    if path == "-":
+        return "standard output"
+    return shown(path)
 
 
 def group(app: typer.Typer, name: str, help_: str, panel: str) -> typer.Typer:
     """Return a new group of commands, which prints its help when no command is given."""
-    made = typer.Typer(help=help_, invoke_without_command=True, rich_markup_mode=None)
-    app.add_typer(made, name=name, rich_help_panel=panel)
+    commands = typer.Typer(help=help_, invoke_without_command=True, rich_markup_mode=None)
+    app.add_typer(commands, name=name, rich_help_panel=panel)
 
-    @made.callback()
+    @commands.callback()
     def _group(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
             print_result(context.get_help())
             raise typer.Exit(ExitCode.USAGE)
 
-    return made
+    return commands

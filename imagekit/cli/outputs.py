@@ -128,7 +128,9 @@ def detail_of(*, quiet: bool, verbose: bool, notes: bool) -> "Detail":
         return Detail.QUIET
     if verbose:
         return Detail.ALL
-    return Detail.NOTES if notes else Detail.FINDINGS
+    if notes:
+        return Detail.NOTES
+    return Detail.FINDINGS
 
 
 def publish(report: Report, format_: Format, outputs: Sequence[tuple[Format, str]]) -> None:

@@ -119,7 +119,7 @@ def check(
 
 def _leave(gate: Gate, entries: "Sequence[Entry]", *, is_incomplete: bool) -> None:
     """Exit with the code of a run; `is_incomplete`: something could not be read."""
-    gate.tell_waivers()
+    gate.warn_about_waivers()
     if is_incomplete:
         raise typer.Exit(ExitCode.UNREADABLE)
     if gate.has_failed(entries):
@@ -165,7 +165,7 @@ def audit(
     unaudited = _folders_without_notes(folders, pages)
     found, is_broken = _audit_all(pages, chips)
     if pages and not found and not is_broken:
-        complain(f"{shown(folders[0])}: there is no image beside any Release_Notes.html")
+        complain(f"{shown(folders[0])}: no image is beside any Release_Notes.html")
     releases = [accept_findings(release, gate.accept) for release in found]
     entries = gate.judged(report.of_audit(releases))
     result = Report(
@@ -201,7 +201,7 @@ def _audit_all(pages: Sequence[str], chips: "Sequence[Chip]") -> "tuple[list[Aud
     from imagekit.releases.audit import audit_folders
 
     # Other software has release notes too: a page without an image beside it is left out.
-    images = {page: paths for page in pages if (paths := _images_beside(page))}
+    images = {page: paths for page, paths in ((page, _images_beside(page)) for page in pages) if paths}
     with progress(sum(len(paths) for paths in images.values()), "auditing") as done:
         results = audit_folders(images, read_text, read_image, chips, done)
     releases: list[AuditedRelease] = []

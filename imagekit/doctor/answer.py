@@ -27,7 +27,9 @@ class Answer:
     @property
     def report(self) -> ChipReport:
         """Return what a chip reported in the text."""
-        return self.reading.report if self.reading else ChipReport()
+        if self.reading is None:
+            return ChipReport()
+        return self.reading.report
 
     @property
     def is_empty(self) -> bool:
@@ -49,10 +51,10 @@ def answer(text: str) -> Answer:
     reading = read_log(text)
     if reading.lines > 1:
         return _of_log(reading)
-    found = lookup(text)
+    known = lookup(text)
     messages = tuple(message for entry in reading.entries for message in entry.messages)
     extended = {message.extends for message in messages}
-    explanations = tuple(entry for entry in found if entry.name not in extended)
+    explanations = tuple(entry for entry in known if entry.name not in extended)
     symptoms: tuple[Symptom, ...] = ()
     if not messages and not has_name(text):
         symptoms = symptoms_like(text)
@@ -63,8 +65,8 @@ def answer(text: str) -> Answer:
 
 def _of_log(reading: LogReading) -> Answer:
     """Collect what the lines of a log stand for, each thing once, in the order of the log."""
-    explanations = tuple(dict.fromkeys(found for entry in reading.entries for found in entry.explanations))
-    messages = tuple(dict.fromkeys(found for entry in reading.entries for found in entry.messages))
+    explanations = tuple(dict.fromkeys(known for entry in reading.entries for known in entry.explanations))
+    messages = tuple(dict.fromkeys(message for entry in reading.entries for message in entry.messages))
     return Answer(explanations=explanations, messages=messages, reading=reading, story=story(reading))
 
 
@@ -73,7 +75,7 @@ def answers(texts: Sequence[str]) -> tuple[Answer, ...]:
     if len(texts) == 1:
         return (answer(texts[0]),)
     each = tuple(answer(text) for text in texts)
-    if all(not found.is_empty for found in each):
+    if all(not answered.is_empty for answered in each):
         return each
     together = answer(" ".join(texts))
     if together.is_empty:

@@ -59,7 +59,8 @@ class ChipReport:
 
     def with_newer(self, newer: "ChipReport") -> "ChipReport":
         """Return this report with what a later one says in its place."""
-        changes = {name: value for name in _REPORT_FIELDS if (value := getattr(newer, name)) not in (None, False, ())}
+        values = {name: getattr(newer, name) for name in _REPORT_FIELDS}
+        changes = {name: value for name, value in values.items() if value not in (None, False, ())}
         if newer.fus is not None or newer.stack is not None:
             changes["is_cleared"] = False
         if newer.has_stack is False:
@@ -149,9 +150,9 @@ def _report_of_run(run: MemoryWords) -> ChipReport:
         return ChipReport(is_cleared=True)
     if _FUS_TABLE_KEY in words:
         return _fus_table(words[words.index(_FUS_TABLE_KEY) :])
-    whose = _SINGLE_WORDS.get(run.address) if run.address is not None else None
     if run.address is None and len(words) == 1:
         return _lone_word(words[0])
+    whose = _SINGLE_WORDS.get(run.address or 0)
     if whose == "fus" and is_version(words[0]):
         return ChipReport(fus=version_of_word(words[0]).without_build)
     if whose == "stack" and is_version(words[0]):
@@ -196,8 +197,9 @@ def _fus_table(words: Sequence[int]) -> ChipReport:
     if len(words) > 3:
         report = replace(report, fus=version_of_word(words[3]).without_build)
     if len(words) > 5:
-        has_stack = words[5] != 0
-        report = replace(report, has_stack=has_stack, stack=version_of_word(words[5]) if has_stack else None)
+        report = replace(report, has_stack=words[5] != 0)
+    if report.has_stack:
+        report = replace(report, stack=version_of_word(words[5]))
     if len(words) > 6 and report.has_stack:
         report = replace(report, sectors=words[6] & 0xFF)
     return report
@@ -208,8 +210,12 @@ def _stack_table(words: Sequence[int]) -> ChipReport:
 
     Only the sectors of the memory word are used: ST's headers disagree on which byte is SRAM2a and which SRAM2b.
     """
-    kind = words[6] & 0xFF if len(words) > 6 else None
-    running = Running.NVM if kind in (0xF0, 0xF1) else Running.STACK
+    kind = None
+    if len(words) > 6:
+        kind = words[6] & 0xFF
+    running = Running.STACK
+    if kind in _NVM_TYPES:
+        running = Running.NVM
     return ChipReport(
         fus=version_of_word(words[1]).without_build,
         stack=version_of_word(words[4]),
@@ -218,6 +224,10 @@ def _stack_table(words: Sequence[int]) -> ChipReport:
         stack_type=kind,
         running=running,
     )
+
+
+_NVM_TYPES = (0xF0, 0xF1)
+"""Stack types while CPU2 saves or restores bonding data (shci.h, INFO_STACK_TYPE_NVM_BACKUP and _NVM_RESTORE)."""
 
 
 # --- named fields and printed versions
@@ -265,12 +275,12 @@ _TUPLE = re.compile(r"^\W*\((?P<numbers>\d+(?:\s*,\s*\d+){2,4})\)\s*$")
 
 def fields_in(line: str) -> dict[str, int]:
     """Return the fields of SHCI_GetWirelessFwInfo or of Flipper's `info` in a line, under their plain names."""
-    found = {}
+    values = {}
     for name, value in _FIELD.findall(line):
         key = _FIELDS.get(re.sub(r"[^a-z0-9]", "", name.lower()))
         if key is not None:
-            found[key] = _number(value)
-    return found
+            values[key] = _number(value)
+    return values
 
 
 def _number(text: str) -> int:
@@ -287,21 +297,34 @@ def report_of_fields(values: Mapping[str, int]) -> ChipReport:
         fus = Version(values["fus_major"], values.get("fus_minor", 0), values.get("fus_sub", 0))
     if "stack_major" in values:
         stack = Version(*(values.get(f"stack_{part}", 0) for part in ("major", "minor", "sub", "branch", "build")))
-    has_stack = None if stack is None else stack.major + stack.minor > 0
+    has_stack, sectors = None, values.get("sectors")
+    if stack is not None:
+        has_stack = stack.major + stack.minor > 0
+    if has_stack is False:
+        stack, sectors = None, None
     kind = values.get("stack_type")
     running = None
     if kind is not None and has_stack:
-        running = Running.NVM if kind in (0xF0, 0xF1) else (Running.STACK if kind else Running.FUS)
+        running = _running(kind)
     return ChipReport(
         fus=fus,
-        stack=stack if has_stack else None,
+        stack=stack,
         has_stack=has_stack,
-        sectors=values.get("sectors") if has_stack is not False else None,
+        sectors=sectors,
         stack_sram2a_kib=values.get("stack_sram2a_kib"),
         stack_sram2b_kib=values.get("stack_sram2b_kib"),
         stack_type=kind,
         running=running,
     )
+
+
+def _running(stack_type: int) -> Running:
+    """Return what CPU2 runs, by the stack type that it reports; FUS leaves 0 there."""
+    if stack_type in _NVM_TYPES:
+        return Running.NVM
+    if stack_type:
+        return Running.STACK
+    return Running.FUS
 
 
 def report_of_line(line: str) -> ChipReport:
@@ -344,8 +367,10 @@ def _printed(whose: str, text: str) -> ChipReport:
     if version is None:
         return ChipReport()
     is_zero = version.major + version.minor + version.sub == 0
+    if whose == "fus" and is_zero:
+        return ChipReport(is_cleared=True)
     if whose == "fus":
-        return ChipReport(is_cleared=True) if is_zero else ChipReport(fus=version.without_build)
+        return ChipReport(fus=version.without_build)
     if is_zero:
         return ChipReport(has_stack=False)
     return ChipReport(stack=version, has_stack=True)
@@ -370,19 +395,17 @@ def report_of_json(text: str) -> ChipReport | None:
     if not isinstance(document, dict) or not str(document.get("schema", "")).startswith("flasher.info/"):
         return None
     fus = _json_version(document.get("fus"))
+    if fus is not None:
+        fus = fus.without_build
     stack = _json_version(document.get("stack"))
-    running = document.get("running")
-    known = {kind.value: kind for kind in Running}
-    return ChipReport(
-        fus=fus.without_build if fus else None,
-        stack=stack,
-        has_stack=stack is not None,
-        running=known.get(running) if isinstance(running, str) else None,
-    )
+    running = next((kind for kind in Running if kind.value == document.get("running")), None)
+    return ChipReport(fus=fus, stack=stack, has_stack=stack is not None, running=running)
 
 
 def _json_version(value: object) -> Version | None:
-    version = value.get("version") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    version = value.get("version")
     if not isinstance(version, str) or not re.fullmatch(r"\d+(?:\.\d+){2,3}", version):
         return None
     return _version(version)

@@ -101,7 +101,7 @@ def _memory_entries(lines: list[tuple[int, str]], words: list[MemoryWords]) -> I
     """Explain lines of memory words: the report that they make together stands at the line that begins each run."""
     for (number, text), memory in zip(lines, words, strict=True):
         report = chip_report.report_of_words([memory, *_following(memory, words)])
-        marks = tuple(mark for word in memory.words if (mark := magic_word(word)) is not None)
+        marks = tuple(filter(None, map(magic_word, memory.words)))
         if marks or not report.is_empty:
             yield LogEntry(number=number, text=text, explanations=tuple(dict.fromkeys(marks)), report=report)
 

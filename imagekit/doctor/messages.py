@@ -58,7 +58,8 @@ def messages_in(line: str) -> tuple[Message, ...]:
     One that covers nothing that a more specific one does not cover is left out.
     """
     line = line.lower()
-    hits = [(message, match.span()) for message, pattern in _patterns() if (match := pattern.search(line))]
+    matches = ((message, pattern.search(line)) for message, pattern in _patterns())
+    hits = [(message, match.span()) for message, match in matches if match is not None]
     hits.sort(key=lambda hit: -_literal_length(hit[0].text))
     kept: list[tuple[Message, tuple[int, int]]] = []
     for message, (start, end) in hits:
@@ -87,9 +88,11 @@ def _pattern(text: str) -> re.Pattern[str]:
             pieces.append(r"\s+")
         else:
             pieces.append(re.escape(piece))
-    before = r"(?<![0-9a-z])" if text[0].isalnum() else ""
-    after = r"(?![0-9a-z])" if text[-1].isalnum() or text[-1] == "}" else ""
-    return re.compile(before + "".join(pieces) + after)
+    if text[0].isalnum():
+        pieces.insert(0, r"(?<![0-9a-z])")
+    if text[-1].isalnum() or text[-1] == "}":
+        pieces.append(r"(?![0-9a-z])")
+    return re.compile("".join(pieces))
 
 
 def _message(entry: dict[str, Any]) -> Message:

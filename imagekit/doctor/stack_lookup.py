@@ -38,8 +38,8 @@ def stacks_like(report: ChipReport, catalogue: Catalogue, series: Series | None 
     version = report.stack.full_text
     if report.stack.build == 0 and report.stack.branch == 0:
         version = report.stack.text  # a tool that left branch and build out
-    found = catalogue.identify(series=series, version=version, sectors=report.sectors)
-    return tuple(content for content in found if content.kind == "stack" and _fits(content, report))
+    candidates = catalogue.identify(series=series, version=version, sectors=report.sectors)
+    return tuple(content for content in candidates if content.kind == "stack" and _fits(content, report))
 
 
 def _fits(content: Content, report: ChipReport) -> bool:

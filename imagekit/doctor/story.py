@@ -153,7 +153,7 @@ _VERDICTS: dict[Event, tuple[str, str]] = {
     ),
     Event.OTHER_FUS_ERROR: ("the operation failed, and FUS is still there", "`flasher info` reads what is installed"),
     Event.FUS_RUNS: (
-        "FUS is selected, so there is no radio",
+        "FUS is selected, so the radio does not work",
         "`flasher start-stack` (or install a stack, if none is there)",
     ),
     Event.WRONG_STACK: (
@@ -252,7 +252,7 @@ def _told(events: list[Event | str]) -> str:
     """Tell the events in their order, without repetitions."""
     told: list[str] = []
     for event in events:
-        words = event.value if isinstance(event, Event) else event
+        words = _words(event)
         if not told or told[-1] != words:
             told.append(words)
     if len(told) > _MOST_TOLD:
@@ -261,6 +261,12 @@ def _told(events: list[Event | str]) -> str:
 
 
 _MOST_TOLD = 8
+
+
+def _words(event: Event | str) -> str:
+    if isinstance(event, Event):
+        return event.value
+    return event
 
 
 def _with_versions(state: str, report: ChipReport) -> str:
@@ -299,4 +305,6 @@ def _of_report(report: ChipReport) -> Story | None:
 
 
 def _fus(report: ChipReport) -> str:
-    return report.fus.text if report.fus else "VERSION"
+    if report.fus is None:
+        return "VERSION"
+    return report.fus.text

@@ -116,7 +116,7 @@ class Parts:
 
 
 def split(data: bytes) -> Parts:
-    """Cut the bytes of an image apart. Raises ParseError when they are no image.
+    """Cut the bytes of an image apart. Raises ParseError when they are not an image.
 
     Footers are recognised by their marker words or, where those are damaged, by a known magic; no other
     field is judged here.
@@ -124,14 +124,19 @@ def split(data: bytes) -> Parts:
     _refuse_at_sight(data)
     blocks: list[SignatureBlock] = []
     end = len(data)
-    while len(blocks) < _MOST_SIGNATURES and (footer := _signature_footer_before(data, end)) is not None:
+    while len(blocks) < _MOST_SIGNATURES:
+        footer = _signature_footer_before(data, end)
+        if footer is None:
+            break
         start = end - FOOTER_SIZE - footer.signature_size
         blocks.insert(0, SignatureBlock(data[max(start, 0) : end - FOOTER_SIZE], footer))
         end = start
     if not blocks:
         raise not_an_image.without_signature_footer(data, _SIGNATURE_FOOTER_MARKERS, FOOTER_SIZE)
     body_size = end - FOOTER_SIZE
-    image_footer = _image_footer_at(data, body_size) if body_size > 0 else None
+    image_footer = None
+    if body_size > 0:
+        image_footer = _image_footer_at(data, body_size)
     if image_footer is None:
         raise _without_image_footer(data, blocks[0], body_size)
     return Parts(memoryview(data)[:body_size], image_footer, tuple(blocks))
@@ -144,10 +149,11 @@ def join(parts: Parts) -> bytes:
 
 
 def _refuse_at_sight(data: bytes) -> None:
-    """Raise ParseError for bytes that need no cutting to see that they are no image."""
+    """Raise ParseError for bytes that are evidently not an image, before they are cut apart."""
     if not data:
         raise ParseError("empty", "the file is empty (0 bytes)")
-    if error := not_an_image.text_in_place_of_image(data):
+    error = not_an_image.text_in_place_of_image(data)
+    if error is not None:
         raise error
     if len(data) > LARGEST_FLASH:
         what = not_an_image.named_file(data) or "a flash dump, or not an image"
@@ -180,7 +186,9 @@ def _signature_footer_before(data: bytes, end: int) -> SignatureFooter | None:
 def _image_footer_at(data: bytes, start: int) -> ImageFooter | None:
     """The image footer that starts at `start`, None when there is none."""
     footer = _parse_image_footer(data[start : start + FOOTER_SIZE])
-    return footer if footer.info2 == FOOTER_MARKER or footer.magic in IMAGE_MAGICS else None
+    if footer.info2 == FOOTER_MARKER or footer.magic in IMAGE_MAGICS:
+        return footer
+    return None
 
 
 # Cached: images of one release share their signature footers, and copies of an image both.
@@ -202,7 +210,7 @@ def _fields(layout: Struct, raw: bytes) -> dict[str, int]:
 
 
 def _without_image_footer(data: bytes, block: SignatureBlock, expected: int) -> ParseError:
-    """Say why there is no image footer where the signature footer says that it must be."""
+    """Return why the image footer is not at the place that the signature footer gives."""
     announced = block.footer.signature_size
     for shift in range(-16, 17) if announced == ST_SIGNATURE_SIZE else ():
         start = expected + shift
@@ -215,9 +223,7 @@ def _without_image_footer(data: bytes, block: SignatureBlock, expected: int) -> 
                 f"the signature has {announced - shift} bytes, not {announced}: a text-mode transfer changed line "
                 "ends; download it again in binary mode",
             )
-    return ParseError(
-        "no-image-footer",
-        f"no image footer before the {announced}-byte signature that the signature footer announces"
-        + (f" (ST's have {ST_SIGNATURE_SIZE})" if announced != ST_SIGNATURE_SIZE else "")
-        + ": damaged, or not made by ST; download it again",
-    )
+    what = f"no image footer before the {announced}-byte signature that the signature footer announces"
+    if announced != ST_SIGNATURE_SIZE:
+        what += f" (ST's have {ST_SIGNATURE_SIZE})"
+    return ParseError("no-image-footer", f"{what}: damaged, or not made by ST; download it again")

@@ -51,7 +51,7 @@ def has_inserted_carriage_returns(data: bytes) -> bool:
 
 
 def lacks_carriage_returns(data: bytes, end: int) -> bool:
-    """Return whether there is no CR before `end`, in so many bytes that an encrypted body must have had some."""
+    """Return whether no CR occurs before `end`, in so many bytes that an encrypted body must contain some."""
     return end >= _TELLING_LENGTH and data.find(b"\r", 0, end) < 0
 
 
@@ -72,7 +72,8 @@ def without_signature_footer(data: bytes, markers: bytes, footer_size: int) -> P
         return _unencrypted(data, markers, footer_size)
     if data.count(data[0]) == len(data):
         return ParseError("no-signature-footer", f"all {len(data)} bytes are 0x{data[0]:02X}: erased or blank")
-    if mangled := _mangled_encoding(data):
+    mangled = _mangled_encoding(data)
+    if mangled:
         return ParseError("text-mangled", f"{mangled}; download it again in binary mode")
     return ParseError(
         "no-signature-footer",

@@ -46,7 +46,7 @@ def recover(images: Iterable[Image]) -> tuple[tuple[RecoveredKey, ...], tuple[Im
         for point in candidates(image):
             signed[point].append(image)
             votes[point].add(_vote(image))
-    keys = [RecoveredKey(point, tuple(found)) for point, found in signed.items() if len(votes[point]) > 1]
+    keys = [RecoveredKey(point, tuple(by_point)) for point, by_point in signed.items() if len(votes[point]) > 1]
     placed = {image.sha256 for key in keys for image in key.images}
     return (
         tuple(sorted(keys, key=lambda key: (-len(key.images), key.point))),
@@ -65,9 +65,9 @@ def _vote(image: Image) -> _Vote:
 
 
 def candidates(image: Image) -> set[bytes]:
-    """Return the points under which ST's signature on an image would be valid; none when there is no signature.
+    """Return the points under which ST's signature on an image would be valid; empty for an image without one.
 
-    None either when the signature was made up so that one of the two is the point at infinity.
+    Also empty for a crafted signature for which one of the two is the point at infinity.
     """
     block = image.st_signature
     if block is None:

@@ -82,7 +82,8 @@ class Version:
 
         Eight hex digits are the word that stands in a chip's memory (mbox_def.h): `01020000` is 1.2.0.
         """
-        if word := _VERSION_WORD.fullmatch(text.strip()):
+        word = _VERSION_WORD.fullmatch(text.strip())
+        if word is not None:
             major, minor, sub, low = bytes.fromhex(word[1])
             return cls(major, minor, sub, low >> 4, low & 0xF)
         match = _VERSION.fullmatch(text.strip())

@@ -41,7 +41,7 @@ class SignatureVerdict:
     key: SigningKey | None = None
     """The key that verifies it, when the status is VALID."""
     defect: str = ""
-    """Why no key at all could verify it, when the 64 bytes themselves are no ECDSA signature."""
+    """Why no key can verify it: its 64 bytes are not an ECDSA signature. Empty otherwise."""
 
 
 def signature_verdict(image: Image, keys: Iterable[SigningKey]) -> SignatureVerdict:

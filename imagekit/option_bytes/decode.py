@@ -98,13 +98,15 @@ class OptionBytes:
 
     def fields_of(self, register: str) -> frozenset[str]:
         """The fields of a register on this series."""
-        return frozenset(name for name, (one, _, _) in _FIELDS[self.target.series].items() if one == register)
+        return frozenset(name for name, (owner, _, _) in _FIELDS[self.target.series].items() if owner == register)
 
     @property
     def sfsa_address(self) -> int | None:
         """Address of the first secure sector; None when SFSA was not given."""
         sfsa = self.fields.get("SFSA")
-        return None if sfsa is None else self.target.sector_address(sfsa)
+        if sfsa is None:
+            return None
+        return self.target.sector_address(sfsa)
 
     @property
     def fus_address(self) -> int | None:
@@ -119,12 +121,14 @@ class OptionBytes:
             return None
         if address < self.target.limit:
             return True
-        return False if address in self.fus_starts or self.fus_address is None else None
+        if address in self.fus_starts or self.fus_address is None:
+            return False
+        return None
 
     @property
     def fus_starts(self) -> tuple[int, ...]:
         """Every address at which a FUS of this target begins, as far as it is known."""
-        return tuple(one for one in (self.fus_address, self.target.limit_fus_0_5_3) if one is not None)
+        return tuple(start for start in (self.fus_address, self.target.limit_fus_0_5_3) if start is not None)
 
 
 def decode(data: bytes, target: Target) -> OptionBytes:
@@ -160,11 +164,26 @@ def decode_pairs(text: str, target: Target) -> OptionBytes:
         if not equals or not _NUMBER.fullmatch(number):
             raise OptionBytesError("bad-value", f"{_short(pair)}: write it as SFSA=0xF4")
         if known is None:
-            near = get_close_matches(name.upper()[:20], [*_REGISTERS, *_FIELDS[target.series]], n=1)
-            hint = f"did you mean {near[0]}?" if near else "registers are OPTR, SFR, SRRVR, IPCCBR, WRP1AR and WRP1BR"
-            raise OptionBytesError("bad-value", f"no option byte {_short(name)} on {target.name}: {hint}")
-        _enter(values, known, int(number, 0 if number[:2].lower() == "0x" else 10))
+            raise OptionBytesError(
+                "bad-value", f"no option byte {_short(name)} on {target.name}: {_hint(name, target)}"
+            )
+        _enter(values, known, _number(number))
     return OptionBytes(target=target, fields=_fields(values, target))
+
+
+def _hint(name: str, target: Target) -> str:
+    """Return what to type in place of an unknown name."""
+    near = get_close_matches(name.upper()[:20], [*_REGISTERS, *_FIELDS[target.series]], n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return "registers are OPTR, SFR, SRRVR, IPCCBR, WRP1AR and WRP1BR"
+
+
+def _number(text: str) -> int:
+    """Return a decimal number, also with leading zeros, or a hexadecimal one."""
+    if text[:2].lower() == "0x":
+        return int(text, 16)
+    return int(text)
 
 
 LARGEST_DUMP = 1024 * 1024
@@ -178,25 +197,32 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 def _text(data: bytes) -> str | None:
     """Return the bytes as text; None when they are not text."""
+    encoding = "utf-8-sig"
+    if data.startswith(_UTF_16):
+        encoding = "utf-16"
     try:
-        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         return None
-    return text if all(char.isprintable() or char in "\t\r\n\x1b" for char in text) else None
+    if all(char.isprintable() or char in "\t\r\n\x1b" for char in text):
+        return text
+    return None
 
 
 def _decode_text(text: str, target: Target) -> OptionBytes:
     words: dict[int, int] = {}
     values: dict[str, int] = {}
     for line in text.splitlines():
-        if match := _MEMORY_LINE.match(line):
+        match = _MEMORY_LINE.match(line)
+        if match is not None:
             address = int(match[1], 16)
             for index, word in enumerate(match[2].split()):
                 _enter(words, address + 4 * index, int(word, 16))
             continue
         for name, number in _PAIR.findall(line):
-            if known := _known_name(name, target):
-                _enter(values, known, int(number, 0 if number[:2].lower() == "0x" else 10))
+            known = _known_name(name, target)
+            if known is not None:
+                _enter(values, known, _number(number))
     return _from_words(words, values, target)
 
 
@@ -214,7 +240,8 @@ def _from_words(words: dict[int, int], values: dict[str, int], target: Target) -
             checked += 1
             if value ^ complement != 0xFFFF_FFFF:
                 damaged.append((name, value, complement))
-        if (register := words.get(_FLASH_REGISTERS + offset)) is not None:
+        register = words.get(_FLASH_REGISTERS + offset)
+        if register is not None:
             _enter(values, name, register)
     if checked > 1 and len(damaged) == checked:
         raise OptionBytesError(
@@ -236,9 +263,12 @@ def _refuse_other_series(words: dict[int, int], target: Target) -> None:
     for series, base in _BASE.items():
         is_there = any(base <= address < base + SIZE for address in words)
         if base != own and is_there and not any(own <= address < own + SIZE for address in words):
+            others = "WB5x and WB3x"
+            if series is Series.WB1X:
+                others = "WB1x"
             raise OptionBytesError(
                 "other-series",
-                f"its addresses begin at 0x{base:X}, as on {'WB1x' if series is Series.WB1X else 'WB5x and WB3x'}; the "
+                f"its addresses begin at 0x{base:X}, as on {others}; the "
                 f"option bytes of {target.name} are at 0x{own:X}: another part's dump, or the wrong --part",
             )
 
@@ -249,23 +279,26 @@ _Key = TypeVar("_Key", bound=int | str)
 def _enter(values: dict[_Key, int], key: _Key, value: int) -> None:
     """Enter a value. Raises OptionBytesError when a different value was entered before."""
     if values.setdefault(key, value) != value:
-        what = f"0x{key:08X}" if isinstance(key, int) else key
+        what = str(key)
+        if isinstance(key, int):
+            what = f"0x{key:08X}"
         raise OptionBytesError("contradiction", f"{what} is both 0x{values[key]:X} and 0x{value:X}")
 
 
 def _fields(values: dict[str, int], target: Target) -> dict[str, int]:
     """Cut registers into fields, and put those beside them that were named; in the order of the registers."""
-    found: dict[str, int] = {}
+    fields: dict[str, int] = {}
     for name, (register, low, bits) in _FIELDS[target.series].items():
-        if (word := values.get(register)) is not None:
+        word, value = values.get(register), values.get(name)
+        if word is not None:
             if word > 0xFFFF_FFFF:
                 raise OptionBytesError("bad-value", f"{register}=0x{word:X} is more than 32 bits")
-            found[name] = word >> low & (1 << bits) - 1
-        if (value := values.get(name)) is not None:
+            fields[name] = word >> low & (1 << bits) - 1
+        if value is not None:
             if value >> bits:
                 raise OptionBytesError("bad-value", f"{name}=0x{value:X} does not fit: it has {bits} bits")
-            _enter(found, name, value)
-    return found
+            _enter(fields, name, value)
+    return fields
 
 
 def _known_name(name: str, target: Target) -> str | None:
@@ -278,4 +311,9 @@ def _known_name(name: str, target: Target) -> str | None:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 30 else f"{text[:30]}...")
+    if len(text) > _LONGEST_ECHO:
+        text = f"{text[:_LONGEST_ECHO]}..."
+    return repr(text)
+
+
+_LONGEST_ECHO = 30

@@ -52,12 +52,14 @@ def judge_fields(option_bytes: OptionBytes) -> tuple[FieldVerdict, ...]:
     """Judge every field that was given. No field of a damaged word is good."""
     damaged = {field for register, _, _ in option_bytes.damaged for field in option_bytes.fields_of(register)}
     verdicts = [verdict for judge in _JUDGES for verdict in judge(option_bytes)]
-    return tuple(
-        replace(one, grade=Grade.NOTE, meaning=f"{one.meaning}; its word is damaged")
-        if one.grade is Grade.GOOD and damaged & set(one.name.split())
-        else one
-        for one in verdicts
-    )
+    return tuple(_downgraded(verdict, damaged) for verdict in verdicts)
+
+
+def _downgraded(verdict: FieldVerdict, damaged: set[str]) -> FieldVerdict:
+    """Return a note in place of a good verdict on a field of a damaged word."""
+    if verdict.grade is Grade.GOOD and damaged & set(verdict.name.split()):
+        return replace(verdict, grade=Grade.NOTE, meaning=f"{verdict.meaning}; its word is damaged")
+    return verdict
 
 
 def judge_together(option_bytes: OptionBytes) -> tuple[FieldVerdict, ...]:
@@ -72,7 +74,7 @@ def _hex(value: int) -> str:
 _SIMPLE: dict[str, Mapping[int, tuple[Grade, str, str]]] = {
     "ESE": {
         1: (Grade.GOOD, "security is on", ""),
-        0: (Grade.ERROR, "security is off: no FUS can be reached", "OB_ESE_CLEAR"),
+        0: (Grade.ERROR, "security is off: FUS cannot be reached", "OB_ESE_CLEAR"),
     },
     "FSD": {
         0: (Grade.GOOD, "flash security is on", ""),
@@ -104,7 +106,8 @@ def _simple(*names: str) -> Callable[[OptionBytes], Iterator[FieldVerdict]]:
 
     def judge(ob: OptionBytes) -> Iterator[FieldVerdict]:
         for name in names:
-            if (value := ob.fields.get(name)) is not None:
+            value = ob.fields.get(name)
+            if value is not None:
                 grade, meaning, explains = _SIMPLE[name][value]
                 yield FieldVerdict(name=name, value=_hex(value), grade=grade, meaning=meaning, explains=explains)
 
@@ -112,7 +115,8 @@ def _simple(*names: str) -> Callable[[OptionBytes], Iterator[FieldVerdict]]:
 
 
 def _rdp(ob: OptionBytes) -> Iterator[FieldVerdict]:
-    if (value := ob.fields.get("RDP")) is None:
+    value = ob.fields.get("RDP")
+    if value is None:
         return
     # HAL, FLASH_OB_READ_PROTECTION; any other value is level 1 too (RM0434, read protection).
     grade, meaning, explains = {
@@ -123,7 +127,8 @@ def _rdp(ob: OptionBytes) -> Iterator[FieldVerdict]:
 
 
 def _bor(ob: OptionBytes) -> Iterator[FieldVerdict]:
-    if (value := ob.fields.get("BOR_LEV")) is None:
+    value = ob.fields.get("BOR_LEV")
+    if value is None:
         return
     if value < len(_BOR_VOLTS):
         meaning = f"reset below about {_BOR_VOLTS[value]} V"
@@ -139,25 +144,21 @@ def _cpu1_boot(ob: OptionBytes) -> Iterator[FieldVerdict]:
     by_option, boot1, boot0 = (ob.fields.get(name) for name in ("nSWBOOT0", "nBOOT1", "nBOOT0"))
     if by_option is None or boot1 is None or boot0 is None:
         return
-    other = "system memory, ST's bootloader" if boot1 else "SRAM1"
+    other = "SRAM1"
+    if boot1:
+        other = "system memory, ST's bootloader"
+    grade, explains = Grade.NOTE, "OB_BOOT"
     if by_option == 1:
-        grade = Grade.GOOD if boot1 and boot0 else Grade.NOTE
-        meaning, explains = (
-            f"the BOOT0 pin decides: low main flash, high {other}",
-            "" if grade is Grade.GOOD else "OB_BOOT",
-        )
+        meaning = f"the BOOT0 pin decides: low main flash, high {other}"
+        if boot1 and boot0:
+            grade, explains = Grade.GOOD, ""
     elif boot0:
-        grade, explains = Grade.NOTE, "OB_BOOT"
         meaning = (
             "main flash, whatever the BOOT0 pin says; STM32CubeProgrammer leaves it so after FUS work (psdb's code "
             "calls it system memory; the logs of chips show main flash)"
         )
     else:
-        grade, explains, meaning = (
-            Grade.WARNING,
-            "OB_BOOT",
-            f"{other}, whatever the BOOT0 pin says: not the application",
-        )
+        grade, meaning = Grade.WARNING, f"{other}, whatever the BOOT0 pin says: not the application"
     value = f"{by_option} {boot1} {boot0}"
     yield FieldVerdict(name="nSWBOOT0 nBOOT1 nBOOT0", value=value, grade=grade, meaning=meaning, explains=explains)
 
@@ -179,7 +180,8 @@ def _write_protection(ob: OptionBytes) -> Iterator[FieldVerdict]:
 
 
 def _ipccdba(ob: OptionBytes) -> Iterator[FieldVerdict]:
-    if (value := ob.fields.get("IPCCDBA")) is None:
+    value = ob.fields.get("IPCCDBA")
+    if value is None:
         return
     if value == 0:
         yield FieldVerdict(name="IPCCDBA", value="0x0", grade=Grade.GOOD, meaning=f"the mailbox is at 0x{_SRAM2A:08X}")
@@ -191,7 +193,8 @@ def _ipccdba(ob: OptionBytes) -> Iterator[FieldVerdict]:
 
 
 def _sfsa(ob: OptionBytes) -> Iterator[FieldVerdict]:
-    if (value := ob.fields.get("SFSA")) is None:
+    value = ob.fields.get("SFSA")
+    if value is None:
         return
     grade, meaning, explains = _sfsa_meaning(ob)
     yield FieldVerdict(name="SFSA", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
@@ -223,7 +226,8 @@ def _sfsa_meaning(ob: OptionBytes) -> tuple[Grade, str, str]:
 
 
 def _sbrv(ob: OptionBytes) -> Iterator[FieldVerdict]:
-    if (value := ob.fields.get("SBRV")) is None:
+    value = ob.fields.get("SBRV")
+    if value is None:
         return
     grade, meaning, explains = _sbrv_meaning(ob, value)
     yield FieldVerdict(name="SBRV", value=_hex(value), grade=grade, meaning=meaning, explains=explains)
@@ -247,17 +251,21 @@ def _boot_meaning(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str
             return Grade.GOOD, f"{boots}: FUS", ""
         return Grade.NOTE, f"{boots}: what starts there is unknown without an SFSA of {ob.target.name}", ""
     if address == first:
-        return Grade.GOOD, f"{boots}: {'the stack' if stack else 'FUS'}", ""
+        return Grade.GOOD, f"{boots}: {_FIRST_SECURE[stack]}", ""
     if address < first:
         return Grade.ERROR, f"{boots}, below SFSA: nothing that CPU2 can boot is there", "OB_SBRV_NOWHERE"
     if stack:
         return _above_stack(ob, address, boots)
     if ob.fus_address is None:
-        told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
-        return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
+        return Grade.NOTE, f"{boots}, above SFSA: {_FUS_OR_BROKEN}", "OB_SBRV_INSIDE"
     if first == ob.target.limit_fus_0_5_3:
         return Grade.NOTE, f"{boots}; what FUS 0.5.3 has here is unknown", "OB_FUS_0_5_3"
     return Grade.ERROR, f"{boots}: nothing known begins there", "OB_SBRV_NOWHERE"
+
+
+_FIRST_SECURE = {True: "the stack", False: "FUS"}
+"""Whether a stack is installed -> what begins where SFSA points."""
+_FUS_OR_BROKEN = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
 
 
 def _above_stack(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str, str]:
@@ -265,16 +273,16 @@ def _above_stack(ob: OptionBytes, address: int, boots: str) -> tuple[Grade, str,
     if address in ob.fus_starts:
         return Grade.WARNING, f"{boots}: FUS, though a stack is installed", "OB_FUS_SELECTED"
     if ob.fus_address is None:
-        told = "FUS, or an update that died half-way: where FUS begins on WB3x is unknown"
-        return Grade.NOTE, f"{boots}, above SFSA: {told}", "OB_SBRV_INSIDE"
+        return Grade.NOTE, f"{boots}, above SFSA: {_FUS_OR_BROKEN}", "OB_SBRV_INSIDE"
     return Grade.ERROR, f"{boots}, neither where the stack begins nor FUS", "OB_SBRV_INSIDE"
 
 
 def _sram2(ob: OptionBytes) -> Iterator[FieldVerdict]:
     """SBRSA with BRSD, SNBRSA with NBRSD: KiB from the start of SRAM2A and SRAM2B (HAL, stm32wbxx_hal_flash_ex.c)."""
     for wb5x, off, base, what in (("SBRSA", "BRSD", _SRAM2A, "SRAM2A"), ("SNBRSA", "NBRSD", _SRAM2B, "SRAM2B")):
-        is_wb1x = ob.target.series is Series.WB1X
-        start_name, off_name = (ON_WB1X[wb5x], ON_WB1X[off]) if is_wb1x else (wb5x, off)
+        start_name, off_name = wb5x, off
+        if ob.target.series is Series.WB1X:
+            start_name, off_name = ON_WB1X[wb5x], ON_WB1X[off]
         start, is_open = ob.fields.get(start_name), ob.fields.get(off_name)
         if start is None or is_open is None:
             continue
@@ -353,26 +361,21 @@ def _field_return(ob: OptionBytes) -> Iterator[FieldVerdict]:
         )
 
 
-def _no_way_back(ob: OptionBytes) -> Iterator[FieldVerdict]:
-    """What Safeboot repairs with FUS 1.1.0 and later, and nothing before (release notes of STM32CubeWB, Safeboot)."""
+def _beyond_repair(ob: OptionBytes) -> Iterator[FieldVerdict]:
+    """Damage that only Safeboot repairs, which needs FUS 1.1.0 or later (release notes of STM32CubeWB, Safeboot)."""
     answered = {"OB_SFSA_ZERO", "OB_SBRV_SAFEBOOT"} & {verdict.explains for verdict in judge_fields(ob)}
     # No WB1x ever had an older FUS than 1.2.0.
     if ob.target.series is Series.WB1X or not (ob.damaged or answered):
         return
-    yield FieldVerdict(
-        name="OB_DAMAGE",
-        value="",
-        grade=Grade.WARNING,
-        meaning="FUS 0.5.3 is older than 1.1.0: this damage cannot be repaired"
-        if ob.sfsa_address is not None and ob.sfsa_address == ob.target.limit_fus_0_5_3
-        else "if FUS on this chip is older than 1.1.0, this damage cannot be repaired; the option bytes do not tell",
-        explains="OB_DAMAGE",
-    )
+    meaning = "if FUS on this chip is older than 1.1.0, this damage cannot be repaired; the option bytes do not tell"
+    if ob.sfsa_address is not None and ob.sfsa_address == ob.target.limit_fus_0_5_3:
+        meaning = "FUS 0.5.3 is older than 1.1.0: this damage cannot be repaired"
+    yield FieldVerdict(name="OB_DAMAGE", value="", grade=Grade.WARNING, meaning=meaning, explains="OB_DAMAGE")
 
 
 _TOGETHER: tuple[Callable[[OptionBytes], Iterator[FieldVerdict]], ...] = (
     _complements,
     _cpu2,
     _field_return,
-    _no_way_back,
+    _beyond_repair,
 )

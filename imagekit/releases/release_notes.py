@@ -57,7 +57,7 @@ def read_rows(page: bytes) -> tuple[Row, ...]:
 def read_newest_rows(page: bytes) -> tuple[Row, ...]:
     """Return the rows of the first section that has address tables: the newest release. Raises ReleaseNotesError."""
     rows: list[Row] = []
-    for row in _all_rows(page):  # a page of today holds the rows of 37 releases: stop at the last row needed
+    for row in _all_rows(page):  # a current page holds the rows of 37 releases: read only what is needed
         if rows and row.release != rows[0].release:
             break
         rows.append(row)
@@ -130,7 +130,7 @@ def _table_rows(table: Any, release: str) -> Iterator[Row]:
     if not rows:
         return
     headings = [cell.text.lower().replace(" ", "") for cell in _cells(rows[0])]
-    targets = {index: target for index, heading in enumerate(headings) if (target := _target(heading))}
+    targets = {index: target for index, target in enumerate(map(_target, headings)) if target}
     if not targets or "device" in headings:  # v1.1.1 and v1.2.0 had a row for each device
         return
     for row in rows[1:]:
@@ -161,7 +161,7 @@ def _column(columns: dict[int, Cell], headings: list[str], heading: str) -> Cell
 
 
 def _target(heading: str) -> str:
-    """The target that a column is for; empty when it is for none."""
+    """Return the target that a column is for; empty for any other column."""
     if heading == "installaddress":
         return "STM32WB5xxG"  # v1.1.0 knew 1 MiB parts only
     match = _HEADINGS.fullmatch(heading)

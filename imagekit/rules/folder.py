@@ -64,7 +64,8 @@ def _same_content(files: list[_File]) -> Iterator[tuple[_File, list[_File]]]:
         groups[file.sha256].append(file)
     for group in groups.values():
         for file in group:
-            if twins := [other for other in group if other.stem != file.stem]:
+            twins = [other for other in group if other.stem != file.stem]
+            if twins:
                 yield file, twins
 
 
@@ -75,7 +76,8 @@ def _same_name(files: list[_File]) -> Iterator[tuple[_File, list[_File]]]:
         groups[file.stem].append(file)
     for group in groups.values():
         for file in group:
-            if twins := [other for other in group if other.sha256 != file.sha256]:
+            twins = [other for other in group if other.sha256 != file.sha256]
+            if twins:
                 yield file, twins
 
 

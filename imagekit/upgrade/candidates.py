@@ -69,7 +69,7 @@ def choose(candidates: Sequence[Candidate], wanted: str | None = None) -> Candid
     never chosen from a folder, because installing it is a factory reset.
 
     Raises:
-        PlanError: there is no such image, or there are several.
+        PlanError: no image matches, or several do.
     """
     if wanted is not None:
         return _wanted(candidates, wanted)

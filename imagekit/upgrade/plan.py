@@ -61,7 +61,8 @@ def plan(start: Start, candidates: Sequence[Candidate], goal: Candidate) -> Upgr
         installed = stack_installed(start)
         refuse_start(start, installed)
         _refuse_image(goal, unusable)
-        if note := _nothing_to_do(start, goal):
+        note = _nothing_to_do(start, goal)
+        if note:
             return UpgradePlan(start=start, goal=goal, notes=(note, _FUS_SELECTED))
         refuse_rollback(start, goal, is_deleting=installed is not False)
         usable = [candidate for candidate in candidates if candidate.image.sha256 not in unusable]

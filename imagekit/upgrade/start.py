@@ -48,14 +48,16 @@ def stack_installed(start: Start) -> bool | None:
         PlanError: the facts contradict each other.
         PlacementError: a chip of this kind cannot have this SFSA.
     """
-    stated = start.stack_installed
-    if stated is None and start.stack_version is not None:
-        stated = True
+    by_user = start.stack_installed
+    if by_user is None and start.stack_version is not None:
+        by_user = True
     if start.sfsa is None:
-        return stated
+        return by_user
     by_sfsa = holds_stack(start.target, start.sfsa, start.fus)
-    if stated is not None and stated is not by_sfsa:
-        verb = "is" if by_sfsa else "is not"
+    if by_user is not None and by_user is not by_sfsa:
+        verb = "is not"
+        if by_sfsa:
+            verb = "is"
         raise PlanError(
             f"SFSA 0x{start.sfsa:X} shows that a stack {verb} installed, but you state the opposite: read both again"
         )
