@@ -183,7 +183,7 @@ def test_awkward_names(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_bytes(content("stack-4k"))
     assert documents(run("inspect", "--json", str(file)))[0]["path"] == str(file)
-    assert run("inspect", str(file)).stdout.splitlines()[0] == str(file)
+    assert run("inspect", str(file)).stdout.splitlines()[1] == f"  file      {file}"
 
 
 def test_a_name_that_starts_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
