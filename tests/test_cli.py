@@ -189,7 +189,9 @@ def test_awkward_names(name: str, tmp_path: Path) -> None:
 def test_a_name_that_starts_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("-dash.bin").write_bytes(content("stack-4k"))
-    assert run("inspect", "--", "-dash.bin").stdout.startswith("wireless stack 1.13.3 (build 5)\n  file      -dash.bin\n")
+    assert run("inspect", "--", "-dash.bin").stdout.startswith(
+        "wireless stack 1.13.3 (build 5)\n  file      -dash.bin\n"
+    )
 
 
 def test_one_entry_for_each_name_and_standard_input_once_only() -> None:

@@ -171,10 +171,10 @@ def test_a_passphrase_opens_the_key(folder: Path, terminal: list[str], monkeypat
 
 
 def test_a_passphrase_needs_a_terminal_or_a_file(folder: Path) -> None:
-    refused(run("generate", "release.pem", "--passphrase"), 4, "there is no terminal to ask for it")
+    refused(run("generate", "release.pem", "--passphrase"), 4, "standard input is not a terminal")
     assert list(folder.iterdir()) == []
     (folder / "release.pem").write_bytes(private_pem(GOOD, PASSPHRASE))
-    refused(run("show", "release.pem"), 4, "there is no terminal to ask for it")
+    refused(run("show", "release.pem"), 4, "standard input is not a terminal")
 
 
 @pytest.mark.parametrize(
