@@ -295,7 +295,7 @@ def test_notes_without_images_are_ignored(folder: Path) -> None:
     (other / "Release_Notes.html").write_text("<html>release notes of something else")
     assert run(folder, "--format", "json").stderr == ""
     alone = run(other)
-    assert (alone.exit_code, "no image beside any Release_Notes.html" in alone.stderr) == (4, True)
+    assert (alone.exit_code, "no image is beside any Release_Notes.html" in alone.stderr) == (4, True)
 
 
 def test_images_without_notes_are_reported(folder: Path) -> None:

@@ -483,7 +483,7 @@ def test_which_boards_and_what_is_missing() -> None:
     assert "FUS 2.0.0 on the chip: the bundle holds no FUS" in stack
     assert "imagekit: fus.wbz: 1 image, sequence 0; not signed" in run("create", "fus.wbz", FUS, *PART).stderr
     fus = run("show", "fus.wbz").stdout
-    assert "boards with FUS 1.2.0 or later, below 2.2.0" in fus
+    assert "boards with FUS 1.2.0 and later, below 2.2.0" in fus
     assert "leaves    no stack" in fus
 
 

@@ -57,6 +57,7 @@ def test_other_names_are_not_st_s(name: str) -> None:
     assert StName.parse(name) is None
 
 
+@pytest.mark.slow
 @needs_corpus
 @counts_hold
 def test_build_reproduces_the_entries_of_the_corpus(tmp_path: Path) -> None:

@@ -47,11 +47,12 @@ def journal(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "journal"
 
 
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_sample_of_the_matrix(scenario: str, tmp_path: Path) -> None:
+def test_a_sample_of_the_matrix(scenario: str, count: int, tmp_path: Path) -> None:
     with bare(tmp_path):
         every = list(cases(scenario))
-        chosen = [*Random(scenario).sample(every, min(12, len(every))), *pairs(scenario, 3)]  # noqa: S311 - the same ones each time
+        chosen = [*Random(scenario).sample(every, min(4 * count, len(every))), *pairs(scenario, count)]  # noqa: S311 - the same ones each time
     for verdict in chain(run_cases(chosen[1:], tmp_path), run_cases(chosen[:1], tmp_path, through_pylink)):
         assert not verdict.problems, (verdict.case, verdict.texts)
 

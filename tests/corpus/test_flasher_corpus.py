@@ -110,7 +110,13 @@ def assert_has(chip: SimulatedChip, stack: BundleContent, target: str) -> None:
     assert (chip.is_halted, chip.fus.secret.dead) == (False, "")
 
 
-@pytest.mark.parametrize("target", PARTS)
+FEW_STACKS = ("STM32WB5xxG", "STM32WB5xxY", "STM32WB3xxE")
+"""Targets with few stacks that fit no smaller part."""
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param(name, marks=() if name in FEW_STACKS else pytest.mark.slow) for name in PARTS]
+)
 def test_every_stack_is_installed_and_runs(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the FUS that it needs, each replacing the one before it, on the smallest part that it fits."""
     monkeypatch.setattr(os, "fsync", lambda _handle: None)
