@@ -105,7 +105,7 @@ def test_damaged_option_bytes_wait_for_an_acceptance(
 
 @pytest.mark.parametrize("number", range(1, 25))
 def test_a_failed_read_does_not_hide_damaged_option_bytes(number: int, journal: Path) -> None:
-    """Starting CPU2 on them is a factory reset, and without our journal nobody knows how they came to be so."""
+    """Starting CPU2 on them is a factory reset, and without the journal their origin is unknown."""
     scenario, watch = SCENARIOS["replace"], Watch()
     chip = scenario.board()
     chip.options.damage()
@@ -145,7 +145,7 @@ def test_reading_the_chip_again_costs_no_second_run(number: int, journal: Path) 
 
 
 def test_a_board_is_given_back_after_fus_finished_without_a_link(journal: Path) -> None:
-    """The run before was killed in the middle of an installation; this one finds FUS at work, and then nobody."""
+    """The run before was killed in the middle of an installation; this one finds FUS at work, and then no answer."""
     starts = [n for n in range(1, len(clean_run(SCENARIOS["slow"])[0])) if n // 2 % len(PAUSES) == 0]
     taken = set()
     for killed in starts[-60::8]:
@@ -190,7 +190,7 @@ def test_option_bytes_changed_between_two_runs_stay(changed: int, ends: str, jou
 
 
 def unasked(scenario: Scenario, journal: Path) -> Run:
-    """A run on a board whose FUS is at work, and was started with an empty mailbox: it answers nobody (F:121054)."""
+    """A run on a board whose FUS is at work, and was started with an empty mailbox: it does not answer (F:121054)."""
     chip = scenario.board()
     chip.halt()
     chip.reset(halt=True)

@@ -25,7 +25,7 @@ __all__ = ["own_locks_and_no_sleep"]
 
 @pytest.fixture
 def taken(tmp_path: Path) -> Callable[..., tuple[Bench, FusClient]]:
-    """A connected chip whose CPU2 nobody has taken over yet."""
+    """A connected chip whose CPU2 is not taken over yet."""
 
     def make(chip: SimulatedChip, *faults: Fault) -> tuple[Bench, FusClient]:
         bench = Bench(chip, tmp_path, faults, after_reset=Survives())
@@ -35,7 +35,7 @@ def taken(tmp_path: Path) -> Callable[..., tuple[Bench, FusClient]]:
 
 
 def started_without_mailbox(chip: SimulatedChip) -> None:
-    """C2BOOT over zeros, as whoever only wants to read FUS's version does it (hardware dump)."""
+    """C2BOOT over zeros, as a tool that only reads FUS's version does (hardware dump)."""
     chip.halt()
     chip.write(SRAM2A, bytes(256), 4)
     chip.write(PWR_CR4, C2BOOT.to_bytes(4, "little"), 4)
@@ -155,7 +155,7 @@ def test_a_stack_that_never_gives_way(taken: Callable[..., Any], monkeypatch: py
 
 
 def test_a_fus_that_never_ends_keeps_its_boot_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nobody knows how long it may take; the next run waits again, and the option bytes are given back then."""
+    """Its duration is unknown; the next run waits again, and the option bytes are given back then."""
     monkeypatch.setattr(module, "UPGRADE", Wait("the installation", 60.0, 0.1))
     monkeypatch.setattr(cpu2_module, "ANSWER", Wait("CPU2 answers", 5.0, 0.1))
     chip = simulated(first_answer_seconds=1e9)

@@ -308,7 +308,7 @@ def test_an_accepted_leftover_image_is_erased_before_fus_looks(bench: Callable[.
 
 
 def test_sectors_erased_for_a_stopped_run_need_no_acceptance(bench: Callable[..., Bench]) -> None:
-    """What is put there afterwards is somebody's, and asked for again."""
+    """Data that is put there afterwards needs a new acceptance."""
     chip = simulated()
     page = 0x080F0000
     chip.flash.put_cells(page, VECTORS)

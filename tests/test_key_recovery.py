@@ -60,7 +60,7 @@ def test_a_signature_not_by_st_gives_no_key(name: str) -> None:
     assert candidates(image(name)) == set()
 
 
-# --- Signatures that somebody made up
+# --- Crafted signatures
 
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

@@ -241,7 +241,7 @@ def test_a_power_cycle_needs_a_new_connection(rig: Rig) -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_after_a_reset_words_are_right_or_an_error(kind: str, policy: Any) -> None:
-    """A reset by FUS that nobody announced: never a wrong word without an error."""
+    """An unannounced reset by FUS never gives a wrong word without an error."""
     rig = Rig(kind, after_reset=policy)
     rig.probe.connect()
     data = bytes(range(64))

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def changed(document: dict[str, Any], **values: Any) -> dict[str, Any]:
-    """A document that was changed by somebody who knows the checksum."""
+    """A document that was changed, with the right checksum."""
     document = copy.deepcopy(document) | values
     content = {name: value for name, value in document.items() if name != "sha256"}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -318,7 +318,7 @@ def test_an_application_that_runs_spoils_a_flasher_that_lets_it() -> None:
     """fus-protocol 11, item 7; 3.3: after FUS's own reset CPU1 runs, starts CPU2, and its tables are in force."""
     _, driver = in_fus()
     driver.burn(FLASH, struct.pack("<II", 0x20001000, FLASH + 9))
-    with pytest.raises(SilentError):  # C2BOOT is set again, but the command lies where nobody looks
+    with pytest.raises(SilentError):  # C2BOOT is set again, but the command lies where CPU2 does not look
         driver.run(START_WS)
 
 

@@ -1,4 +1,4 @@
-"""Bonding data: the section that FUS 2 keeps, FW_PURGE, and the two jobs of CPU2 that nobody has measured."""
+"""Bonding data: the section that FUS 2 keeps, FW_PURGE, and the two jobs of CPU2, whose duration is not measured."""
 
 import struct
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """The simulated chip behind the simulated J-Link library behind the real pylink: whole installations over the wire.
 
 The sequences are psdb's by tests/support/sim_driver.py, which has never heard of J-Link; every
-policy for what an access does around a reset is tried, since nobody knows what SEGGER's library does (12, item 12).
+policy for what an access does around a reset is tried, since it is not known what SEGGER's library does (12, item 12).
 """
 
 import contextlib

@@ -46,7 +46,7 @@ def plan(*arguments: str) -> dict[str, object]:
 
 
 def hex_at(tmp_path: Path, file: str, start: int) -> str:
-    """An Intel HEX file that puts an image where somebody was about to put it."""
+    """An Intel HEX file that puts an image at an address that a report names."""
     from intelhex import IntelHex
 
     records = IntelHex()

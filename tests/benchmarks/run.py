@@ -199,7 +199,7 @@ def right_keys() -> dict[Path, str]:
 
 
 def floor_of_assess(*, hash_once: bool) -> Callable[[], None]:
-    """Return the work nobody can leave out: read, SHA-256 of the file, one ECDSA verification under the right key.
+    """Return the work that cannot be left out: read, SHA-256 of the file, one ECDSA verification under the right key.
 
     With `hash_once` the verification reuses the file's hash; without, the library hashes the message again.
     """

@@ -179,7 +179,7 @@ WAYS = [
 def test_every_upgrade_path_of_st_to_a_new_stack(
     target: str, start: int, fus: tuple[str, ...], stack: str, tmp_path: Path
 ) -> None:
-    """How images for FUS 0.5.3 are signed nobody outside ST knows: the chip is told that it believes that one."""
+    """How ST signs images for FUS 0.5.3 is not public: the chip is told to accept that one."""
     paths = [CORPUS / file for file in fus] + [CORPUS / fus[-1]]
     paths[-1] = paths[-1].with_name(stack)
     if not all(path.exists() for path in paths):

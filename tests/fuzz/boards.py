@@ -34,7 +34,7 @@ _ACCESSES: list[list[Any]] = [["read", address, 8, 4] for address in _READ]
 _ACCESSES += [["write", address, value, 4] for address, value in _WRITTEN] + [["advance", 5.0]]
 _LIFE: list[list[Any]] = [["halt"], ["resume"], ["reset"], ["advance", 0.1], *_ACCESSES, ["power_cycle"], ["halt"]]
 _LIFE += [["advance", 1.0], *_ACCESSES]
-"""Whoever uses a board does this: unlock, program, erase, set options, start CPU2 and send it what is in its buffer."""
+"""What a user of a board does: unlock, program, erase, set options, start CPU2 and send it what is in its buffer."""
 
 
 def run_board(data: bytes) -> None:

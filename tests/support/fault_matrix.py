@@ -361,7 +361,7 @@ def run_once(
 
 
 def between_runs(chip: SimulatedChip, at: int) -> None:
-    """Power, and time; now and then somebody switches the board off and on, but not while FUS is at work."""
+    """Power, and time; now and then the board is switched off and on, but not while FUS is at work."""
     chip.power_on()
     chip.advance(PAUSES[at // 2 % 3])
     if at // 6 % 2 and chip.fus.secret.operation is None and chip.fus.secret.nvm_job is None:
